@@ -1,0 +1,1 @@
+"""HOW does it run? The Dagster plugin."""

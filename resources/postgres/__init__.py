@@ -1,0 +1,1 @@
+"""PostgreSQL: the server we bring along, connections, tables, functions and migrations."""
