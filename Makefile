@@ -51,7 +51,7 @@ requirements:  ## Pin requirements.txt (with hashes) from pyproject.toml
 	$(PYTHON) -m venv .uv
 	.uv/bin/python -m pip install --quiet 'uv>=0.9'
 	.uv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.txt
+	  --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.txt
 	rm -rf .uv
 
 clean:  ## Remove .venv, caches and the local server with its data
