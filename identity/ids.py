@@ -1,0 +1,131 @@
+"""Ids and digests. The only file that hashes, so that an id can only be the one that its key leads to.
+
+    tenant id = uuid5(NS_ROOT, "tenant:" + slug)
+    entity id = uuid5(tenant id, key)
+    child id  = uuid5(id of the parent, kind and name)
+
+A UUID holds 122 bits of a SHA-1, so two keys could be made to share one on purpose: stores keep `key_sha256` beside
+the id and compare it on every write.
+"""
+
+import hashlib
+from dataclasses import InitVar, dataclass
+from typing import Final, Self, assert_never
+from uuid import UUID, uuid5
+
+from identity.errors import InvalidTenant
+from identity.keys import CanonicalKey, check_name, check_slug
+
+NS_ROOT: Final = UUID("d6a36945-645d-4ac5-9ee1-ec690d0bebff")
+"""The root of every id ever stored. Frozen: another value is another product."""
+
+DEFAULT_TENANT: Final = "default"
+"""The tenant of a team that never heard of tenants."""
+
+
+class _Seal:
+    """Known to this module only: whoever has it may make an id."""
+
+
+_SEAL: Final = _Seal()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TenantId:
+    """The namespace of one tenant's ids. Made by `tenant_id(slug)` and nothing else."""
+
+    value: UUID
+    seal: InitVar[_Seal | None] = None
+
+    def __post_init__(self, seal: _Seal | None) -> None:
+        if seal is not _SEAL:
+            raise TypeError("a TenantId is made by tenant_id(slug)")
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+def tenant_id(slug: str) -> TenantId:
+    """The id of the tenant with this slug. Raises InvalidTenant when it is not `[a-z0-9][a-z0-9_-]{0,62}`."""
+    check_slug(slug, InvalidTenant)
+    return TenantId(uuid5(NS_ROOT, f"tenant:{slug}"), _SEAL)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EntityId:
+    """The id of one entity. Computed by `Entity` from a tenant and a key; nobody can hand one in.
+
+    Ordered as PostgreSQL orders uuids: rows of several entities are locked in this order.
+    """
+
+    value: UUID
+    seal: InitVar[_Seal | None] = None
+
+    def __post_init__(self, seal: _Seal | None) -> None:
+        if seal is not _SEAL:
+            raise TypeError("an EntityId is computed: write Entity(tenant, key).id")
+
+    @classmethod
+    def from_database(cls, value: UUID) -> Self:
+        """The id in a row. Only for values read from our own tables, which were computed when they were written."""
+        if not isinstance(value, UUID):
+            raise TypeError("an id in our tables is a UUID; a key becomes an id by Entity(tenant, key).id")
+        return cls(value, _SEAL)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One thing of one tenant. Its id follows from the two and cannot be chosen."""
+
+    tenant: TenantId
+    key: CanonicalKey
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tenant, TenantId) or not isinstance(self.key, CanonicalKey):
+            raise TypeError("an Entity is a TenantId, made by tenant_id(slug), and a CanonicalKey")
+
+    @property
+    def id(self) -> EntityId:
+        return EntityId(uuid5(self.tenant.value, str(self.key)), _SEAL)
+
+    @property
+    def key_sha256(self) -> bytes:
+        """SHA-256 of the key's text, 32 bytes: what must be equal wherever the id is equal."""
+        return hashlib.sha256(str(self.key).encode("ascii")).digest()
+
+
+def child_id(parent: EntityId, kind: str, name: str) -> UUID:
+    """The id of a part of an entity, such as ("column", "carrier"): stable while the parent is renamed.
+
+    Kind and name carry their lengths in UTF-8 bytes, so ("a", "bc") and ("ab", "c") differ. Raises InvalidKey.
+    """
+    if not isinstance(parent, EntityId):
+        raise TypeError("the parent of a child id is an EntityId")
+    check_name(kind)
+    check_name(name)
+    return uuid5(parent.value, f"{len(kind.encode())}:{kind}{len(name.encode())}:{name}")
+
+
+def sha256_of(*parts: str | bytes | None) -> bytes:
+    """SHA-256, 32 bytes, of a tuple: no two different tuples feed the same bytes to it.
+
+    Each part goes in as a tag for its type, its length in 8 bytes (big endian) and its bytes. Never fails on a str:
+    lone surrogates are hashed as the three bytes that UTF-8 would give them.
+    """
+    return hashlib.sha256(b"".join(map(_framed, parts))).digest()
+
+
+def _framed(part: str | bytes | None) -> bytes:
+    match part:
+        case None:
+            return b"n"
+        case str():
+            tag, raw = b"s", part.encode("utf-8", "surrogatepass")
+        case bytes():
+            tag, raw = b"b", part
+        case _:
+            assert_never(part)
+    return tag + len(raw).to_bytes(8, "big") + raw
