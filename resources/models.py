@@ -1,0 +1,232 @@
+"""The frozen records that cross the boundary of the stores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+from identity.idempotency import Delivery
+from identity.ids import Entity, EntityId
+from identity.keys import CanonicalKey
+
+UNPARTITIONED = ""
+"""The partition key of a dataset without partitions, in tables and in files' paths."""
+
+PublishPolicy = Literal["immediately", "when_checks_pass", "manually"]
+Direction = Literal["up", "down"]
+
+
+class AssetType(StrEnum):
+    """What an asset is. The key does not say it, so a view that becomes a table stays the same asset."""
+
+    DATASET = "DATASET"
+    TABLE = "TABLE"
+    VIEW = "VIEW"
+    MATERIALIZED_VIEW = "MATERIALIZED_VIEW"
+    FOREIGN_TABLE = "FOREIGN_TABLE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A registered system instance. `attributes` say where it is; they hold no credentials and no identity."""
+
+    slug: str
+    system: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    schema_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One column: its type as the source writes it, its position from 1."""
+
+    name: str
+    type: str
+    nullable: bool
+    position: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A dataset as the catalog knows it. `fields` is None where nobody looked, () where there are none."""
+
+    key: CanonicalKey
+    type: AssetType
+    description: str | None = None
+    fields: tuple[Field, ...] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSummary:
+    """One line of the list of datasets."""
+
+    key: CanonicalKey
+    type: AssetType
+    publish_policy: PublishPolicy | None
+    published_version: int | None
+    materializations: int
+    partitions: int
+    row_count: int | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What an attempt wrote for one partition, before anybody else can see it.
+
+    `location` is relative to the endpoint's root; `data_version` is the digest of the manifest's files.
+    """
+
+    delivery: Delivery
+    location: str | None
+    manifest_sha256: bytes | None
+    row_count: int | None
+    byte_count: int | None
+    data_version: str | None
+    code_version: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """An input that was really read: which partition, of which materialization and version when it has any."""
+
+    asset: Entity
+    partition: str | None = None
+    materialization_id: UUID | None = None
+    version: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of one step. `id` names its files; the fencing token orders it among all attempts."""
+
+    id: UUID
+    run_id: str
+    step_key: str
+    retry_number: int
+    fencing_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The answer to a commit. `replayed`: an earlier delivery of the same intent stands, and this describes it."""
+
+    materialization_id: UUID
+    idempotency_key: str
+    partition: str | None
+    replayed: bool
+    attempt_id: UUID
+    location: str | None
+    data_version: str | None
+    row_count: int | None
+    byte_count: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A dataset's version after a publish, which materializations it made current and which it found fenced."""
+
+    dataset: EntityId
+    version: int
+    published: tuple[UUID, ...]
+    fenced: tuple[UUID, ...]
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Materialization:
+    """One immutable fact: this data, for this dataset and partition, produced by this attempt."""
+
+    id: UUID
+    key: CanonicalKey
+    partition: str | None
+    intent: str
+    run_id: str
+    step_key: str
+    retry_number: int
+    code_version: str | None
+    location: str | None
+    manifest_sha256: bytes | None
+    row_count: int | None
+    byte_count: int | None
+    data_version: str | None
+    metadata: Mapping[str, Any]
+    actor: str
+    committed_at: datetime
+    published_in: int | None
+    """The version that first had it; None while it was never published."""
+    current: bool
+    redeliveries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """An input of a materialization. `materialization_id` is None for a table that we only observe."""
+
+    key: CanonicalKey
+    partition: str | None
+    materialization_id: UUID | None
+    version: int | None
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """The published state of a dataset: version n is version n-1 with `partitions_changed` partitions replaced."""
+
+    number: int
+    partitions_changed: int
+    partitions: int
+    row_count: int | None
+    actor: str
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """What a reader gets for one partition: the materialization that a version has there."""
+
+    partition: str | None
+    version: int
+    materialization_id: UUID
+    location: str | None
+    manifest_sha256: bytes | None
+    row_count: int | None
+    data_version: str | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edge:
+    """`source` depends on `target`: data flows from target to source."""
+
+    source: CanonicalKey
+    target: CanonicalKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Something of an endpoint that a collection could not see, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """One look at an endpoint. With a gap it is partial: it adds and changes, and closes nothing."""
+
+    endpoint: str
+    fingerprint: str
+    assets: tuple[Asset, ...]
+    edges: frozenset[Edge] = frozenset()
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        return not self.gaps

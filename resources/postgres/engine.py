@@ -1,0 +1,84 @@
+"""Connections: engines that act as the app's role, and the first look at a server that somebody configured."""
+
+from typing import Literal
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.engine import make_url
+
+from identity.errors import InvalidUrl
+from identity.naming import authority
+from resources.postgres.errors import DatabaseTooOld, DatabaseUnreachable
+
+Plane = Literal["metadata", "dagster", "data"]
+
+VARIABLE: dict[Plane, str] = {
+    "metadata": "METADATA_DATABASE_URL",
+    "dagster": "DAGSTER_POSTGRES_URL",
+    "data": "DATA_DATABASE_URL",
+}
+OLDEST_SERVER = 15
+APP_ROLE = "metadata_app"
+
+
+def app_engine(url: str) -> sa.Engine:
+    """An engine whose connections act as `metadata_app`, whoever logs in: row-level security holds for a superuser too.
+
+    A process keeps one connection and may briefly open a few more; the first use opens it, not this call.
+    """
+    return sa.create_engine(
+        with_driver(url, "psycopg"),
+        isolation_level="READ COMMITTED",
+        pool_size=1,
+        max_overflow=15,
+        connect_args={"options": f"-c role={APP_ROLE}", "prepare_threshold": 2, "application_name": "metadata-assets"},
+    )
+
+
+def plain_engine(url: str) -> sa.Engine:
+    """An engine that acts as the login of the URL: for migrations and for source databases. Keeps no connection."""
+    return sa.create_engine(with_driver(url, "psycopg"), poolclass=sa.NullPool, isolation_level="READ COMMITTED")
+
+
+def with_driver(url: str, driver: Literal["psycopg", "psycopg2"]) -> str:
+    """The same PostgreSQL URL for another driver. Raises InvalidUrl, which does not repeat the URL."""
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError:
+        raise InvalidUrl(reason="it cannot be parsed", fix="write postgresql://user@host:5432/database") from None
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise InvalidUrl(reason="it is not for PostgreSQL", fix="write postgresql://user@host:5432/database")
+    return parsed.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+
+
+def libpq(url: str) -> str:
+    """The URL as libpq and psycopg take it: without a driver's name."""
+    return make_url(with_driver(url, "psycopg")).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def check_server(url: str, plane: Plane, *, timeout_seconds: int = 10) -> None:
+    """Raise DatabaseUnreachable or DatabaseTooOld unless a connection can be made now. Never repeats a password."""
+    found = _server_version(url, plane, timeout_seconds)
+    if found // 10000 < OLDEST_SERVER:
+        raise DatabaseTooOld(database=plane, found=str(found // 10000), needed=str(OLDEST_SERVER))
+
+
+def _server_version(url: str, plane: Plane, timeout_seconds: int) -> int:
+    plain = libpq(url)
+    try:
+        with psycopg.connect(plain, connect_timeout=timeout_seconds) as connection:
+            return connection.info.server_version
+    except psycopg.OperationalError as error:
+        reason = _without_secrets(str(error), plain)
+        raise DatabaseUnreachable(
+            database=plane, where=str(authority(url)), reason=reason, variable=VARIABLE[plane]
+        ) from None
+
+
+def _without_secrets(message: str, url: str) -> str:
+    """The last line of libpq's message, or a plain one when it repeats any part of the URL that may be secret."""
+    lines = message.strip().splitlines() or ["no answer"]
+    password = str(conninfo_to_dict(url).get("password") or "")
+    reason = lines[-1].rpartition("FATAL:")[2].strip() or "no answer"
+    return "connection refused" if password and password in message else reason

@@ -1,0 +1,130 @@
+"""What PostgreSQL refuses, in our words. Messages of drivers may hold a password, so none is passed on."""
+
+from typing import ClassVar
+
+import psycopg
+import psycopg.errors
+
+from identity.errors import MetadataError
+
+
+class DatabaseUnreachable(MetadataError):
+    """cannot reach the {database} database at {where}: {reason}; check that it runs and that {variable} names it"""
+
+    database: str
+    where: str
+    reason: str
+    variable: str
+    exit_code: ClassVar[int] = 4
+
+
+class DatabaseTooOld(MetadataError):
+    """the {database} database is PostgreSQL {found}; version {needed} or newer is needed"""
+
+    database: str
+    found: str
+    needed: str
+    exit_code: ClassVar[int] = 4
+
+
+class SchemaNotCurrent(MetadataError):
+    """the metadata schema is at {found}, this release needs {needed}; run: metadata-assets migrate"""
+
+    found: str
+    needed: str
+    exit_code: ClassVar[int] = 4
+
+
+class TenantUnknown(MetadataError):
+    """there is no tenant with id {tenant}; METADATA_TENANT=<name> metadata-assets migrate makes one"""
+
+    tenant: str
+    exit_code: ClassVar[int] = 3
+
+
+class IdempotencyConflict(MetadataError):
+    """idempotency key {key} was already used for another request; nothing was written"""
+
+    key: str
+
+
+class IdentityCollision(MetadataError):
+    """an id is taken by another key ({detail}); nothing was written"""
+
+    detail: str
+
+
+class LeaseLost(MetadataError):
+    """attempt {attempt} no longer holds its staging lease, so its files may be collected; run the step again"""
+
+    attempt: str
+
+
+class UnknownMaterialization(MetadataError):
+    """{detail}; nothing was published"""
+
+    detail: str
+    exit_code: ClassVar[int] = 3
+
+
+class AmbiguousPublish(MetadataError):
+    """{detail}; name one of them"""
+
+    detail: str
+
+
+class NotRegistered(MetadataError):
+    """a dataset of this write is not registered ({constraint}); nothing was written"""
+
+    constraint: str
+
+
+class WriteRefused(MetadataError):
+    """the database refused the write: {detail}"""
+
+    detail: str
+
+
+_NOT_REGISTERED = {
+    "materialization_dataset_fkey",
+    "staging_lease_dataset_fkey",
+    "materialization_input_asset_fkey",
+    "dataset_asset_fkey",
+    "relationship_source_fkey",
+    "relationship_target_fkey",
+}
+
+
+def is_outcome_unknown(error: BaseException) -> bool:
+    """Whether the transaction may or may not have happened, so that the same key must be asked again.
+
+    True for a lost connection and for what the server takes back by itself (deadlock, serialization, shutdown).
+    """
+    if not isinstance(error, psycopg.Error):
+        return False
+    state = error.sqlstate
+    return state is None or state[:2] in {"08", "40", "57"} or state in {"55P03", "25P03"}
+
+
+def translated(error: psycopg.Error) -> MetadataError | None:
+    """Our error for a state or constraint that we raise on purpose; None for anything else."""
+    detail = error.diag.message_primary or ""
+    match error.sqlstate:
+        case "MA409" if error.diag.constraint_name:
+            return IdentityCollision(detail=detail)
+        case "MA409":
+            return IdempotencyConflict(key=error.diag.message_detail or "?")
+        case "MA404":
+            return UnknownMaterialization(detail=detail)
+        case "MA422":
+            return AmbiguousPublish(detail=detail)
+        case "MA423" if "staging lease" in detail:
+            return LeaseLost(attempt=detail.split()[1])
+        case "MA423":
+            return WriteRefused(detail=detail)
+        case "23503" if error.diag.constraint_name in _NOT_REGISTERED:
+            return NotRegistered(constraint=str(error.diag.constraint_name))
+        case "23503" if error.diag.constraint_name in {"asset_tenant_id_fkey", "endpoint_tenant_id_fkey"}:
+            return TenantUnknown(tenant="of this session")
+        case _:
+            return None

@@ -1,0 +1,38 @@
+-- One audit row per changed row, written by statement triggers; TG_ARGV[0] names the column that is the entity's id.
+-- SECURITY DEFINER: no role holds INSERT on metadata.audit, only this owner's functions write there.
+
+CREATE OR REPLACE FUNCTION metadata.audit_create() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format(
+    'INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, after_state)
+     SELECT tenant_id, %L, %I, ''CREATE'', current_setting(''metadata.actor''), session_user, to_jsonb(n)
+     FROM new_rows n', upper(TG_TABLE_NAME), TG_ARGV[0]);
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION metadata.audit_update() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format(
+    'INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, before_state, after_state)
+     SELECT tenant_id, %L, %2$I, ''UPDATE'', current_setting(''metadata.actor''), session_user, to_jsonb(o), to_jsonb(n)
+     FROM old_rows o JOIN new_rows n USING (tenant_id, %2$I)', upper(TG_TABLE_NAME), TG_ARGV[0]);
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION metadata.audit_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format(
+    'INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, before_state)
+     SELECT tenant_id, %L, %I, ''DELETE'', current_setting(''metadata.actor''), session_user, to_jsonb(o)
+     FROM old_rows o', upper(TG_TABLE_NAME), TG_ARGV[0]);
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION metadata.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION '% on metadata.% refused: it is append-only', TG_OP, TG_TABLE_NAME USING ERRCODE = 'MA423';
+END $$;

@@ -1,0 +1,127 @@
+-- Record what one attempt produced: each (dataset, partition) exactly once per idempotency key, all in one transaction.
+--   p_items  [{idempotency_key, fingerprint (hex), materialization_id, dataset_id, partition_key, intent, code_version,
+--              location, manifest_sha256 (hex), row_count, byte_count, data_version, metadata}]
+--   p_inputs [{materialization_id, asset_id, partition_key, input_materialization_id, input_version, metadata}]
+-- Answers one row per item. Needs READ COMMITTED: the claim waits for a concurrent first attempt, and the SEPARATE
+-- statement after it has a new snapshot in which that attempt's row is visible.
+-- Errors: MA409 the key was used for another request; MA423 the staging lease is gone, so the files may be too.
+CREATE OR REPLACE FUNCTION metadata.commit_materializations(
+  p_attempt uuid, p_run_id text, p_step_key text, p_retry_number integer, p_fencing_token bigint,
+  p_staged boolean, p_items jsonb, p_inputs jsonb
+) RETURNS TABLE (
+  idempotency_key text, materialization_id uuid, replayed boolean, attempt_id uuid, location text, data_version text,
+  row_count bigint, byte_count bigint
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_actor text := current_setting('metadata.actor');
+  v_token bigint := coalesce(p_fencing_token, nextval('metadata.fencing_token'));
+  v_fresh text[];
+  v_conflict text;
+  v_count integer;
+BEGIN
+  -- Claim: sorted by key, so that overlapping batches never deadlock.
+  WITH claimed AS (
+    INSERT INTO metadata.idempotency (tenant_id, op, key, fingerprint, result_id)
+    SELECT v_tenant, 'commit', i.idempotency_key, decode(i.fingerprint, 'hex'), i.materialization_id
+    FROM jsonb_to_recordset(p_items) AS i (idempotency_key text, fingerprint text, materialization_id uuid)
+    ORDER BY i.idempotency_key
+    ON CONFLICT (tenant_id, op, key) DO NOTHING
+    RETURNING key
+  )
+  SELECT coalesce(array_agg(key), '{}') INTO v_fresh FROM claimed;
+
+  -- Was a key that somebody else holds meant for the same request?
+  IF cardinality(v_fresh) < jsonb_array_length(p_items) THEN
+    SELECT min(i.idempotency_key) INTO v_conflict
+    FROM jsonb_to_recordset(p_items) AS i (idempotency_key text, fingerprint text)
+    LEFT JOIN metadata.idempotency k
+      ON k.tenant_id = v_tenant AND k.op = 'commit' AND k.key = i.idempotency_key
+    WHERE i.idempotency_key <> ALL (v_fresh) AND k.fingerprint IS DISTINCT FROM decode(i.fingerprint, 'hex');
+    IF v_conflict IS NOT NULL THEN
+      RAISE EXCEPTION 'idempotency key % was used for another request', v_conflict
+        USING ERRCODE = 'MA409', DETAIL = v_conflict;
+    END IF;
+  END IF;
+
+  IF cardinality(v_fresh) > 0 THEN
+    -- The fence against garbage collection: it may own these paths by now.
+    IF p_staged THEN
+      DELETE FROM metadata.staging_lease l
+      USING jsonb_to_recordset(p_items) AS i (idempotency_key text, dataset_id uuid, partition_key text)
+      WHERE l.tenant_id = v_tenant AND l.attempt_id = p_attempt AND l.state = 'open'
+        AND l.dataset_id = i.dataset_id AND l.partition_key = i.partition_key AND i.idempotency_key = ANY (v_fresh);
+      GET DIAGNOSTICS v_count = ROW_COUNT;
+      IF v_count <> cardinality(v_fresh) THEN
+        RAISE EXCEPTION 'attempt % no longer holds its staging lease', p_attempt USING ERRCODE = 'MA423';
+      END IF;
+    END IF;
+
+    INSERT INTO metadata.materialization
+      (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key, intent, attempt_id, run_id, step_key,
+       retry_number, fencing_token, code_version, location, manifest_sha256, row_count, byte_count, data_version,
+       metadata, actor)
+    SELECT v_tenant, i.materialization_id, i.dataset_id, i.partition_key, i.idempotency_key, i.intent, p_attempt,
+      p_run_id, p_step_key, p_retry_number, v_token, i.code_version, i.location, decode(i.manifest_sha256, 'hex'),
+      i.row_count, i.byte_count, i.data_version, coalesce(i.metadata, '{}'), v_actor
+    FROM jsonb_to_recordset(p_items) AS i (
+      idempotency_key text, materialization_id uuid, dataset_id uuid, partition_key text, intent text,
+      code_version text, location text, manifest_sha256 text, row_count bigint, byte_count bigint, data_version text,
+      metadata jsonb)
+    WHERE i.idempotency_key = ANY (v_fresh);
+
+    INSERT INTO metadata.materialization_input
+      (tenant_id, materialization_id, input_asset_id, input_partition_key, input_materialization_id, input_version,
+       metadata)
+    SELECT v_tenant, n.materialization_id, n.asset_id, n.partition_key, n.input_materialization_id, n.input_version,
+      coalesce(n.metadata, '{}')
+    FROM jsonb_to_recordset(p_inputs) AS n (
+      materialization_id uuid, asset_id uuid, partition_key text, input_materialization_id uuid, input_version bigint,
+      metadata jsonb)
+    JOIN jsonb_to_recordset(p_items) AS i (idempotency_key text, materialization_id uuid)
+      ON i.materialization_id = n.materialization_id
+    WHERE i.idempotency_key = ANY (v_fresh);
+
+    -- What was really read is lineage too; one open edge per pair of datasets, however many materializations.
+    INSERT INTO metadata.relationship
+      (tenant_id, source_asset_id, target_asset_id, type, producer, scope, created_by)
+    SELECT DISTINCT v_tenant, i.dataset_id, n.asset_id, 'DEPENDS_ON', 'materialization', i.dataset_id::text, v_actor
+    FROM jsonb_to_recordset(p_inputs) AS n (materialization_id uuid, asset_id uuid)
+    JOIN jsonb_to_recordset(p_items) AS i (idempotency_key text, materialization_id uuid, dataset_id uuid)
+      ON i.materialization_id = n.materialization_id
+    WHERE i.idempotency_key = ANY (v_fresh)
+    ORDER BY 2, 3
+    ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
+
+    INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
+    SELECT v_tenant, i.materialization_id, 'materialization.committed', jsonb_build_object(
+      'dataset_id', i.dataset_id, 'partition_key', i.partition_key, 'materialization_id', i.materialization_id)
+    FROM jsonb_to_recordset(p_items) AS i (
+      idempotency_key text, materialization_id uuid, dataset_id uuid, partition_key text)
+    WHERE i.idempotency_key = ANY (v_fresh);
+  END IF;
+
+  -- The first commit stands. Another attempt that delivers the same intent is noted, with what it wrote.
+  IF cardinality(v_fresh) < jsonb_array_length(p_items) THEN
+    INSERT INTO metadata.redelivery
+      (tenant_id, materialization_id, attempt_id, run_id, step_key, location, manifest_sha256, same_data, actor)
+    SELECT v_tenant, m.materialization_id, p_attempt, p_run_id, p_step_key, i.location,
+      decode(i.manifest_sha256, 'hex'), m.data_version IS NOT DISTINCT FROM i.data_version, v_actor
+    FROM jsonb_to_recordset(p_items) AS i (
+      idempotency_key text, location text, manifest_sha256 text, data_version text)
+    JOIN metadata.materialization m
+      ON m.tenant_id = v_tenant AND m.idempotency_key = i.idempotency_key
+    WHERE i.idempotency_key <> ALL (v_fresh) AND m.attempt_id <> p_attempt
+    ORDER BY m.materialization_id
+    ON CONFLICT (tenant_id, materialization_id, attempt_id) DO NOTHING;
+  END IF;
+
+  RETURN QUERY
+    SELECT m.idempotency_key, m.materialization_id, m.idempotency_key <> ALL (v_fresh), m.attempt_id, m.location,
+      m.data_version, m.row_count, m.byte_count
+    FROM jsonb_to_recordset(p_items) AS i (idempotency_key text)
+    JOIN metadata.materialization m ON m.tenant_id = v_tenant AND m.idempotency_key = i.idempotency_key
+    ORDER BY m.idempotency_key;
+END $$;

@@ -1,0 +1,116 @@
+"""Bring a database to this release: schema, roles, versions, functions. Safe to repeat, one at a time."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources as package_files
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from identity.ids import DEFAULT_TENANT, tenant_id
+from resources.postgres.errors import SchemaNotCurrent, TenantUnknown
+from resources.postgres.tables import SCHEMA
+
+_LOCK = 0x6D696431  # "mid1": one migration at a time in a database
+_PACKAGE = package_files.files("resources.postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a migration did: the revision before (None on an empty database) and after."""
+
+    before: str | None
+    after: str
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+
+def migrate(engine: sa.Engine, *, tenants: tuple[str, ...] = (DEFAULT_TENANT,)) -> Migrated:
+    """Bring the database of `engine` to the newest revision and make sure that the tenants exist.
+
+    Everything happens in one transaction: a migration that fails leaves the database as it was. `engine` logs in as
+    a superuser, or as a role that may create roles.
+    """
+    with engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        before = _revision(connection)
+        _run(connection, (_PACKAGE / "bootstrap.sql").read_text())
+        connection.execute(sa.text("SET LOCAL ROLE metadata_owner"))
+        connection.execute(sa.text("SET LOCAL check_function_bodies = off"))  # they come before the tables
+        _run(connection, _functions())
+        command.upgrade(_config(connection), "head")
+        _run(connection, (_PACKAGE / "privileges.sql").read_text())
+        connection.execute(sa.text(f"COMMENT ON SCHEMA {SCHEMA} IS '{stamp()}'"))
+        for slug in tenants:
+            _ensure_tenant(connection, slug)
+    return Migrated(before, head())
+
+
+def check_current(engine: sa.Engine, *, tenant: str) -> None:
+    """Raise SchemaNotCurrent or TenantUnknown unless `migrate` of this very release ran here. One round trip."""
+    with engine.connect() as connection:
+        found = connection.execute(
+            sa.text("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace')"), {"schema": SCHEMA}
+        ).scalar()
+        if found != stamp():
+            raise SchemaNotCurrent(found=str(found or "nothing"), needed=stamp())
+        connection.execute(
+            sa.text("SELECT set_config('metadata.tenant', :tenant, true)"), {"tenant": str(tenant_id(tenant))}
+        )
+        if connection.execute(sa.text("SELECT 1 FROM metadata.tenant")).scalar() is None:
+            raise TenantUnknown(tenant=str(tenant_id(tenant)))
+
+
+def head() -> str:
+    """The newest revision that this release brings."""
+    revision = ScriptDirectory(str(_PACKAGE / "migrations")).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def stamp() -> str:
+    """What a current database is marked with: the revision, and a digest of the functions that go with it."""
+    text = _functions() + (_PACKAGE / "bootstrap.sql").read_text() + (_PACKAGE / "privileges.sql").read_text()
+    return f"metadata-assets {head()} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _functions() -> str:
+    files = sorted((_PACKAGE / "functions").iterdir(), key=lambda file: file.name)
+    return "\n".join(file.read_text() for file in files if file.name.endswith(".sql"))
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    exists = connection.execute(sa.text("SELECT to_regclass('metadata.alembic_version')")).scalar()
+    if exists is None:
+        return None
+    revision: str | None = connection.execute(sa.text("SELECT version_num FROM metadata.alembic_version")).scalar()
+    return revision
+
+
+def _run(connection: sa.Connection, script: str) -> None:
+    """Run a script of several statements; the driver's own cursor, because `:name` means something to SQLAlchemy."""
+    with connection.connection.cursor() as cursor:
+        cursor.execute(script)
+
+
+def _config(connection: sa.Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_PACKAGE / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _ensure_tenant(connection: sa.Connection, slug: str) -> None:
+    identifier = str(tenant_id(slug))
+    connection.execute(
+        sa.text("SELECT set_config('metadata.tenant', :tenant, true), set_config('metadata.actor', 'migrate', true)"),
+        {"tenant": identifier},
+    )
+    connection.execute(
+        sa.text("INSERT INTO metadata.tenant (tenant_id, name) VALUES (:tenant, :name) ON CONFLICT DO NOTHING"),
+        {"tenant": identifier, "name": slug},
+    )

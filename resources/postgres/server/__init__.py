@@ -1,0 +1,1 @@
+"""The server we bring along, in parts; the door is `resources.postgres.embedded`."""

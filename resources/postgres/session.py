@@ -1,0 +1,115 @@
+"""Transactions. The only place that binds a tenant and an actor, and the only one that commits."""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.rows import dict_row
+from sqlalchemy.exc import DBAPIError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from identity.ids import TenantId
+from resources.postgres.errors import is_outcome_unknown, translated
+
+Row = dict[str, Any]
+
+_BIND = "SELECT set_config('metadata.tenant', %s, true), set_config('metadata.actor', %s, true)"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One open transaction of one tenant. Helpers take it and never commit."""
+
+    connection: sa.Connection
+    tenant: TenantId
+    actor: str
+
+    def rows(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
+        """The rows of one statement in psycopg's own words (%s, %(name)s)."""
+        with self._cursor() as cursor:
+            cursor.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> int:
+        """How many rows one statement wrote."""
+        with self._cursor() as cursor:
+            cursor.execute(statement.encode(), parameters)
+            return cursor.rowcount
+
+    @property
+    def tenant_value(self) -> uuid.UUID:
+        return self.tenant.value
+
+    def _cursor(self) -> psycopg.Cursor[Row]:
+        driver: psycopg.Connection[Any] = self.connection.connection.driver_connection  # type: ignore[assignment]
+        return driver.cursor(row_factory=dict_row)
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Opens transactions for one tenant and actor over one engine, one pooled connection at a time."""
+
+    engine: sa.Engine
+    tenant: TenantId
+    actor: str
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+        with translating(), self.engine.begin() as connection:
+            session = Session(connection, self.tenant, self.actor)
+            session.rows(_BIND, (str(self.tenant), self.actor))
+            yield session
+
+    def call(self, statement: str, parameters: Mapping[str, Any], *, deadline_seconds: float = 60.0) -> list[Row]:
+        """The rows of one idempotent statement in a transaction of its own: one round trip.
+
+        When the outcome is unknown (connection lost, deadlock, server restarting) the connection is dropped and the
+        same statement is asked again with jitter until `deadline_seconds` have passed, so it must carry an
+        idempotency key. Our own refusals are raised as they are.
+        """
+        attempts = Retrying(
+            retry=retry_if_exception(_may_ask_again),
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
+            stop=stop_after_delay(deadline_seconds),
+            reraise=True,
+        )
+        with translating():
+            return attempts(self._call_once, statement, parameters)
+
+    def _call_once(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        fairy = self.engine.raw_connection()
+        try:
+            driver: psycopg.Connection[Any] = fairy.driver_connection  # type: ignore[assignment]
+            with driver.pipeline(), driver.cursor(row_factory=dict_row) as cursor:
+                with driver.transaction():
+                    cursor.execute(_BIND, (str(self.tenant), self.actor))
+                    cursor.execute(statement.encode(), parameters)
+                rows = cursor.fetchall()
+        except BaseException:
+            fairy.invalidate()  # a pipeline cut short leaves answers behind: never back into the pool
+            raise
+        fairy.close()
+        return rows
+
+
+def _may_ask_again(error: BaseException) -> bool:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return original is not None and is_outcome_unknown(original)
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Turn PostgreSQL's refusals into our errors, without the driver's message behind them."""
+    try:
+        yield
+    except (psycopg.Error, DBAPIError) as error:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        ours = translated(original) if isinstance(original, psycopg.Error) else None
+        if ours is None:
+            raise
+        raise ours from None

@@ -1,0 +1,34 @@
+"""The tables of schema `metadata`, as SQLAlchemy Core sees them. Migrations make them; a test holds the two together."""
+
+from resources.postgres.tables.base import METADATA, SCHEMA
+from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
+from resources.postgres.tables.tenancy import audit, idempotency, outbox, tenant
+from resources.postgres.tables.versions import (
+    dataset,
+    materialization,
+    materialization_input,
+    redelivery,
+    staging_lease,
+    version,
+    version_partition,
+)
+
+__all__ = [
+    "METADATA",
+    "SCHEMA",
+    "asset",
+    "audit",
+    "dataset",
+    "endpoint",
+    "idempotency",
+    "materialization",
+    "materialization_input",
+    "outbox",
+    "redelivery",
+    "relationship",
+    "schema_field",
+    "staging_lease",
+    "tenant",
+    "version",
+    "version_partition",
+]
