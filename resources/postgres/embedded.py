@@ -38,13 +38,200 @@ The server listens on a unix socket in a 0700 directory only, and trusts who can
 import atexit
 import contextlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
-from resources.postgres.server import clusters, locks, postmaster, supervisor
+from resources.postgres.server import cluster as clusters
+from resources.postgres.server import lifecycle, locks, supervisor
+from resources.postgres.server.account import server_account
+from resources.postgres.server.cluster import Cluster
+from resources.postgres.server.errors import (
+    DataDirectoryLocked,
+    EmbeddedServerError,
+    ForeignDataDirectory,
+    NoPostgresBinaries,
+    NoServerAccount,
+    ServerDidNotStart,
+    WrongPostgresVersion,
+)
+
+__all__ = [
+    "DataDirectoryLocked",
+    "EmbeddedServerError",
+    "ForeignDataDirectory",
+    "NoPostgresBinaries",
+    "NoServerAccount",
+    "Server",
+    "ServerDidNotStart",
+    "Status",
+    "WrongPostgresVersion",
+    "attach",
+    "ensure_databases",
+    "status",
+    "stop",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a running server is."""
+
+    socket_directory: Path
+    data_directory: Path
+
+    def url(self, database: str, *, user: str = "postgres", driver: str = "postgresql") -> str:
+        """The connection URL of one of its databases, without a password: the socket's directory is the lock.
+
+        For SQLAlchemy name the driver, `postgresql+psycopg`, or `postgresql+psycopg2` for dagster-postgres.
+        """
+        host = quote(os.fsencode(self.socket_directory), safe="")
+        return f"{driver}://{quote(user, safe='')}@/{quote(database, safe='')}?host={host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What there is of a home's server, for `metadata-assets doctor`."""
+
+    running: bool
+    pid: int | None  # None when it is not running, or not visible from here
+    version: int | None  # the major version of the data; None when there are none
+    data_directory: Path | None
+    socket_directory: Path | None
+    user_pids: tuple[int, ...]
+    supervisor_pid: int | None  # None while users exist: nobody would stop the server; the next attach repairs it
+
+    @property
+    def users(self) -> int:
+        return len(self.user_pids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """This process as a user of one home's server."""
+
+    lock: locks.Lock
+    cluster: Cluster
+
+
+_seats: dict[Path, _Seat] = {}
+
+
+def attach(home: Path) -> Server:
+    """Make sure the server of this home runs, and keep it running until this process ends.
+
+    The first time makes the cluster. May be called again and from several threads: one process counts once. Raises an
+    EmbeddedServerError, which says what to do, and then this process does not count.
+    """
+    home = home.resolve()
+    with locks.gate, contextlib.ExitStack() as undo:
+        _make_home(home)
+        undo.enter_context(locks.holding(home / "start.lock", locks.EXCLUSIVE))
+        user, new = _user_lock(home)
+        failed = undo.enter_context(contextlib.ExitStack())
+        if new:
+            failed.callback(user.release)
+        cluster = clusters.locate(home, server_account())
+        lifecycle.bring_up(cluster)
+        failed.pop_all()
+        _seats[home] = _Seat(user, cluster)
+    return Server(socket_directory=cluster.sockets, data_directory=cluster.data)
+
+
+def ensure_databases(server: Server, names: Sequence[str]) -> None:
+    """Make those of the databases that are missing. Several processes may do so at once."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        existing = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        for name in dict.fromkeys(names):
+            if name not in existing:
+                _create_database(connection, name)
+
+
+def stop(home: Path, *, remove: bool = False) -> bool:
+    """Stop the server unless other processes use it; answers whether it is down now.
+
+    With `remove` it is stopped whoever uses it, and its data are deleted. The lock files stay: somebody may be waiting
+    on them. This process is no user of it any more, either way.
+    """
+    home = home.resolve()
+    if not home.is_dir():
+        return True
+    with locks.gate, _own_files(home), locks.holding(home / "start.lock", locks.EXCLUSIVE):
+        seat = _seats.pop(home, None)
+        if seat is not None:
+            seat.lock.release()
+        alone = locks.take_if_free(home / "users.lock", locks.EXCLUSIVE)
+        try:
+            return (alone is not None or remove) and _stop(home, remove)
+        finally:
+            if alone is not None:
+                alone.release()
+
+
+def status(home: Path) -> Status:
+    """What there is of this home's server; changes nothing, waits for nobody."""
+    home = home.resolve()
+    with _own_files(home):
+        cluster = clusters.find(home, server_account())
+    users = lifecycle.processes_with(home / "users.lock")
+    guards = lifecycle.processes_with(home / "supervisor.lock")
+    return Status(
+        running=cluster is not None and lifecycle.runs(cluster),
+        pid=cluster and lifecycle.pid(cluster),
+        version=cluster and clusters.initialised_by(cluster),
+        data_directory=cluster and cluster.data,
+        socket_directory=cluster and cluster.sockets,
+        user_pids=tuple(pid for pid in users if pid not in guards),
+        supervisor_pid=next(iter(guards), None),
+    )
+
+
+def _user_lock(home: Path) -> tuple[locks.Lock, bool]:
+    """This process's registration, and whether it is new. Waits while a supervisor stops the server."""
+    seat = _seats.get(home)
+    if seat is not None and seat.lock.counts():
+        return seat.lock, False
+    return locks.take(home / "users.lock", locks.SHARED), True
+
+
+def _make_home(home: Path) -> None:
+    """A home made by root can be entered, not listed, by the server's user; its data and sockets are 0700 anyway."""
+    if not home.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    found = home.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise ForeignDataDirectory(path=home, reason="is not a directory")
+    if os.geteuid() not in (0, found.st_uid):
+        raise ForeignDataDirectory(path=home, reason=f"belongs to user {found.st_uid}, not to {os.geteuid()}")
+
+
+def _create_database(connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+    """From template0, which nobody can be connected to: a template in use cannot be copied."""
+    with contextlib.suppress(errors.DuplicateDatabase, errors.UniqueViolation):  # another process was faster
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+
+
+def _stop(home: Path, remove: bool) -> bool:
+    cluster = clusters.find(home, server_account())
+    if cluster is None:
+        return True
+    clusters.initialised_by(cluster)  # refuses data that are not ours
+    lifecycle.take_down(cluster)
+    if remove:
+        clusters.remove(cluster)
+    return True
+
+
+@atexit.register
+def _leave_guarded() -> None:
+    """Before this user goes: is there a supervisor left to notice that it was the last one?"""
+    for home, seat in _seats.items():
+        if seat.lock.counts():
+            with contextlib.suppress(OSError):  # the home is being deleted
+                supervisor.ensure(home, seat.cluster.data)

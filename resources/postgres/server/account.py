@@ -12,7 +12,7 @@ from resources.postgres.server.errors import NoServerAccount
 
 SYSTEM_USER = "postgres"
 
-# The whole environment of what we start: no PG* variable of the caller changes our server, and its messages are English.
+# The whole environment of what we start: no PG* variable of the caller changes our server; its messages are English.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 # The caller's shell may be gone long before what we start: it gets no parent to wait for it, and none of our files.

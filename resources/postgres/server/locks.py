@@ -14,7 +14,9 @@ from pathlib import Path
 
 SHARED, EXCLUSIVE = fcntl.LOCK_SH, fcntl.LOCK_EX
 
-_LOWEST = 10  # a process started without stdin would otherwise get descriptor 0, and hand it to every child as its stdin
+_LOWEST = (
+    10  # a process started without stdin would otherwise get descriptor 0, and hand it to every child as its stdin
+)
 
 gate = threading.RLock()  # held by whoever takes locks in several steps, and during a fork
 _held: "set[Lock]" = set()

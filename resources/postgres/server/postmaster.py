@@ -108,8 +108,8 @@ def processes(places: Collection[Inode]) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _works_in(process.pid, places)] if places else []
 
 
-def alive(pid: int, data: Path) -> bool:
-    """Whether this process still is a live server process of the data directory, or on its way to become one."""
+def alive(pid: int) -> bool:
+    """Whether there is such a process, zombies not counted."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -22,7 +22,9 @@ from resources.postgres.server.postmaster import Inode, inode, processes, shut_d
 _LATE_START = 10.0  # seconds within which a server that was launched shows up
 
 # Isolated from the user's environment and site-packages (no .pth file runs); it finds us and psutil by these two paths.
-_BOOT = "import sys; sys.path += sys.argv[1:3]; from resources.postgres.server.supervisor import main; main(sys.argv[3:])"
+_BOOT = (
+    "import sys; sys.path += sys.argv[1:3]; from resources.postgres.server.supervisor import main; main(sys.argv[3:])"
+)
 
 
 def ensure(home: Path, data: Path) -> None:

@@ -1,0 +1,1 @@
+"""The nouns of the graph store: edges with a validity interval, and walks over them."""

@@ -1,0 +1,66 @@
+"""Edges: who says that one asset depends on another, and from when to when."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from identity.ids import Entity
+from resources.postgres.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`source` depends on `target`. Both are entities; nothing else is accepted, neither here nor in the database."""
+
+    source: Entity
+    target: Entity
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, Entity) or not isinstance(self.target, Entity):
+            raise TypeError("a Link joins two Entity values; an id or a name is not an entity")
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeChanges:
+    """How many edges an assertion opened and closed."""
+
+    opened: int
+    closed: int
+
+
+_OPEN = """
+INSERT INTO metadata.relationship (tenant_id, source_asset_id, target_asset_id, type, producer, scope, created_by)
+SELECT %(tenant)s, e.source, e.target, 'DEPENDS_ON', %(producer)s, %(scope)s, %(actor)s
+FROM unnest(%(sources)s::uuid[], %(targets)s::uuid[]) AS e (source, target)
+ORDER BY e.source, e.target
+ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
+"""
+
+_CLOSE = """
+UPDATE metadata.relationship r SET valid_to = clock_timestamp()
+WHERE r.tenant_id = %(tenant)s AND r.producer = %(producer)s AND r.scope = %(scope)s AND r.valid_to IS NULL
+  AND r.type = 'DEPENDS_ON'
+  AND NOT EXISTS (
+    SELECT 1 FROM unnest(%(sources)s::uuid[], %(targets)s::uuid[]) AS e (source, target)
+    WHERE e.source = r.source_asset_id AND e.target = r.target_asset_id)
+"""
+
+
+def assert_edges(
+    session: Session, links: Collection[Link], *, producer: str, scope: str, complete: bool
+) -> EdgeChanges:
+    """Say which edges a producer sees in its scope, in two statements however many they are.
+
+    Edges that are open already stay untouched. A complete look closes the open edges of this producer and scope that
+    it does not name; a partial one closes nothing. Assets of both ends must exist.
+    """
+    ordered = sorted(set(links), key=lambda link: (link.source.id, link.target.id))
+    parameters = {
+        "tenant": session.tenant_value,
+        "actor": session.actor,
+        "producer": producer,
+        "scope": scope,
+        "sources": [link.source.id.value for link in ordered],
+        "targets": [link.target.id.value for link in ordered],
+    }
+    closed = session.count(_CLOSE, parameters) if complete else 0
+    return EdgeChanges(opened=session.count(_OPEN, parameters), closed=closed)

@@ -1,0 +1,69 @@
+"""Where an endpoint is: an attribute that may change, never a part of an identity."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from sqlalchemy.engine import make_url
+from upath import UPath
+
+from identity.errors import MetadataError
+from identity.naming import authority
+from resources.postgres.engine import with_driver
+from resources.settings import Settings
+
+System = Literal["postgres", "files"]
+
+
+class SecretInProject(MetadataError):
+    """endpoint {slug}: write its {field} as env:NAME and put the value into that variable, not into the project"""
+
+    slug: str
+    field: str
+    exit_code: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointLocation:
+    """How to reach an endpoint from this process.
+
+    postgres: `database` on the server that `url` (a reference `env:NAME`) names, or on the data-plane server.
+    files: everything below `root` (a path or an fsspec URL, or `env:NAME`), else below `lake/<slug>` in the home.
+    """
+
+    slug: str
+    system: System
+    url: str | None = None
+    database: str | None = None
+    root: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.url is not None and not self.url.startswith("env:"):
+            raise SecretInProject(slug=self.slug, field="url")
+
+    def database_url(self, settings: Settings, data_url: str) -> str:
+        """A connection URL, with whatever credentials the environment holds. Never store, log or show it."""
+        base = settings.variable(self.url[4:], wanted_by=f"endpoint {self.slug}") if self.url else data_url
+        parsed = make_url(with_driver(base, "psycopg"))
+        if self.database:
+            parsed = parsed.set(database=self.database)
+        return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def root_path(self, settings: Settings) -> UPath:
+        """Where the files of this endpoint are."""
+        if self.root is None:
+            return UPath(settings.home / "lake" / self.slug)
+        if self.root.startswith("env:"):
+            return UPath(settings.variable(self.root[4:], wanted_by=f"endpoint {self.slug}"))
+        return UPath(self.root) if "://" in self.root else UPath(settings.project / self.root)
+
+    def attributes(self) -> Mapping[str, Any]:
+        """What the catalog may keep: references and names, no credentials."""
+        known = {"url": self.url, "database": self.database, "root": self.root}
+        return {name: value for name, value in known.items() if value is not None}
+
+    def where(self, settings: Settings, data_url: str) -> str:
+        """For people: the host or path, never a credential."""
+        if self.system == "files":
+            return str(self.root_path(settings))
+        return f"{authority(self.database_url(settings, data_url))}/{self.database or ''}"

@@ -1,0 +1,27 @@
+"""What every noun of the store has: transactions of one tenant and actor."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from identity.ids import Entity, TenantId
+from identity.keys import CanonicalKey
+from resources.postgres.session import Session, Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A part of the store. Each public method is one transaction, unless it takes a session."""
+
+    sessions: Sessions
+
+    @property
+    def tenant(self) -> TenantId:
+        return self.sessions.tenant
+
+    def entity(self, key: CanonicalKey) -> Entity:
+        """The entity that a key names for this store's tenant."""
+        return Entity(self.sessions.tenant, key)
+
+    def session(self) -> AbstractContextManager[Session]:
+        """A transaction of this store's tenant and actor."""
+        return self.sessions.begin()

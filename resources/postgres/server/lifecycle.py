@@ -1,0 +1,146 @@
+"""Bringing a cluster's server up and taking it down. The caller holds the home's start lock."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from resources.postgres.server import cluster as clusters
+from resources.postgres.server import supervisor
+from resources.postgres.server.binaries import Binaries
+from resources.postgres.server.cluster import Cluster
+from resources.postgres.server.errors import DataDirectoryLocked, ServerDidNotStart
+from resources.postgres.server.postmaster import (
+    State,
+    alive,
+    inode,
+    judge,
+    look,
+    remove_stale_files,
+    shut_down,
+    wait_until,
+)
+
+_RECOVERY = 600.0  # seconds; after a crash the log is replayed before the first connection
+_UNNAMED = 10.0  # seconds; a server that starts writes its pid file in a few milliseconds
+_LONGEST_LOG = 10_000_000  # bytes
+
+
+def bring_up(cluster: Cluster) -> None:
+    """A server that accepts connections, and a supervisor that stops it when nobody uses it any more."""
+    if _settled(cluster) is State.RUNNING:
+        clusters.check_sockets(cluster)
+        supervisor.ensure(cluster.home, cluster.data)
+        return
+    made_by = clusters.initialised_by(cluster)
+    programs = clusters.fitting_binaries(cluster, made_by)
+    if made_by is None:
+        clusters.initialise(cluster, programs)
+    clusters.prepare_sockets(cluster)
+    supervisor.ensure(cluster.home, cluster.data)
+    _start(cluster, programs)
+
+
+def take_down(cluster: Cluster) -> None:
+    """No server of this cluster any more; one that is not ours is left alone."""
+    state = _state(cluster)
+    if state is State.FOREIGN:
+        raise _locked(cluster)
+    if state is not State.ABSENT:
+        _stop_all(cluster)
+
+
+def runs(cluster: Cluster) -> bool:
+    """Whether the server accepts connections."""
+    return _state(cluster) is State.RUNNING
+
+
+def pid(cluster: Cluster) -> int | None:
+    """The main process of the server, if there is one to be seen."""
+    return look(cluster.data, cluster.sockets).postmaster
+
+
+def processes_with(path: Path) -> list[int]:
+    """The processes that have this file open, as far as we may look."""
+    return [process.pid for process in psutil.process_iter() if path in _open_files(process)]
+
+
+def _open_files(process: psutil.Process) -> Iterator[Path]:
+    with contextlib.suppress(psutil.Error):
+        yield from (Path(file.path) for file in process.open_files())
+
+
+def _settled(cluster: Cluster) -> State:
+    """RUNNING or ABSENT, after waiting for what is under way and clearing away what is left of a dead server."""
+    since = time.monotonic()
+    while (state := _state(cluster)) not in (State.RUNNING, State.ABSENT):
+        waited = time.monotonic() - since
+        if state is State.FOREIGN:
+            raise _locked(cluster)
+        if state is State.ORPHANED or (state is State.UNNAMED and waited > _UNNAMED):
+            _stop_all(cluster)
+        elif waited > _RECOVERY:
+            raise ServerDidNotStart(data_directory=cluster.data, reason="still busy", log=_tail(cluster.log, 0))
+        time.sleep(0.02)
+    return state
+
+
+def _state(cluster: Cluster) -> State:
+    return judge(look(cluster.data, cluster.sockets), cluster.sockets)
+
+
+def _start(cluster: Cluster, programs: Binaries) -> None:
+    remove_stale_files(cluster.data, cluster.sockets)
+    _rotate(cluster.log)
+    written = cluster.log.stat().st_size if cluster.log.exists() else 0
+    mark = supervisor.launching(cluster.home)
+    mark.touch()
+    try:
+        _launch(cluster, programs, written)
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _launch(cluster: Cluster, programs: Binaries, written: int) -> None:
+    """Start and wait until it is ready. By ourselves: `pg_ctl start` quotes paths badly and looks every 100 ms only."""
+    rules = {
+        "listen_addresses": "",
+        "port": "5432",  # part of the socket's name
+        "unix_socket_directories": os.fspath(cluster.sockets),
+        "unix_socket_permissions": "0700",
+    }
+    options = [part for name, value in rules.items() for part in ("-c", f"{name}={value}")]
+    process = cluster.account.start(programs.postgres, "-D", cluster.data, *options, log=cluster.log)
+    ended = wait_until(lambda: _state(cluster) is State.RUNNING or not alive(process), _RECOVERY)
+    if not ended or not alive(process):
+        reason = "it ended" if ended else "it is still starting"
+        raise ServerDidNotStart(data_directory=cluster.data, reason=reason, log=_tail(cluster.log, written))
+
+
+def _stop_all(cluster: Cluster) -> None:
+    place = inode(cluster.data)
+    if place is not None and not shut_down({place}):
+        raise ServerDidNotStart(
+            data_directory=cluster.data, reason="an old one does not end", log=_tail(cluster.log, 0)
+        )
+
+
+def _locked(cluster: Cluster) -> DataDirectoryLocked:
+    return DataDirectoryLocked(data_directory=cluster.data, pid=pid(cluster) or 0)
+
+
+def _rotate(log: Path) -> None:
+    if log.exists() and log.stat().st_size > _LONGEST_LOG:
+        log.rename(log.with_suffix(".log.1"))
+
+
+def _tail(log: Path, start: int) -> str:
+    """The last lines that were written after `start`."""
+    try:
+        content = log.read_bytes()[start:]
+    except FileNotFoundError:
+        return ""
+    return "\n".join(content.decode(errors="replace").splitlines()[-12:])
