@@ -6,40 +6,40 @@
 
 How it is kept, in the files of the home:
 
-| lock              | held by                                                         | how       |
-|-------------------|-----------------------------------------------------------------|-----------|
-| `start.lock`      | who looks whether a server runs, and starts or removes it       | exclusive |
-| `users.lock`      | every process that called `attach`, until it ends               | shared    |
-| `users.lock`      | the supervisor, while it stops the server; `stop`, while it does | exclusive |
-| `supervisor.lock` | the supervisor, from its birth until it got `users.lock`        | exclusive |
+| lock              | held by                                                   | how       |
+|-------------------|-----------------------------------------------------------|-----------|
+| `start.lock`      | who looks whether a server runs, and starts or stops it   | exclusive |
+| `users.lock`      | every process that called `attach`, until it ends         | shared    |
+| `users.lock`      | the supervisor, while it stops the server; `stop` as well | exclusive |
+| `supervisor.lock` | the supervisor, from its birth until it got `users.lock`  | exclusive |
 
-Locks are taken in the order of the table; the supervisor takes none but `users.lock`, and the start lock's holder waits for
-nobody but it, so there is no circle. What follows:
+Locks are taken in the order of the table. The supervisor takes none but `users.lock`, and the holder of the start lock
+waits for nobody but the supervisor, so there is no circle. What follows:
 
 - Four cold starts at once make one server: the start lock lets them look one after the other.
 - A user that ends in any way, kill -9 included, gives its shared lock back, because the kernel does it. Who started
-  the server does not matter. When the last one is gone the supervisor has the exclusive lock, and stops the server.
-- A newcomer at that moment waits for the shared lock until the server is down, then starts it. It is never given a server that
-  is about to go: from its registration on, no supervisor gets the exclusive lock.
-- A supervisor is born holding `supervisor.lock` (it inherits the descriptor), so two newcomers never make two, and gives it
-  back as soon as it has nobody left to wait for, so a newcomer never counts on one that is leaving. A killed
-  one is replaced by the next `attach`, and by every user that ends normally. Only if it is killed and then every user is too does
-  the server stay; the next `attach` finds it and gives it a supervisor.
-- The supervisor is started before the server. A starter killed while launching leaves the file `launching`, for which the
-  supervisor waits a little for a server that is not visible yet.
-- Nobody inherits a user's lock: subprocesses do not see the descriptor, and a process made by fork alone closes it at once. Such
-  a child is no user of the server: if it may outlive its parent, it calls `attach` itself. A daemon that closes all its descriptors
-  is no user any more either, until it calls `attach` again.
+  the server does not matter. When the last one is gone the supervisor gets the exclusive lock, and stops the server.
+- A newcomer at that moment waits for the shared lock until the server is down, then starts it. It is never given a
+  server that is about to go: from its registration on, no supervisor gets the exclusive lock.
+- A supervisor is born holding `supervisor.lock` (it inherits the descriptor), so two newcomers never make two. It gives
+  it back as soon as it has nobody left to wait for, so a newcomer never counts on one that is leaving. A killed one is
+  replaced by the next `attach`, and by every user that ends normally. Only if it is killed and then every user is too
+  does the server stay; the next `attach` finds it and gives it a supervisor.
+- The supervisor is started before the server. A starter killed while launching leaves the file `launching`, for which
+  the supervisor waits a little for a server that is not visible yet.
+- Nobody inherits a user's lock: subprocesses do not see the descriptor, and a process made by fork alone closes it at
+  once. Such a child is no user of the server: if it may outlive its parent, it calls `attach` itself. A daemon that
+  closes all its descriptors is no user any more either, until it calls `attach` again.
 
-The server listens on a unix socket in a 0700 directory only, and trusts who can enter it. As root it runs as the system user
-`postgres`. Its durability is the default: what is committed survives kill -9 and a crash of the machine.
+The server listens on a unix socket in a 0700 directory only, and trusts who can enter it. As root it runs as the system
+user `postgres`. Its durability is the default: what is committed survives kill -9 and a crash of the machine.
 """
 
 import atexit
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -49,7 +49,6 @@ from psycopg import errors, sql
 
 from resources.postgres.server import cluster as clusters
 from resources.postgres.server import lifecycle, locks, supervisor
-from resources.postgres.server.account import server_account
 from resources.postgres.server.cluster import Cluster
 from resources.postgres.server.errors import (
     DataDirectoryLocked,
@@ -129,14 +128,14 @@ def attach(home: Path) -> Server:
     EmbeddedServerError, which says what to do, and then this process does not count.
     """
     home = home.resolve()
-    with locks.gate, contextlib.ExitStack() as undo:
+    with locks.gate, _own_files(home), contextlib.ExitStack() as undo:
         _make_home(home)
         undo.enter_context(locks.holding(home / "start.lock", locks.EXCLUSIVE))
         user, new = _user_lock(home)
         failed = undo.enter_context(contextlib.ExitStack())
         if new:
             failed.callback(user.release)
-        cluster = clusters.locate(home, server_account())
+        cluster = clusters.locate(home)
         lifecycle.bring_up(cluster)
         failed.pop_all()
         _seats[home] = _Seat(user, cluster)
@@ -176,19 +175,28 @@ def stop(home: Path, *, remove: bool = False) -> bool:
 def status(home: Path) -> Status:
     """What there is of this home's server; changes nothing, waits for nobody."""
     home = home.resolve()
-    with _own_files(home):
-        cluster = clusters.find(home, server_account())
-    users = lifecycle.processes_with(home / "users.lock")
     guards = lifecycle.processes_with(home / "supervisor.lock")
-    return Status(
-        running=cluster is not None and lifecycle.runs(cluster),
-        pid=cluster and lifecycle.pid(cluster),
-        version=cluster and clusters.initialised_by(cluster),
-        data_directory=cluster and cluster.data,
-        socket_directory=cluster and cluster.sockets,
-        user_pids=tuple(pid for pid in users if pid not in guards),
-        supervisor_pid=next(iter(guards), None),
-    )
+    users = tuple(pid for pid in lifecycle.processes_with(home / "users.lock") if pid not in guards)
+    with _own_files(home):
+        cluster = clusters.find(home)
+        return Status(
+            running=cluster is not None and lifecycle.runs(cluster),
+            pid=lifecycle.pid(cluster) if cluster else None,
+            version=clusters.initialised_by(cluster) if cluster else None,
+            data_directory=cluster.data if cluster else None,
+            socket_directory=cluster.sockets if cluster else None,
+            user_pids=users,
+            supervisor_pid=next(iter(guards), None),
+        )
+
+
+@contextlib.contextmanager
+def _own_files(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as denied:
+        path = Path(denied.filename or home)
+        raise ForeignDataDirectory(path=path, reason=f"is closed to user {os.geteuid()}") from denied
 
 
 def _user_lock(home: Path) -> tuple[locks.Lock, bool]:
@@ -218,7 +226,7 @@ def _create_database(connection: psycopg.Connection[tuple[object, ...]], name: s
 
 
 def _stop(home: Path, remove: bool) -> bool:
-    cluster = clusters.find(home, server_account())
+    cluster = clusters.find(home)
     if cluster is None:
         return True
     clusters.initialised_by(cluster)  # refuses data that are not ours

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resources.postgres.server import binaries
-from resources.postgres.server.account import Account
+from resources.postgres.server.account import Account, server_account
 from resources.postgres.server.binaries import Binaries
 from resources.postgres.server.errors import ForeignDataDirectory, ServerDidNotStart, WrongPostgresVersion
 
@@ -48,7 +48,7 @@ class Cluster:
         return self.data / "server.log"
 
 
-def find(home: Path, account: Account) -> Cluster | None:
+def find(home: Path) -> Cluster | None:
     """The cluster of a home, writing nothing; None when it never had one."""
     try:
         cluster_id = (home / "cluster-id").read_text().strip()
@@ -56,17 +56,18 @@ def find(home: Path, account: Account) -> Cluster | None:
         return None
     if not re.fullmatch(r"[0-9a-f]{16}", cluster_id):
         raise ForeignDataDirectory(path=home / "cluster-id", reason="does not hold the id of a cluster")
+    account = server_account()
     root = _root(home, cluster_id, account)
     return Cluster(home=home, root=root, sockets=_sockets(root, home, cluster_id), account=account)
 
 
-def locate(home: Path, account: Account) -> Cluster:
+def locate(home: Path) -> Cluster:
     """The cluster of a home, its id made if need be. Only under the home's start lock."""
     if not (home / "cluster-id").exists():
         fresh = home / "cluster-id.new"
         fresh.write_text(secrets.token_hex(8) + "\n")
         fresh.rename(home / "cluster-id")
-    cluster = find(home, account)
+    cluster = find(home)
     if cluster is None:
         raise ForeignDataDirectory(path=home, reason="was removed while a server was being started in it")
     if cluster.root != home:

@@ -83,7 +83,7 @@ def _settled(cluster: Cluster) -> State:
         if state is State.ORPHANED or (state is State.UNNAMED and waited > _UNNAMED):
             _stop_all(cluster)
         elif waited > _RECOVERY:
-            raise ServerDidNotStart(data_directory=cluster.data, reason="still busy", log=_tail(cluster.log, 0))
+            raise _failed(cluster, "it is still recovering or stopping")
         time.sleep(0.02)
     return state
 
@@ -116,16 +116,17 @@ def _launch(cluster: Cluster, programs: Binaries, written: int) -> None:
     process = cluster.account.start(programs.postgres, "-D", cluster.data, *options, log=cluster.log)
     ended = wait_until(lambda: _state(cluster) is State.RUNNING or not alive(process), _RECOVERY)
     if not ended or not alive(process):
-        reason = "it ended" if ended else "it is still starting"
-        raise ServerDidNotStart(data_directory=cluster.data, reason=reason, log=_tail(cluster.log, written))
+        raise _failed(cluster, "it ended" if ended else "it is still starting", written)
 
 
 def _stop_all(cluster: Cluster) -> None:
     place = inode(cluster.data)
     if place is not None and not shut_down({place}):
-        raise ServerDidNotStart(
-            data_directory=cluster.data, reason="an old one does not end", log=_tail(cluster.log, 0)
-        )
+        raise _failed(cluster, "an old one does not end")
+
+
+def _failed(cluster: Cluster, reason: str, written: int = 0) -> ServerDidNotStart:
+    return ServerDidNotStart(data_directory=cluster.data, reason=reason, log=_tail(cluster.log, written))
 
 
 def _locked(cluster: Cluster) -> DataDirectoryLocked:

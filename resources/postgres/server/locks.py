@@ -1,7 +1,7 @@
 """flock: locks that the kernel gives back when their process ends, however it ends.
 
-A flock belongs to what was opened, and a forked child shares it: as long as the child lives, so does the lock. So a fork
-waits until no thread is between two steps here (`gate`), and the child closes its copies at once: it holds nothing.
+A flock belongs to what was opened, and a forked child shares it: as long as the child lives, so does the lock. So a
+fork waits until no thread is between two steps here (`gate`), and the child closes its copies at once, holding nothing.
 Children started by subprocess never see the descriptors (close-on-exec), unless one is passed to them by name.
 """
 

@@ -125,8 +125,7 @@ def shut_down(places: Collection[Inode], patience: float = 60.0) -> bool:
     for order, seconds in ((signal.SIGINT, patience), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
         found = processes(places)
         main = _main(found)
-        everyone = order is signal.SIGKILL or main is None
-        for process in found if everyone else [main]:
+        for process in found if main is None or order is signal.SIGKILL else [main]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(order)
         if wait_until(lambda: not processes(places), seconds):

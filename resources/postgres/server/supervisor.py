@@ -1,7 +1,7 @@
 """The small process that outlives every user of a server and stops it when the last one is gone.
 
-It waits for an exclusive lock on the file on which every user holds a shared one. The kernel gives that to it when there is
-no user left, whether they ended, crashed or were killed; as long as it holds it, no new user gets in.
+It waits for an exclusive lock on the file on which every user holds a shared one. The kernel gives that to it when
+there is no user left, whether they ended, crashed or were killed; as long as it holds it, no new user gets in.
 """
 
 import contextlib
