@@ -82,16 +82,21 @@ WITHHELD = "<withheld, it may hold a credential>"
 _LONGEST_SHOWN = 120
 
 
+def spellings(value: str) -> list[str]:
+    """The value and what it says when its percent-encoding is undone once, twice and three times."""
+    spelled = [value]
+    for _ in range(3):
+        spelled.append(unquote(spelled[-1], errors="replace"))
+    return spelled
+
+
 def shown(value: str) -> str:
     """The value as a message may repeat it: itself, shortened when long, or WITHHELD when it may hold a credential.
 
     Everything that could be a URL, a DSN or a key=value connection string is withheld, percent-encoded ones too.
     Showing twice changes nothing.
     """
-    decoded = value
-    for _ in range(3):
-        decoded = unquote(decoded, errors="replace")
-    if any(mark in text for mark in ("://", "@", "=", ";") for text in (value, decoded)):
+    if any(mark in text for mark in ("://", "@", "=", ";") for text in spellings(value)):
         return WITHHELD
     return value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 1] + "…"
 

@@ -23,7 +23,7 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import Self, assert_never
 
-from identity.errors import InvalidEndpoint, InvalidKey
+from identity.errors import InvalidEndpoint, InvalidKey, spellings
 
 PREFIX = "mid1"
 MAX_KEY_BYTES = 1500
@@ -153,7 +153,7 @@ def check_name(name: str, error: type[InvalidKey] = InvalidKey) -> None:
     if any("\ud800" <= character <= "\udfff" for character in name):
         fix = "it was decoded wrongly: read the name as UTF-8"
         raise error(value=name, reason="it contains a lone surrogate, which is not text", fix=fix)
-    if ":" in name.partition("://")[2].rpartition("@")[0]:
+    if any(":" in spelled.partition("://")[2].rpartition("@")[0] for spelled in spellings(name)):
         fix = "name the table, file or job, not the connection to it"
         raise error(value=name, reason="it looks like a URL with a password", fix=fix)
 

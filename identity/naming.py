@@ -1,0 +1,167 @@
+"""From a connection URL to the part of it that names a server, before anything else sees the URL.
+
+A URL mixes what identifies (system, host, port) with what must never be stored (user, password, parameters). Only the
+first leaves this file. Where the two cannot be told apart for certain, the URL is refused, without repeating it.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final, NoReturn
+from urllib.parse import parse_qs
+
+from identity.errors import InvalidUrl
+from identity.ids import sha256_of
+
+LOCAL: Final = "local"
+"""The host of everything reached without a network: a unix socket, a file, an engine inside the process."""
+
+SYNONYMS: Final = {"postgres": "postgresql", "sqlserver": "mssql", "ibm_db_sa": "db2", "cockroach": "cockroachdb"}
+
+# A system whose drivers disagree about the port (ClickHouse, CrateDB, HDFS) has no default here: its port stays.
+DEFAULT_PORTS: Final = {
+    "amqp": 5672,
+    "cassandra": 9042,
+    "cockroachdb": 26257,
+    "databricks": 443,
+    "db2": 50000,
+    "elasticsearch": 9200,
+    "exasol": 8563,
+    "hive": 10000,
+    "http": 80,
+    "https": 443,
+    "impala": 21050,
+    "kafka": 9092,
+    "mariadb": 3306,
+    "mongodb": 27017,
+    "mssql": 1433,
+    "mysql": 3306,
+    "neo4j": 7687,
+    "oracle": 1521,
+    "postgresql": 5432,
+    "presto": 8080,
+    "redis": 6379,
+    "redshift": 5439,
+    "snowflake": 443,
+    "teradata": 1025,
+    "trino": 8080,
+    "vertica": 5433,
+}
+
+_URL = re.compile(r"(?:jdbc:)?([a-z][a-z0-9_.+-]*)://([^/?#;]*)(.*)", re.IGNORECASE | re.ASCII | re.DOTALL)
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
+_SYSTEM = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
+_SOCKET_START = ("/", "@")  # a path, or an abstract socket of Linux
+_HIDES_THE_HOST = ("odbc_connect", "hostaddr", "service", "servicefile")
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A server as a network sees it. Nothing but a system, a host and a port fits in: InvalidUrl.
+
+    The host is lower case, an IPv6 address in its shortest form and without brackets. The port is None when it is the
+    system's default. `str(authority)` is `host[:port]`, with brackets around IPv6.
+    """
+
+    system: str
+    host: str
+    port: int | None
+
+    def __post_init__(self) -> None:
+        if not _SYSTEM.fullmatch(self.system):
+            _refuse("its system is not a name", _SHAPE)
+        if not _HOST.fullmatch(self.host) and self.host != _shortest_ipv6(self.host):
+            _refuse("its host is not one DNS name or address", "give one host name in ASCII, or an IPv6 address in []")
+        if self.port is not None and not 1 <= self.port <= 65535:
+            _refuse("its port is out of range", "give a port from 1 to 65535")
+        if self.port is not None and self.port == DEFAULT_PORTS.get(self.system):
+            _refuse("its port is the default of the system", "leave the port out")
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+def authority(url: str) -> Authority:
+    """The server that a connection URL leads to; user, password, path, parameters and fragment are dropped.
+
+    Understands SQLAlchemy's `system+driver://`, `jdbc:system://host;key=value` and libpq's `?host=` and `?port=`. A
+    unix socket or a file is at the host "local". Raises InvalidUrl, which never repeats any part of the URL.
+    """
+    match = _URL.fullmatch(url)
+    if not match:
+        _refuse("it does not start with a system and ://", _SHAPE)
+    scheme, network, rest = match.groups()
+    if "@" in rest:
+        # The user and password ended early: what looks like the host and port may be a user and half of a password.
+        _refuse(
+            "it has an @ after its host", "write @ / ? # ; in users, passwords and parameters as %40 %2F %3F %23 %3B"
+        )
+    host, port = _host_and_port(network.rpartition("@")[2], _parameters(rest))
+    system = scheme.lower().partition("+")[0]
+    system = SYNONYMS.get(system, system)
+    return Authority(system, _canonical_host(host), None if port == DEFAULT_PORTS.get(system) else port)
+
+
+def endpoint_slug(server: Authority) -> str:
+    """A provisional endpoint for a server that nobody has named: `[a-z0-9][a-z0-9_-]{0,62}`.
+
+    `<system>_<host>` when that says it all; otherwise what a slug can hold of it and ten hex digits of a digest, so
+    that different servers get different slugs.
+    """
+    plain = f"{server.system}_{server.host}"
+    if server.port is None and _PLAIN_SLUG.fullmatch(plain) and not _DIGEST.search(plain):
+        return plain
+    digest = sha256_of(server.system, server.host, None if server.port is None else str(server.port)).hex()[:10]
+    system, host = (re.sub(r"[^a-z0-9]+", "-", name).strip("-") for name in (server.system, str(server)))
+    return f"{f'{system}_{host}'[:52].rstrip('-')}-{digest}"
+
+
+_PLAIN_SLUG = re.compile(r"(?=.{1,63}\Z)[a-z0-9-]+_[a-z0-9_-]+")  # the first _ ends the system: no two share one
+_DIGEST = re.compile(r"-[0-9a-f]{10}\Z")
+_SHAPE = "a connection URL is <system>://<host>, for example postgresql://db.example.com:5433/sales"
+
+
+def _parameters(rest: str) -> dict[str, str]:
+    """The parameters of libpq and SQLAlchemy that say where the server is."""
+    query = parse_qs(rest.partition("#")[0].partition("?")[2], keep_blank_values=True, errors="replace")
+    if any(name in query for name in _HIDES_THE_HOST):
+        _refuse(f"its host is inside a parameter ({', '.join(_HIDES_THE_HOST)})", "give the host as system://host")
+    if any(len(query.get(name, ())) > 1 for name in ("host", "port", "unix_socket")):
+        _refuse("it names several hosts", "give one host")
+    return {name: values[0] for name, values in query.items()}
+
+
+def _host_and_port(network: str, parameters: dict[str, str]) -> tuple[str, int | None]:
+    """Where to connect, as libpq decides: a parameter wins over the same thing before the path."""
+    match = _HOST_AND_PORT.fullmatch(network)
+    if not match:
+        _refuse("its host or port cannot be read", _SHAPE)
+    host, port = parameters.get("host") or match[1], parameters.get("port") or match[2] or ""
+    if not re.fullmatch(r"[0-9]{0,5}", port):
+        _refuse("its port is not a number", "give a port from 1 to 65535")
+    return LOCAL if parameters.get("unix_socket") else host, int(port) if port else None
+
+
+def _canonical_host(host: str) -> str:
+    if not host or host.startswith(_SOCKET_START) or host[:3].lower() == "%2f":
+        return LOCAL
+    lowered = host.lower()
+    bare = lowered[1:-1] if lowered.startswith("[") else lowered
+    return _shortest_ipv6(bare) or bare.removesuffix(".")
+
+
+def _shortest_ipv6(host: str) -> str | None:
+    """The address in its shortest form, an IPv4 address for a mapped one; None when it is not an IPv6 address."""
+    if ":" not in host or "%" in host:  # a scope names an interface of this machine, not the server
+        return None
+    try:
+        address = IPv6Address(host)
+    except AddressValueError:
+        return None
+    return str(address.ipv4_mapped or address)  # how a mapped address is written depends on the version of Python
+
+
+def _refuse(reason: str, fix: str) -> NoReturn:
+    raise InvalidUrl(reason=reason, fix=fix)
