@@ -1,0 +1,93 @@
+"""The stores as a Dagster resource. The only module of this package that imports Dagster."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from identity.errors import MetadataError
+from resources.graph_store import GraphStore
+from resources.locations import EndpointLocation, System
+from resources.metadata_store import MetadataStore
+from resources.models import Endpoint
+from resources.postgres.databases import Databases, reach
+from resources.postgres.engine import app_engine
+from resources.postgres.session import Sessions
+from resources.settings import Settings
+
+
+class UnknownEndpoint(MetadataError):
+    """there is no endpoint {slug} in this project; it has {known}"""
+
+    slug: str
+    known: str
+
+
+class EndpointConfig(dg.Config):
+    """An endpoint as Dagster's UI may show it: references to secrets, never a secret."""
+
+    system: System
+    url: str | None = None
+    database: str | None = None
+    root: str | None = None
+
+
+class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
+    """Both stores and the whereabouts of the project's endpoints, opened when first used and kept by the process.
+
+    Where the databases are is read from the environment of the process that uses it, so no URL is in any run config.
+    """
+
+    endpoints: dict[str, EndpointConfig] = {}  # noqa: RUF012 - a pydantic field
+    actor: str = "dagster"
+
+    _settings: Settings | None = PrivateAttr(default=None)
+    _databases: Databases | None = PrivateAttr(default=None)
+    _sessions: Sessions | None = PrivateAttr(default=None)
+
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        if self._settings is None:
+            self._settings = Settings.from_env(os.environ, cwd=Path.cwd())
+        return self._settings
+
+    def data_url(self) -> str:
+        """The data plane's URL. May hold a password."""
+        return self._reached().data
+
+    def store(self) -> MetadataStore:
+        """The metadata store of this process's tenant."""
+        return MetadataStore(self._opened())
+
+    def graph(self) -> GraphStore:
+        """The graph store of this process's tenant."""
+        return GraphStore(self._opened())
+
+    def locations(self) -> list[EndpointLocation]:
+        """The endpoints of the project, by slug."""
+        return [self.location(slug) for slug in sorted(self.endpoints)]
+
+    def location(self, slug: str) -> EndpointLocation:
+        """One endpoint of the project. Raises UnknownEndpoint."""
+        if slug not in self.endpoints:
+            raise UnknownEndpoint(slug=slug, known=", ".join(sorted(self.endpoints)) or "none")
+        config = self.endpoints[slug]
+        return EndpointLocation(
+            slug=slug, system=config.system, url=config.url, database=config.database, root=config.root
+        )
+
+    def _reached(self) -> Databases:
+        if self._databases is None:
+            self._databases = reach(self.settings())
+        return self._databases
+
+    def _opened(self) -> Sessions:
+        if self._sessions is None:
+            sessions = Sessions(app_engine(self._reached().metadata), self.settings().tenant, self.actor)
+            MetadataStore(sessions).register_endpoints(
+                Endpoint(slug=location.slug, system=location.system, attributes=location.attributes())
+                for location in self.locations()
+            )
+            self._sessions = sessions
+        return self._sessions

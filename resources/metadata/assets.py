@@ -1,0 +1,160 @@
+"""Assets: the record of every thing that has a key. This noun owns record identity."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import ClassVar
+
+from psycopg.types.json import Jsonb
+
+from identity.errors import MetadataError
+from identity.ids import Entity
+from identity.keys import CanonicalKey, Kind, endpoint_key
+from resources.metadata.noun import Noun
+from resources.models import Asset, AssetType, Field
+from resources.postgres.session import Row, Session
+
+
+class UnknownKey(MetadataError):
+    """nothing is called {name}; {hint}"""
+
+    name: str
+    hint: str
+    exit_code: ClassVar[int] = 3
+
+
+class AmbiguousKey(MetadataError):
+    """{name} could be any of {candidates}; write the full key"""
+
+    name: str
+    candidates: str
+    exit_code: ClassVar[int] = 3
+
+
+_REGISTER = """
+INSERT INTO metadata.asset
+  (tenant_id, asset_id, endpoint_id, type, name, qualified_name, key_sha256, description, metadata, created_by)
+SELECT %(tenant)s, a.asset_id, e.endpoint_id, a.type, a.name, a.qualified_name, decode(a.key_sha256, 'hex'),
+  a.description, a.metadata, %(actor)s
+FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, endpoint_id uuid, type text, name text, qualified_name text,
+  key_sha256 text, description text, metadata jsonb)
+LEFT JOIN metadata.endpoint e ON e.tenant_id = %(tenant)s AND e.endpoint_id = a.endpoint_id
+ORDER BY a.asset_id
+ON CONFLICT (tenant_id, asset_id) DO UPDATE SET
+  key_sha256 = excluded.key_sha256, description = coalesce(excluded.description, asset.description),
+  metadata = asset.metadata || excluded.metadata, endpoint_id = coalesce(asset.endpoint_id, excluded.endpoint_id),
+  version = asset.version + 1, updated_at = clock_timestamp(), deleted_at = NULL
+WHERE asset.key_sha256 <> excluded.key_sha256 OR NOT asset.metadata @> excluded.metadata
+  OR coalesce(excluded.description, asset.description) IS DISTINCT FROM asset.description
+  OR (asset.endpoint_id IS NULL AND excluded.endpoint_id IS NOT NULL) OR asset.deleted_at IS NOT NULL
+"""
+
+_SHOW = """
+SELECT a.qualified_name, a.type, a.description, a.metadata,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'nullable', f.nullable,
+      'position', f.position, 'metadata', f.metadata) ORDER BY f.position, f.name), '[]')
+   FROM metadata.schema_field f
+   WHERE f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id AND f.deleted_at IS NULL) AS fields
+FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.asset_id = %(asset)s
+"""
+
+_NAMES = """
+SELECT a.qualified_name FROM metadata.asset a
+WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL AND a.name = ANY (%(names)s)
+ORDER BY a.qualified_name
+"""
+
+_NEAREST_POOL = """
+SELECT a.qualified_name FROM metadata.asset a
+WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL ORDER BY a.qualified_name LIMIT 20000
+"""
+
+
+def register(session: Session, assets: Iterable[Asset]) -> int:
+    """Make sure that the assets exist; how many rows that wrote (0 when all were there as given).
+
+    Merges: what another producer knows (fields, a description, other metadata) stays.
+    """
+    rows = [_row(Entity(session.tenant, asset.key), asset) for asset in assets]
+    if not rows:
+        return 0
+    return session.count(
+        _REGISTER, {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
+    )
+
+
+def _row(entity: Entity, asset: Asset) -> Row:
+    key = asset.key
+    return {
+        "asset_id": str(entity.id),
+        "endpoint_id": str(Entity(entity.tenant, endpoint_key(key.endpoint)).id),
+        "type": asset.type,
+        "name": key.table if key.kind is Kind.DATASET else str(key),
+        "qualified_name": str(key),
+        "key_sha256": entity.key_sha256.hex(),
+        "description": asset.description,
+        "metadata": dict(asset.metadata),
+    }
+
+
+def short_name(key: CanonicalKey) -> str:
+    """endpoint/schema/table, as people write it. Not an identity: several sources of an endpoint may share it."""
+    parts = (key.endpoint, key.schema, key.table) if key.kind is Kind.DATASET else (str(key),)
+    return "/".join(part for part in parts if part is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Assets(Noun):
+    """Register, find and show assets."""
+
+    def register_assets(self, assets: Iterable[Asset]) -> int:
+        """Make sure that the assets exist; how many rows that wrote."""
+        with self.session() as session:
+            return register(session, assets)
+
+    def asset(self, key: CanonicalKey) -> Asset:
+        """One asset with its open fields. Raises UnknownKey, which names the nearest ones."""
+        with self.session() as session:
+            rows = session.rows(
+                _SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value}
+            )
+            if not rows:
+                raise self._unknown(session, short_name(key))
+        (row,) = rows
+        return Asset(
+            key=key,
+            type=AssetType(row["type"]),
+            description=row["description"],
+            fields=tuple(Field(**field) for field in row["fields"]),
+            metadata=row["metadata"],
+        )
+
+    def resolve(self, name: str) -> CanonicalKey:
+        """The key that a person means: a full key, or endpoint/schema/table.
+
+        Raises UnknownKey (with the nearest names) or AmbiguousKey (with the candidates).
+        """
+        with self.session() as session:
+            if name.startswith("mid1:"):
+                key = CanonicalKey.parse(name)
+                if session.rows(
+                    _SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value}
+                ):
+                    return key
+                raise self._unknown(session, name)
+            pieces = name.split("/")
+            tails = ["/".join(pieces[start:]) for start in range(1, len(pieces))]
+            rows = session.rows(_NAMES, {"tenant": session.tenant_value, "names": tails})
+            found = [key for row in rows if short_name(key := CanonicalKey.parse(row["qualified_name"])) == name]
+            if len(found) > 1:
+                raise AmbiguousKey(name=name, candidates=", ".join(map(str, found)))
+            if not found:
+                raise self._unknown(session, name)
+            return found[0]
+
+    def _unknown(self, session: Session, name: str) -> UnknownKey:
+        rows = session.rows(_NEAREST_POOL, {"tenant": session.tenant_value})
+        names = [short_name(CanonicalKey.parse(row["qualified_name"])) for row in rows]
+        near = get_close_matches(name, names, n=3, cutoff=0.4)
+        hint = f"the nearest: {', '.join(near)}" if near else "see: metadata-assets datasets --all"
+        return UnknownKey(name=name, hint=hint)

@@ -1,0 +1,233 @@
+"""Materializations: what an attempt produced, recorded exactly once per idempotency key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from identity.errors import MetadataError
+from identity.ids import Entity
+from identity.keys import CanonicalKey
+from resources.metadata.noun import Noun
+from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Read, Staged
+from resources.postgres.session import Row
+
+
+class NoSuchMaterialization(MetadataError):
+    """there is no materialization {id}"""
+
+    id: str
+    exit_code: ClassVar[int] = 3
+
+
+_TOKEN = "SELECT metadata.next_fencing_token() AS token"
+
+_OPEN_STAGING = """
+SELECT metadata.open_staging(%(attempt)s, %(leases)s, %(run_id)s, %(step_key)s, %(ttl)s) AS expires_at
+"""
+
+_COMMIT = """
+SELECT * FROM metadata.commit_materializations(%(attempt)s, %(run_id)s, %(step_key)s, %(retry_number)s,
+  %(fencing_token)s, %(staged)s, %(items)s, %(inputs)s)
+"""
+
+_COLUMNS = """
+SELECT m.materialization_id, a.qualified_name, m.partition_key, m.intent, m.run_id, m.step_key, m.retry_number,
+  m.code_version, m.location, m.manifest_sha256, m.row_count, m.byte_count, m.data_version, m.metadata, m.actor,
+  m.committed_at, p.published_in, coalesce(p.current, false) AS current,
+  (SELECT count(*) FROM metadata.redelivery r
+   WHERE r.tenant_id = m.tenant_id AND r.materialization_id = m.materialization_id) AS redeliveries
+FROM metadata.materialization m
+JOIN metadata.asset a ON a.tenant_id = m.tenant_id AND a.asset_id = m.dataset_id
+LEFT JOIN LATERAL (
+  SELECT min(vp.from_version) AS published_in, bool_or(vp.to_version IS NULL) AS current
+  FROM metadata.version_partition vp
+  WHERE vp.tenant_id = m.tenant_id AND vp.materialization_id = m.materialization_id) p ON true
+"""
+
+_LIST = (
+    _COLUMNS
+    + """
+WHERE m.tenant_id = %(tenant)s AND m.dataset_id = %(dataset)s
+  AND (%(partition)s::text IS NULL OR m.partition_key = %(partition)s)
+ORDER BY m.committed_at DESC, m.materialization_id LIMIT %(limit)s
+"""
+)
+
+_ONE = _COLUMNS + "WHERE m.tenant_id = %(tenant)s AND m.materialization_id = %(id)s"
+
+_INPUTS = """
+SELECT a.qualified_name, i.input_partition_key, i.input_materialization_id, i.input_version, i.metadata
+FROM metadata.materialization_input i
+JOIN metadata.asset a ON a.tenant_id = i.tenant_id AND a.asset_id = i.input_asset_id
+WHERE i.tenant_id = %(tenant)s AND i.materialization_id = %(id)s
+ORDER BY a.qualified_name, i.input_partition_key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Materializations(Noun):
+    """Stage, commit and look up materializations."""
+
+    def next_fencing_token(self) -> int:
+        """A number larger than every one given before: the later an attempt starts, the larger its token."""
+        (row,) = self.sessions.call(_TOKEN, {})
+        token: int = row["token"]
+        return token
+
+    def open_staging(
+        self, attempt: Attempt, locations: Mapping[tuple[Entity, str | None], str], *, ttl: timedelta
+    ) -> None:
+        """Register where the attempt writes, before its first byte: (dataset, partition) to location.
+
+        Until the lease expires nobody collects what is there. Asking again changes nothing.
+        """
+        leases = [
+            {"dataset_id": str(dataset.id), "partition_key": partition or UNPARTITIONED, "location": location}
+            for (dataset, partition), location in locations.items()
+        ]
+        self.sessions.call(
+            _OPEN_STAGING,
+            {
+                "attempt": attempt.id,
+                "leases": Jsonb(leases),
+                "run_id": attempt.run_id,
+                "step_key": attempt.step_key,
+                "ttl": ttl,
+            },
+        )
+
+    def commit(
+        self,
+        attempt: Attempt,
+        staged: Sequence[Staged],
+        reads: Mapping[str | None, Sequence[Read]],
+    ) -> list[Committed]:
+        """Record what the attempt produced, each delivery exactly once; one transaction, one round trip.
+
+        `reads` says, for each partition written, what it was made from. The answers come in the order of `staged`.
+        A delivery whose intent was committed before is answered with that commit (`replayed`), and the difference is
+        kept as a redelivery. Safe to call again until it answers: the outcome is the same.
+
+        Raises IdempotencyConflict, LeaseLost, NotRegistered; then nothing was written.
+        """
+        items = [_item(one) for one in staged]
+        inputs = [_input(one, read) for one in staged for read in reads.get(one.delivery.partition, ())]
+        rows = self.sessions.call(
+            _COMMIT,
+            {
+                "attempt": attempt.id,
+                "run_id": attempt.run_id,
+                "step_key": attempt.step_key,
+                "retry_number": attempt.retry_number,
+                "fencing_token": attempt.fencing_token,
+                "staged": any(one.location is not None for one in staged),
+                "items": Jsonb(items),
+                "inputs": Jsonb(inputs),
+            },
+        )
+        answers = {row["idempotency_key"]: row for row in rows}
+        return [_committed(one, answers[one.delivery.key]) for one in staged]
+
+    def materializations(
+        self, dataset: CanonicalKey, *, partition: str | None = None, limit: int = 100
+    ) -> list[Materialization]:
+        """The newest materializations of a dataset, or of one of its partitions."""
+        parameters = {"dataset": self.entity(dataset).id.value, "partition": partition, "limit": limit}
+        with self.session() as session:
+            rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
+        return [_materialization(row) for row in rows]
+
+    def materialization(self, identifier: UUID) -> Materialization:
+        """One materialization. Raises NoSuchMaterialization."""
+        with self.session() as session:
+            rows = session.rows(_ONE, {"tenant": session.tenant_value, "id": identifier})
+        if not rows:
+            raise NoSuchMaterialization(id=str(identifier))
+        return _materialization(rows[0])
+
+    def inputs(self, materialization: UUID) -> list[Input]:
+        """What a materialization was made from, by key and partition."""
+        with self.session() as session:
+            rows = session.rows(_INPUTS, {"tenant": session.tenant_value, "id": materialization})
+        return [
+            Input(
+                key=CanonicalKey.parse(row["qualified_name"]),
+                partition=row["input_partition_key"] or None,
+                materialization_id=row["input_materialization_id"],
+                version=row["input_version"],
+                metadata=row["metadata"],
+            )
+            for row in rows
+        ]
+
+
+def _item(staged: Staged) -> Row:
+    delivery = staged.delivery
+    return {
+        "idempotency_key": delivery.key,
+        "fingerprint": delivery.fingerprint.hex(),
+        "materialization_id": str(delivery.materialization_id),
+        "dataset_id": str(delivery.dataset),
+        "partition_key": delivery.partition or UNPARTITIONED,
+        "intent": str(delivery.intent),
+        "code_version": staged.code_version,
+        "location": staged.location,
+        "manifest_sha256": staged.manifest_sha256.hex() if staged.manifest_sha256 else None,
+        "row_count": staged.row_count,
+        "byte_count": staged.byte_count,
+        "data_version": staged.data_version,
+        "metadata": dict(staged.metadata),
+    }
+
+
+def _input(staged: Staged, read: Read) -> Row:
+    return {
+        "materialization_id": str(staged.delivery.materialization_id),
+        "asset_id": str(read.asset.id),
+        "partition_key": read.partition or UNPARTITIONED,
+        "input_materialization_id": str(read.materialization_id) if read.materialization_id else None,
+        "input_version": read.version,
+        "metadata": dict(read.metadata),
+    }
+
+
+def _committed(staged: Staged, row: Row) -> Committed:
+    return Committed(
+        materialization_id=row["materialization_id"],
+        idempotency_key=row["idempotency_key"],
+        partition=staged.delivery.partition,
+        replayed=row["replayed"],
+        attempt_id=row["attempt_id"],
+        location=row["location"],
+        data_version=row["data_version"],
+        row_count=row["row_count"],
+        byte_count=row["byte_count"],
+    )
+
+
+def _materialization(row: Row) -> Materialization:
+    return Materialization(
+        id=row["materialization_id"],
+        key=CanonicalKey.parse(row["qualified_name"]),
+        partition=row["partition_key"] or None,
+        intent=row["intent"],
+        run_id=row["run_id"],
+        step_key=row["step_key"],
+        retry_number=row["retry_number"],
+        code_version=row["code_version"],
+        location=row["location"],
+        manifest_sha256=row["manifest_sha256"],
+        row_count=row["row_count"],
+        byte_count=row["byte_count"],
+        data_version=row["data_version"],
+        metadata=row["metadata"],
+        actor=row["actor"],
+        committed_at=row["committed_at"],
+        published_in=row["published_in"],
+        current=row["current"],
+        redeliveries=row["redeliveries"],
+    )

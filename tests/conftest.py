@@ -1,0 +1,91 @@
+"""The real things that tests run on: one embedded PostgreSQL for the session, a fresh database for each test."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+
+from identity.ids import tenant_id
+from resources.metadata_store import MetadataStore
+from resources.postgres.embedded import Server, attach, ensure_databases, stop
+from resources.postgres.engine import app_engine, plain_engine
+from resources.postgres.migrate import migrate
+from resources.postgres.session import Sessions
+
+settings.register_profile(
+    "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("default")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+TENANTS = ("default", "other")
+_TEMPLATE = "migrated_template"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real inputs beside the checkout; tests that want it are skipped where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("no ../shared/data beside this checkout")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server for the whole session, with a migrated template database."""
+    home = Path(tempfile.mkdtemp(prefix="metadata-tests-"))
+    running = attach(home)
+    ensure_databases(running, [_TEMPLATE])
+    engine = plain_engine(running.url(_TEMPLATE))
+    migrate(engine, tenants=TENANTS)
+    engine.dispose()
+    yield running
+    stop(home, remove=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def make_database(server: Server) -> Callable[..., str]:
+    """A function that makes a scratch database and answers with its URL: empty, or `migrated=True`."""
+    numbers = itertools.count()
+
+    def make(*, migrated: bool = False) -> str:
+        name = f"scratch_{os.getpid()}_{next(numbers)}"
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            template = _TEMPLATE if migrated else "template1"
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return server.url(name)
+
+    return make
+
+
+@pytest.fixture
+def metadata_url(make_database: Callable[..., str]) -> str:
+    """A fresh, migrated control plane with the tenants `default` and `other`."""
+    return make_database(migrated=True)
+
+
+@pytest.fixture
+def open_store(metadata_url: str) -> Iterator[Callable[..., MetadataStore]]:
+    """A function that opens the control plane as a tenant and an actor."""
+    engines = []
+
+    def open_as(tenant: str = "default", actor: str = "test") -> MetadataStore:
+        engines.append(app_engine(metadata_url))
+        return MetadataStore(Sessions(engines[-1], tenant_id(tenant), actor))
+
+    yield open_as
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def store(open_store: Callable[..., MetadataStore]) -> MetadataStore:
+    """The control plane as the default tenant sees it."""
+    return open_store()
