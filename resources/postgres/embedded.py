@@ -158,7 +158,7 @@ def stop(home: Path, *, remove: bool = False) -> bool:
     on them. This process is no user of it any more, either way.
     """
     home = home.resolve()
-    if not home.is_dir():
+    if not (home / "cluster-id").exists():
         return True
     with locks.gate, _own_files(home), locks.holding(home / "start.lock", locks.EXCLUSIVE):
         seat = _seats.pop(home, None)
@@ -215,6 +215,10 @@ def _make_home(home: Path) -> None:
     found = home.stat()
     if not stat.S_ISDIR(found.st_mode):
         raise ForeignDataDirectory(path=home, reason="is not a directory")
+    if "\n" in os.fspath(home):
+        raise ForeignDataDirectory(
+            path=home, reason="has a line break in its path, which PostgreSQL's pid file cannot hold"
+        )
     if os.geteuid() not in (0, found.st_uid):
         raise ForeignDataDirectory(path=home, reason=f"belongs to user {found.st_uid}, not to {os.geteuid()}")
 

@@ -38,7 +38,12 @@ class Binaries:
 
 def find(account: Account) -> list[Binaries]:
     """All that the account can run and that are new enough, best first; NoPostgresBinaries when there are none."""
-    found = {directory: major_version(account, directory) for directory in _candidates(account)}
+    return usable_of(account, list(_candidates(account)))
+
+
+def usable_of(account: Account, candidates: Sequence[Path]) -> list[Binaries]:
+    """Those of the directories, in their order; NoPostgresBinaries when there are none."""
+    found = {directory: major_version(account, directory) for directory in candidates}
     usable = [
         Binaries(directory=directory, major=major)
         for directory, major in found.items()
@@ -119,7 +124,7 @@ def make_public(directory: Path) -> None:
     """Make the directory, and the system directory above it, enterable by every user; only root writes there."""
     for path in (SYSTEM_DIRECTORY, directory):
         if not path.is_dir():
-            path.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o755)
 
 

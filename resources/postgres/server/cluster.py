@@ -52,7 +52,7 @@ def find(home: Path) -> Cluster | None:
     """The cluster of a home, writing nothing; None when it never had one."""
     try:
         cluster_id = (home / "cluster-id").read_text().strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not re.fullmatch(r"[0-9a-f]{16}", cluster_id):
         raise ForeignDataDirectory(path=home / "cluster-id", reason="does not hold the id of a cluster")
@@ -176,7 +176,8 @@ def _claim(cluster: Cluster) -> None:
     if before != cluster.home and _id_of(before) == cluster_id:
         reason = f"names a cluster that belongs to {before}; delete this file to start with an empty one"
         raise ForeignDataDirectory(path=cluster.home / "cluster-id", reason=reason)
-    note.write_text(os.fspath(cluster.home))
+    if before != cluster.home or not note.exists():
+        note.write_text(os.fspath(cluster.home))
 
 
 def _id_of(home: Path) -> str | None:

@@ -10,9 +10,10 @@ import psutil
 
 from resources.postgres.server import cluster as clusters
 from resources.postgres.server import supervisor
+from resources.postgres.server.account import SYSTEM_USER
 from resources.postgres.server.binaries import Binaries
 from resources.postgres.server.cluster import Cluster
-from resources.postgres.server.errors import DataDirectoryLocked, ServerDidNotStart
+from resources.postgres.server.errors import DataDirectoryLocked, ForeignDataDirectory, ServerDidNotStart
 from resources.postgres.server.postmaster import (
     State,
     alive,
@@ -36,6 +37,8 @@ def bring_up(cluster: Cluster) -> None:
         supervisor.ensure(cluster.home, cluster.data)
         return
     made_by = clusters.initialised_by(cluster)
+    if not cluster.account.reaches(cluster.root):
+        raise ForeignDataDirectory(path=cluster.root, reason=f"is closed to the system user {SYSTEM_USER}")
     programs = clusters.fitting_binaries(cluster, made_by)
     if made_by is None:
         clusters.initialise(cluster, programs)
@@ -76,8 +79,11 @@ def _open_files(process: psutil.Process) -> Iterator[Path]:
 def _settled(cluster: Cluster) -> State:
     """RUNNING or ABSENT, after waiting for what is under way and clearing away what is left of a dead server."""
     since = time.monotonic()
-    while (state := _state(cluster)) not in (State.RUNNING, State.ABSENT):
+    mark = supervisor.launching(cluster.home)  # left by a starter that was killed: its server may still appear
+    while (state := _state(cluster)) is not State.RUNNING:
         waited = time.monotonic() - since
+        if state is State.ABSENT and (waited > supervisor.LATE_START or not mark.exists()):
+            break
         if state is State.FOREIGN:
             raise _locked(cluster)
         if state is State.ORPHANED or (state is State.UNNAMED and waited > _UNNAMED):
@@ -96,12 +102,8 @@ def _start(cluster: Cluster, programs: Binaries) -> None:
     remove_stale_files(cluster.data, cluster.sockets)
     _rotate(cluster.log)
     written = cluster.log.stat().st_size if cluster.log.exists() else 0
-    mark = supervisor.launching(cluster.home)
-    mark.touch()
-    try:
-        _launch(cluster, programs, written)
-    finally:
-        mark.unlink(missing_ok=True)
+    supervisor.launching(cluster.home).touch()
+    _launch(cluster, programs, written)
 
 
 def _launch(cluster: Cluster, programs: Binaries, written: int) -> None:
@@ -115,6 +117,7 @@ def _launch(cluster: Cluster, programs: Binaries, written: int) -> None:
     options = [part for name, value in rules.items() for part in ("-c", f"{name}={value}")]
     process = cluster.account.start(programs.postgres, "-D", cluster.data, *options, log=cluster.log)
     ended = wait_until(lambda: _state(cluster) is State.RUNNING or not alive(process), _RECOVERY)
+    supervisor.launching(cluster.home).unlink(missing_ok=True)  # not after a Ctrl-C: then nobody knows how it went
     if not ended or not alive(process):
         raise _failed(cluster, "it ended" if ended else "it is still starting", written)
 

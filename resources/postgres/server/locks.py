@@ -25,21 +25,35 @@ _held: "set[Lock]" = set()
 class Lock:
     """A flock of this process, until `release` or the end of the process."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("_file", "fd", "path")
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path, self.fd = path, fd
+        self._file = os.fstat(fd)
         _held.add(self)
 
     def release(self) -> None:
         """Give this process's hold back. Never by LOCK_UN, which would take it from everybody who shares it."""
         if self in _held:
             _held.discard(self)
-            os.close(self.fd)
+            if self._open():
+                os.close(self.fd)
 
     def counts(self) -> bool:
         """Whether it is still held, and on the file that others would lock: not deleted, not closed behind our back."""
-        return self in _held and _names(self.path, self.fd)
+        return self in _held and self._open() and self._at_its_path()
+
+    def _open(self) -> bool:
+        try:  # a daemon may have closed every descriptor, and use the number for a file of its own by now
+            return os.path.samestat(os.fstat(self.fd), self._file)
+        except OSError:
+            return False
+
+    def _at_its_path(self) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), self._file)
+        except FileNotFoundError:
+            return False
 
 
 def opened(path: Path) -> int:
@@ -83,13 +97,6 @@ def holding(path: Path, kind: int) -> Iterator[Lock]:
         yield lock
     finally:
         lock.release()
-
-
-def _names(path: Path, fd: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(fd))
-    except OSError:
-        return False
 
 
 def _hold_nothing() -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -40,7 +41,7 @@ class Sight:
     pid_file: PidFile | None  # None: there is none, or it is torn
     postmaster: int | None  # the live main process
     children: tuple[int, ...] = ()  # live processes of it; not looked for when the pid file names the postmaster
-    answers: bool = False  # somebody listens on our socket; only tried when no live process is visible
+    reachable: bool = True  # there is a socket; somebody listens on it, when no live process is visible
 
 
 class State(Enum):
@@ -49,7 +50,7 @@ class State(Enum):
     RUNNING = auto()  # use it
     ABSENT = auto()  # whatever files lie about are stale: clean up and start one
     CHANGING = auto()  # it starts, recovers or stops: wait
-    UNNAMED = auto()  # alive, but its pid file does not say so: just starting, or lost; wait a little, then stop it
+    UNNAMED = auto()  # alive, but without its pid file or socket: just starting, or lost; wait a little, then stop it
     ORPHANED = auto()  # its main process is dead, others still are not: stop them
     FOREIGN = auto()  # alive, and not on our socket: not ours, hands off
 
@@ -60,7 +61,7 @@ def judge(sight: Sight, sockets: Path) -> State:
     if sight.postmaster is None:
         if sight.children:
             return State.ORPHANED
-        if named is None or not sight.answers:
+        if named is None or not sight.reachable:
             return State.ABSENT
         # Alive but not visible, as from another container on the same files: it is shared like any other.
         return State.RUNNING if named.status == "ready" else State.CHANGING
@@ -70,7 +71,9 @@ def judge(sight: Sight, sockets: Path) -> State:
         return State.CHANGING
     if named.sockets != os.fspath(sockets):
         return State.FOREIGN
-    return State.RUNNING if named.status == "ready" else State.CHANGING
+    if named.status != "ready":
+        return State.CHANGING
+    return State.RUNNING if sight.reachable else State.UNNAMED
 
 
 def parse_pid_file(text: str) -> PidFile | None:
@@ -88,11 +91,11 @@ def look(data: Path, sockets: Path) -> Sight:
     named = _read_pid_file(data)
     place = inode(data)
     if named is not None and place is not None and _works_in(named.pid, {place}):
-        return Sight(pid_file=named, postmaster=named.pid)
+        return Sight(pid_file=named, postmaster=named.pid, reachable=(sockets / SOCKET_NAME).exists())
     alive = processes({place} if place is not None else set())
     main = _main(alive)
     if main is None and not alive:
-        return Sight(pid_file=named, postmaster=None, answers=named is not None and _listens(sockets / SOCKET_NAME))
+        return Sight(pid_file=named, postmaster=None, reachable=named is not None and _listens(sockets / SOCKET_NAME))
     children = tuple(process.pid for process in alive if process is not main)
     return Sight(pid_file=named, postmaster=main.pid if main else None, children=children)
 
@@ -125,12 +128,17 @@ def shut_down(places: Collection[Inode], patience: float = 60.0) -> bool:
     for order, seconds in ((signal.SIGINT, patience), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
         found = processes(places)
         main = _main(found)
+        if main is None and order is signal.SIGINT:
+            continue  # orphans: to them it would only mean to cancel a query
         for process in found if main is None or order is signal.SIGKILL else [main]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(order)
-        if wait_until(lambda: not processes(places), seconds):
-            return True
-    return False
+        wait_until(partial(_all_gone, found, places), seconds)
+    return not processes(places)
+
+
+def _all_gone(those: Collection[psutil.Process], places: Collection[Inode]) -> bool:
+    return not any(_works_in(process.pid, places) for process in those)
 
 
 def wait_until(happened: Callable[[], bool], seconds: float) -> bool:

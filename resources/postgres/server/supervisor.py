@@ -19,7 +19,7 @@ from resources.postgres.server import locks
 from resources.postgres.server.account import start_detached
 from resources.postgres.server.postmaster import Inode, inode, processes, shut_down, wait_until
 
-_LATE_START = 10.0  # seconds within which a server that was launched shows up
+LATE_START = 5.0  # seconds within which a server that was launched shows up
 
 # Isolated from the user's environment and site-packages (no .pth file runs); it finds us and psutil by these two paths.
 _BOOT = (
@@ -38,7 +38,8 @@ def ensure(home: Path, data: Path) -> None:
         place = inode(data) or (0, 0)
         facts = [post.fd, users, *place, data, launching(home)]
         start_detached(
-            [sys.executable, "-I", "-S", "-c", _BOOT, *roots, *(str(fact) for fact in facts)], keep=[post.fd, users]
+            [sys.executable, "-I", "-S", "-B", "-c", _BOOT, *roots, *(str(fact) for fact in facts)],
+            keep=[post.fd, users],
         )
     finally:
         os.close(users)
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _finish(data: Path, born: Inode, mark: Path) -> None:
     if mark.exists():
-        wait_until(lambda: bool(processes(_places(data, born))), _LATE_START)
+        wait_until(lambda: bool(processes(_places(data, born))), LATE_START)
     shut_down(_places(data, born))
     with contextlib.suppress(OSError):
         mark.unlink()
