@@ -1,10 +1,11 @@
 """The stores as a Dagster resource. The only module of this package that imports Dagster."""
 
 import os
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from identity.errors import MetadataError
 from resources.graph_store import GraphStore
@@ -33,36 +34,52 @@ class EndpointConfig(dg.Config):
     root: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a process keeps open: where the databases are, and transactions over one connection pool."""
+
+    databases: Databases
+    sessions: Sessions
+
+
+@lru_cache(maxsize=8)
+def open_once(settings: Settings, actor: str, locations: tuple[EndpointLocation, ...]) -> Opened:
+    """Connect this process and register the project's endpoints; the second call with the same arguments is free.
+
+    Raises DatabaseUnreachable, DatabaseTooOld, SchemaNotCurrent, TenantUnknown.
+    """
+    databases = reach(settings)
+    sessions = Sessions(app_engine(databases.metadata), settings.tenant, actor)
+    MetadataStore(sessions).register_endpoints(
+        Endpoint(slug=location.slug, system=location.system, attributes=location.attributes()) for location in locations
+    )
+    return Opened(databases, sessions)
+
+
 class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
     """Both stores and the whereabouts of the project's endpoints, opened when first used and kept by the process.
 
     Where the databases are is read from the environment of the process that uses it, so no URL is in any run config.
     """
 
-    endpoints: dict[str, EndpointConfig] = {}  # noqa: RUF012 - a pydantic field
+    endpoints: dict[str, EndpointConfig] = {}
     actor: str = "dagster"
-
-    _settings: Settings | None = PrivateAttr(default=None)
-    _databases: Databases | None = PrivateAttr(default=None)
-    _sessions: Sessions | None = PrivateAttr(default=None)
 
     def settings(self) -> Settings:
         """The settings of this process."""
-        if self._settings is None:
-            self._settings = Settings.from_env(os.environ, cwd=Path.cwd())
-        return self._settings
+        return Settings.from_env(os.environ, cwd=Path.cwd())
 
     def data_url(self) -> str:
         """The data plane's URL. May hold a password."""
-        return self._reached().data
+        return self._opened().databases.data
 
     def store(self) -> MetadataStore:
         """The metadata store of this process's tenant."""
-        return MetadataStore(self._opened())
+        return MetadataStore(self._opened().sessions)
 
     def graph(self) -> GraphStore:
         """The graph store of this process's tenant."""
-        return GraphStore(self._opened())
+        return GraphStore(self._opened().sessions)
 
     def locations(self) -> list[EndpointLocation]:
         """The endpoints of the project, by slug."""
@@ -77,17 +94,5 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
             slug=slug, system=config.system, url=config.url, database=config.database, root=config.root
         )
 
-    def _reached(self) -> Databases:
-        if self._databases is None:
-            self._databases = reach(self.settings())
-        return self._databases
-
-    def _opened(self) -> Sessions:
-        if self._sessions is None:
-            sessions = Sessions(app_engine(self._reached().metadata), self.settings().tenant, self.actor)
-            MetadataStore(sessions).register_endpoints(
-                Endpoint(slug=location.slug, system=location.system, attributes=location.attributes())
-                for location in self.locations()
-            )
-            self._sessions = sessions
-        return self._sessions
+    def _opened(self) -> Opened:
+        return open_once(self.settings(), self.actor, tuple(self.locations()))

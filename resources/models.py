@@ -123,6 +123,7 @@ class Committed:
     replayed: bool
     attempt_id: UUID
     location: str | None
+    manifest_sha256: bytes | None
     data_version: str | None
     row_count: int | None
     byte_count: int | None

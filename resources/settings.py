@@ -1,7 +1,7 @@
 """Where things are and who is asking. The only reader of the process environment; read once, at an entry point."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -27,10 +27,10 @@ class Settings:
     home: Path
     project: Path
     tenant_slug: str = DEFAULT_TENANT
-    metadata_url: str | None = None
-    dagster_url: str | None = None
-    data_url: str | None = None
-    variables: Mapping[str, str]
+    metadata_url: str | None = field(default=None, repr=False)
+    dagster_url: str | None = field(default=None, repr=False)
+    data_url: str | None = field(default=None, repr=False)
+    variables: Mapping[str, str] = field(hash=False, repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, cwd: Path) -> Self:
@@ -60,6 +60,3 @@ class Settings:
         if not value:
             raise MissingVariable(name=name, wanted_by=wanted_by)
         return value
-
-    def __repr__(self) -> str:
-        return f"Settings(home={str(self.home)!r}, project={str(self.project)!r}, tenant={self.tenant_slug!r})"

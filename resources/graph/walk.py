@@ -9,8 +9,8 @@ from identity.keys import CanonicalKey
 from resources.models import AssetType, Direction, Edge
 from resources.postgres.session import Session
 
-# A closure without a bound: UNION drops nodes that were met before, so a cycle ends. Depth is not carried along, because
-# with it a node would be walked again for every depth at which it is met.
+# A closure without a bound: UNION drops nodes that were met before, so a cycle ends. Depth is not carried along,
+# because with it a node would be walked again for every depth at which it is met.
 _CLOSURE = """
 WITH RECURSIVE reached (id) AS (
   SELECT %(start)s::uuid

@@ -78,9 +78,7 @@ def register(session: Session, assets: Iterable[Asset]) -> int:
     rows = [_row(Entity(session.tenant, asset.key), asset) for asset in assets]
     if not rows:
         return 0
-    return session.count(
-        _REGISTER, {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
-    )
+    return session.count(_REGISTER, {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)})
 
 
 def _row(entity: Entity, asset: Asset) -> Row:
@@ -115,9 +113,7 @@ class Assets(Noun):
     def asset(self, key: CanonicalKey) -> Asset:
         """One asset with its open fields. Raises UnknownKey, which names the nearest ones."""
         with self.session() as session:
-            rows = session.rows(
-                _SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value}
-            )
+            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value})
             if not rows:
                 raise self._unknown(session, short_name(key))
         (row,) = rows
@@ -137,9 +133,7 @@ class Assets(Noun):
         with self.session() as session:
             if name.startswith("mid1:"):
                 key = CanonicalKey.parse(name)
-                if session.rows(
-                    _SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value}
-                ):
+                if session.rows(_SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value}):
                     return key
                 raise self._unknown(session, name)
             pieces = name.split("/")

@@ -203,6 +203,7 @@ def _committed(staged: Staged, row: Row) -> Committed:
         replayed=row["replayed"],
         attempt_id=row["attempt_id"],
         location=row["location"],
+        manifest_sha256=row["manifest_sha256"],
         data_version=row["data_version"],
         row_count=row["row_count"],
         byte_count=row["byte_count"],

@@ -93,8 +93,9 @@ def _revision(connection: sa.Connection) -> str | None:
 
 def _run(connection: sa.Connection, script: str) -> None:
     """Run a script of several statements; the driver's own cursor, because `:name` means something to SQLAlchemy."""
-    with connection.connection.cursor() as cursor:
-        cursor.execute(script)
+    cursor = connection.connection.cursor()
+    cursor.execute(script)
+    cursor.close()
 
 
 def _config(connection: sa.Connection) -> Config:

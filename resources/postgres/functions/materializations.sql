@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION metadata.commit_materializations(
   p_staged boolean, p_items jsonb, p_inputs jsonb
 ) RETURNS TABLE (
   idempotency_key text, materialization_id uuid, replayed boolean, attempt_id uuid, location text, data_version text,
-  row_count bigint, byte_count bigint
+  manifest_sha256 bytea, row_count bigint, byte_count bigint
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -120,7 +120,7 @@ BEGIN
 
   RETURN QUERY
     SELECT m.idempotency_key, m.materialization_id, m.idempotency_key <> ALL (v_fresh), m.attempt_id, m.location,
-      m.data_version, m.row_count, m.byte_count
+      m.data_version, m.manifest_sha256, m.row_count, m.byte_count
     FROM jsonb_to_recordset(p_items) AS i (idempotency_key text)
     JOIN metadata.materialization m ON m.tenant_id = v_tenant AND m.idempotency_key = i.idempotency_key
     ORDER BY m.idempotency_key;

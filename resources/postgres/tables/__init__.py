@@ -1,4 +1,4 @@
-"""The tables of schema `metadata`, as SQLAlchemy Core sees them. Migrations make them; a test holds the two together."""
+"""The tables of schema `metadata` in SQLAlchemy Core. Migrations make them; a test holds the two together."""
 
 from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field

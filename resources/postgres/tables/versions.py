@@ -72,9 +72,7 @@ materialization = Table(
     moment("committed_at"),
     UniqueConstraint("tenant_id", "idempotency_key", name="materialization_idempotency_key_key"),
     ForeignKeyConstraint(["tenant_id", "dataset_id"], [dataset.c.tenant_id, dataset.c.dataset_id]),
-    Index(
-        "materialization_partition_idx", "tenant_id", "dataset_id", "partition_key", text("committed_at DESC")
-    ),
+    Index("materialization_partition_idx", "tenant_id", "dataset_id", "partition_key", text("committed_at DESC")),
     Index("materialization_committed_idx", "tenant_id", "dataset_id", text("committed_at DESC")),
     Index("materialization_run_idx", "tenant_id", "run_id"),
 )

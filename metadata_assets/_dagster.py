@@ -1,0 +1,119 @@
+"""All that we use of Dagster below its public API, in one place: what an upgrade may break, breaks here.
+
+Written for dagster 1.13; `tests/dagster/test_private_api.py` names what is gone after an upgrade.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.storage.tags import (
+    ASSET_RESUME_RETRY_TAG,
+    AUTO_RETRY_RUN_ID_TAG,
+    BACKFILL_ID_TAG,
+    PARENT_BACKFILL_ID_TAG,
+    PARENT_RUN_ID_TAG,
+    RESUME_RETRY_TAG,
+    RETRY_NUMBER_TAG,
+)
+
+__all__ = [
+    "ASSET_RESUME_RETRY_TAG",
+    "AUTO_RETRY_RUN_ID_TAG",
+    "BACKFILL_ID_TAG",
+    "PARENT_BACKFILL_ID_TAG",
+    "PARENT_RUN_ID_TAG",
+    "RESUME_RETRY_TAG",
+    "RETRY_NUMBER_TAG",
+    "Step",
+    "current_step",
+    "has_materialized",
+    "upstream_partitions",
+    "was_materialized_in",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The step that is executing in this thread."""
+
+    context: dg.AssetExecutionContext | dg.OpExecutionContext
+
+    @property
+    def run(self) -> dg.DagsterRun:
+        return self.context.run
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self.context.instance
+
+    @property
+    def key(self) -> str:
+        return self._op.get_step_execution_context().step.key
+
+    @property
+    def retry_number(self) -> int:
+        return self._op.retry_number
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """What tells this attempt from every other one: run, step, retry."""
+        return self.run.run_id, self.key, self.retry_number
+
+    @property
+    def asset_graph(self) -> Any:
+        """The graph of the job's assets, those that it does not execute included."""
+        return self._op.job_def.asset_layer.asset_graph
+
+    @property
+    def asset_context(self) -> dg.AssetExecutionContext:
+        """The same step, where it is known to materialize assets."""
+        assert isinstance(self.context, dg.AssetExecutionContext)
+        return self.context
+
+    @property
+    def _op(self) -> dg.OpExecutionContext:
+        context = self.context
+        return context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+
+
+def current_step() -> Step:
+    """The step that is executing in this thread, an asset's or an op's."""
+    try:
+        return Step(dg.AssetExecutionContext.get())
+    except dg.DagsterInvariantViolationError:
+        return Step(dg.OpExecutionContext.get())
+
+
+def upstream_partitions(
+    step: Step, asset_key: dg.AssetKey, partition: str | None
+) -> Mapping[dg.AssetKey, Sequence[str]]:
+    """The partitions of its parents that one partition of an asset is made from, by partition mapping."""
+    parents = step.asset_graph.get_parents_partitions(asset_key, partition).parent_partitions
+    found: dict[dg.AssetKey, list[str]] = {}
+    for parent in sorted(parents):
+        if parent.partition_key is not None:
+            found.setdefault(parent.asset_key, []).append(parent.partition_key)
+    return found
+
+
+def was_materialized_in(backfill: Any, asset_graph: Any, asset_key: dg.AssetKey, partition: str | None) -> bool:
+    """Whether an asset backfill has materialized this partition."""
+    done = backfill.get_asset_backfill_data(asset_graph).materialized_subset
+    return AssetKeyPartitionKey(asset_key, partition) in done
+
+
+def has_materialized(instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey, partition: str | None) -> bool:
+    """Whether a run's event log has a materialization of this partition."""
+    cursor: str | None = None
+    while True:
+        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        for record in page.records:
+            event = record.event_log_entry.dagster_event
+            if event is not None and event.asset_key == asset_key and event.partition == partition:
+                return True
+        if not page.has_more:
+            return False
+        cursor = page.cursor

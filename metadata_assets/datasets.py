@@ -1,0 +1,43 @@
+"""Dagster's name of an asset and ours of the dataset: which is which."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import dagster as dg
+
+from identity.keys import CanonicalKey, dataset_key
+from resources.models import PublishPolicy
+
+KEY_METADATA: Final = "metadata_assets/key"
+PUBLISH_METADATA: Final = "metadata_assets/publish"
+DAGSTER_ENDPOINT: Final = "dagster"
+"""Where assets live that no project declares: their only name is the one that Dagster has for them."""
+
+
+def key_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> CanonicalKey:
+    """The dataset of an asset: the one its metadata names, else one named by the asset key's path as JSON.
+
+    Never by the path joined with slashes: `["a/b"]` and `["a", "b"]` are two assets.
+    """
+    declared = _text(metadata, KEY_METADATA)
+    if declared is not None:
+        return CanonicalKey.parse(declared)
+    path = list(asset_key.path)
+    return dataset_key(DAGSTER_ENDPOINT, table=path[0] if len(path) == 1 and path[0][:1] != "[" else json.dumps(path))
+
+
+def publish_policy_of(metadata: Mapping[str, Any] | None) -> PublishPolicy:
+    """When the asset's materializations are published; `immediately` where nothing is said."""
+    declared = _text(metadata, PUBLISH_METADATA)
+    for policy in get_args(PublishPolicy):
+        if policy == declared:
+            found: PublishPolicy = policy
+            return found
+    return "immediately"
+
+
+def _text(metadata: Mapping[str, Any] | None, name: str) -> str | None:
+    value = (metadata or {}).get(name)
+    value = value.value if isinstance(value, dg.MetadataValue) else value
+    return value if isinstance(value, str) else None

@@ -1,0 +1,106 @@
+"""The intent behind a Dagster run: which runs deliver the same thing again, and which ask for something new.
+
+No tag alone is evidence, because Dagster copies tags into later runs. What counts:
+
+| the run                                         | the same intent as its parent, when                                 |
+|-------------------------------------------------|---------------------------------------------------------------------|
+| a step that retries                             | it is the same run                                                  |
+| retried by the daemon                           | the parent names this very run in `dagster/auto_retry_run_id`        |
+| re-executed from failure                        | `dagster/is_resume_retry`                                           |
+| re-executed from asset failure                  | `dagster/is_asset_resume_retry`, and the parent neither succeeded   |
+|                                                 | nor materialized this partition (the tag leaks into later runs)     |
+| part of a backfill                              | the intent is the backfill: it asks for each partition once         |
+| part of a re-executed backfill                  | the earlier backfill did not materialize this partition             |
+| everything re-executed by a person, a new run,  | never: a new intent                                                 |
+| a schedule's tick, a sensor's request           |                                                                     |
+
+The run tag `metadata_assets/idempotency_key` makes the intent explicit and outranks all of these.
+"""
+
+from typing import Final
+
+import dagster as dg
+
+from identity.errors import MetadataError
+from identity.idempotency import Intent
+from metadata_assets import _dagster
+from metadata_assets._dagster import Step
+
+IDEMPOTENCY_KEY_TAG: Final = "metadata_assets/idempotency_key"
+_LONGEST_CHAIN: Final = 1_000
+
+
+class EndlessReexecution(MetadataError):
+    """run {run_id} is more than 1,000 re-executions away from the run that it repeats"""
+
+    run_id: str
+
+
+def intent_of(step: Step, asset_key: dg.AssetKey, partition: str | None) -> Intent:
+    """Why this step materializes this partition: equal for every re-delivery of the same request."""
+    explicit = step.run.tags.get(IDEMPOTENCY_KEY_TAG)
+    if explicit:
+        return Intent("key", explicit)
+    run_id, first = _first_delivery(step.instance, step.run, asset_key, partition)
+    if first is None or first.parent_run_id or _dagster.BACKFILL_ID_TAG not in first.tags:
+        return Intent("run", run_id)
+    return Intent("backfill", _first_backfill(step, first.tags[_dagster.BACKFILL_ID_TAG], asset_key, partition))
+
+
+def _first_delivery(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, asset_key: dg.AssetKey, partition: str | None
+) -> tuple[str, dg.DagsterRun | None]:
+    """The run that was asked first; None beside its id when its record is gone."""
+    for _hop in range(_LONGEST_CHAIN):
+        parent_id = run.parent_run_id or run.tags.get(_dagster.PARENT_RUN_ID_TAG)
+        if not parent_id:
+            return run.run_id, run
+        parent = instance.get_run_by_id(parent_id)
+        if parent is None:
+            return (parent_id, None) if _repeats_a_lost_run(run) else (run.run_id, run)
+        if not _repeats(instance, run, parent, asset_key, partition):
+            return run.run_id, run
+        run = parent
+    raise EndlessReexecution(run_id=run.run_id)
+
+
+def _repeats(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    parent: dg.DagsterRun,
+    asset_key: dg.AssetKey,
+    partition: str | None,
+) -> bool:
+    """Whether a run delivers what its parent was asked for."""
+    if (
+        parent.tags.get(_dagster.AUTO_RETRY_RUN_ID_TAG) == run.run_id
+        or run.tags.get(_dagster.RESUME_RETRY_TAG) == "true"
+    ):
+        return True
+    return (
+        run.tags.get(_dagster.ASSET_RESUME_RETRY_TAG) == "true"
+        and parent.status is not dg.DagsterRunStatus.SUCCESS
+        and not _dagster.has_materialized(instance, parent.run_id, asset_key, partition)
+    )
+
+
+def _repeats_a_lost_run(run: dg.DagsterRun) -> bool:
+    """The same, where the parent's record is gone: the run's own tags are all there is."""
+    tags = run.tags
+    resumed = "true" in (tags.get(_dagster.RESUME_RETRY_TAG), tags.get(_dagster.ASSET_RESUME_RETRY_TAG))
+    return resumed or _dagster.RETRY_NUMBER_TAG in tags
+
+
+def _first_backfill(step: Step, backfill_id: str, asset_key: dg.AssetKey, partition: str | None) -> str:
+    """The backfill that first asked for this partition and has not had it: the given one, or one that it continues."""
+    seen = {backfill_id}
+    while True:
+        backfill = step.instance.get_backfill(backfill_id)
+        parent_id = backfill.tags.get(_dagster.PARENT_BACKFILL_ID_TAG) if backfill else None
+        parent = step.instance.get_backfill(parent_id) if parent_id else None
+        if parent_id is None or parent is None or not parent.is_asset_backfill or parent_id in seen:
+            return backfill_id
+        if _dagster.was_materialized_in(parent, step.asset_graph, asset_key, partition):
+            return backfill_id
+        backfill_id = parent_id
+        seen.add(parent_id)

@@ -1,0 +1,217 @@
+"""The I/O manager: what a step returns becomes files, one record and, by policy, a version; what it reads is recorded.
+
+In a step, in this order: take a fencing token → read the published inputs → compute → lease a path of its own → write
+→ commit (exactly once per intent) → check what was committed → publish → tell Dagster. A crash between any two leaves
+garbage that nobody sees; the next delivery of the same intent goes on from what was committed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, get_args
+
+import dagster as dg
+from upath import UPath
+
+from identity.errors import MetadataError
+from identity.ids import Entity, sha256_of
+from identity.keys import CanonicalKey
+from metadata_assets._dagster import Step, current_step
+from metadata_assets.attempts import Progress, progress_of
+from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.source_table import SourceTable
+from metadata_assets.writing import CommittedValues, Target, by_partition, commit, few, stored
+from resources.configurable import MetadataResource
+from resources.files import intermediate
+from resources.files.formats import Frame, as_frame, frame_of
+from resources.metadata_store import MetadataStore
+from resources.models import Committed, Current, Published, Read
+
+FRAME_METADATA: Final = "metadata_assets/as"
+MISSING_METADATA: Final = "metadata_assets/missing"
+
+
+class NothingPublished(MetadataError):
+    """{dataset} has no published data for {partitions}; materialize it first, or let the dependency be missing: skip"""
+
+    dataset: str
+    partitions: str
+    exit_code: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """A value with the checks that decide about it.
+
+    `audit` gets what was committed, by partition (read back from the files when looked up); `blocking` names the checks
+    that keep a `when_checks_pass` dataset from being published when they fail.
+    """
+
+    value: object
+    audit: Callable[[Mapping[str | None, Any]], Sequence[dg.AssetCheckResult]]
+    blocking: frozenset[str] = frozenset()
+
+
+def begin_attempt(_context: object, metadata: MetadataResource) -> None:
+    """Take this attempt's fencing token now, before any work: the attempt that started later wins at publishing."""
+    progress_of(current_step(), metadata.store())
+
+
+class MetadataIOManager(dg.ConfigurableIOManager):
+    """Stores what assets return, exactly once per intent, and gives their readers the published version.
+
+    Tables (pandas, Polars, Arrow) are Parquet, other JSON values are JSON. A run over several partitions returns a dict
+    from partition to table and becomes one version.
+    """
+
+    metadata: dg.ResourceDependency[MetadataResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Write, commit, check, publish. Raises a MetadataError that says what to do; then nothing is published."""
+        if not context.has_asset_key:
+            intermediate.keep(self._waiting(), _names(context), obj)
+            return
+        step = current_step()
+        store = self.metadata.store()
+        progress = progress_of(step, store)
+        target = self._target(context, store)
+        audited = obj if isinstance(obj, Audited) else Audited(obj, lambda _committed: ())
+        values = by_partition(target, audited.value)
+        committed = commit(step, store, progress, target, values)
+        results = audited.audit(CommittedValues(target.root, {one.partition: one for one in committed}))
+        failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
+        published = None
+        if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed):
+            (published,) = store.publish([one.materialization_id for one in committed])
+        _report(context, step, target, committed, published, failed)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """The published data of the partitions that the step needs: one value, or a dict from partition to value.
+
+        A table of a source database arrives as a SourceTable. Raises NothingPublished, or leaves the partition out
+        (None for a single one) where the dependency says `missing: skip`.
+        """
+        if not context.has_asset_key:
+            assert context.upstream_output is not None
+            value = intermediate.recall(self._waiting(), _names(context.upstream_output))
+            return as_frame(value, _frame_wanted(context))
+        step = current_step()
+        progress = progress_of(step, self.metadata.store())
+        upstream = context.upstream_output
+        key = key_of(context.asset_key, upstream.definition_metadata if upstream else None)
+        if key.endpoint in self.metadata.endpoints and self.metadata.endpoints[key.endpoint].system == "postgres":
+            return self._source_table(context.asset_key, key, progress)
+        return self._published(context, key, progress)
+
+    def _target(self, context: dg.OutputContext, store: MetadataStore) -> Target:
+        metadata = context.definition_metadata
+        key = key_of(context.asset_key, metadata)
+        partitions = tuple(context.asset_partition_keys) if context.has_asset_partitions else (None,)
+        return Target(
+            entity=store.entity(key),
+            asset_key=context.asset_key,
+            output=context.name,
+            partitions=partitions,
+            policy=publish_policy_of(metadata),
+            code_version=context.asset_spec.code_version,
+            description=context.asset_spec.description,
+            root=self._root(key),
+        )
+
+    def _root(self, key: CanonicalKey) -> UPath:
+        if key.endpoint in self.metadata.endpoints:
+            return self.metadata.location(key.endpoint).root_path(self.metadata.settings())
+        return UPath(self.metadata.settings().home / "lake" / key.endpoint)
+
+    def _source_table(self, asset_key: dg.AssetKey, key: CanonicalKey, progress: Progress) -> SourceTable:
+        entity = self.metadata.store().entity(key)
+        location = self.metadata.location(key.endpoint)
+        rows = [0]
+
+        def note(count: int) -> None:
+            rows[0] += count
+            progress.note(asset_key, [Read(asset=entity, metadata={"rows_read": rows[0]})])
+
+        progress.note(asset_key, [Read(asset=entity)])
+        return SourceTable(key, lambda: location.database_url(self.metadata.settings(), self.metadata.data_url()), note)
+
+    def _published(self, context: dg.InputContext, key: CanonicalKey, progress: Progress) -> object:
+        store = self.metadata.store()
+        wanted = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        found = {one.partition: one for one in store.current(key, wanted)}
+        metadata = context.definition_metadata or {}
+        absent = [partition for partition in wanted if partition not in found]
+        if absent and metadata.get(MISSING_METADATA) != "skip":
+            raise NothingPublished(dataset=str(key), partitions=few(absent))
+        progress.note(context.asset_key, [_read(store.entity(key), one) for one in found.values()])
+        frame = _frame_wanted(context)
+        values = {partition: as_frame(stored(self._root(key), one), frame) for partition, one in found.items()}
+        return values if len(wanted) > 1 else values.get(wanted[0])
+
+    def _waiting(self) -> UPath:
+        return UPath(self.metadata.settings().home / "intermediate")
+
+
+def _names(output: dg.OutputContext) -> tuple[str, str, str, str]:
+    return output.run_id, output.step_key, output.name, output.mapping_key or ""
+
+
+def _read(entity: Entity, current: Current) -> Read:
+    return Read(
+        asset=entity,
+        partition=current.partition,
+        materialization_id=current.materialization_id,
+        version=current.version,
+    )
+
+
+def _frame_wanted(context: dg.InputContext) -> Frame:
+    declared = (context.definition_metadata or {}).get(FRAME_METADATA)
+    for frame in get_args(Frame):
+        if frame == declared:
+            found: Frame = frame
+            return found
+    return frame_of(context.dagster_type.typing_type) or "polars"
+
+
+def _report(
+    context: dg.OutputContext,
+    step: Step,
+    target: Target,
+    committed: Sequence[Committed],
+    published: Published | None,
+    failed: Sequence[str],
+) -> None:
+    """Show in Dagster's own event which record, version and files this is."""
+    for one in committed:
+        details = _details(target, one, published, failed)
+        if len(committed) == 1:
+            context.add_output_metadata(details)
+        else:
+            step.asset_context.add_asset_metadata(details, asset_key=target.asset_key, partition_key=one.partition)
+    versions = sorted(one.data_version or "" for one in committed)
+    data_version = versions[0] if len(versions) == 1 else sha256_of(*versions).hex()[:16]
+    step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
+
+
+def _details(target: Target, one: Committed, published: Published | None, failed: Sequence[str]) -> dict[str, Any]:
+    details: dict[str, Any] = {
+        "metadata_assets/materialization_id": str(one.materialization_id),
+        "metadata_assets/data_version": one.data_version,
+        "metadata_assets/bytes": one.byte_count,
+        "metadata_assets/replayed": one.replayed,
+    }
+    if one.location is not None:
+        details["path"] = dg.MetadataValue.path(str(target.root / one.location))
+    if one.row_count is not None:
+        details["dagster/row_count"] = one.row_count
+    if published is not None and one.materialization_id not in published.fenced:
+        details["metadata_assets/version"] = published.version
+    else:
+        details["metadata_assets/not_published"] = _why_not(target, published, failed)
+    return details
+
+
+def _why_not(target: Target, published: Published | None, failed: Sequence[str]) -> str:
+    if published is not None:
+        return "a later attempt is published already"
+    return f"failed checks: {', '.join(failed)}" if failed else f"publish: {target.policy}"

@@ -1,0 +1,156 @@
+"""One output of a step on its way into the store: split by partition, staged, committed with what it was made from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import dagster as dg
+from upath import UPath
+
+from identity.errors import MetadataError
+from identity.idempotency import Delivery
+from identity.ids import Entity, TenantId
+from identity.keys import CanonicalKey
+from metadata_assets._dagster import Step, upstream_partitions
+from metadata_assets.attempts import Progress
+from metadata_assets.intent import intent_of
+from resources.files import staging
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Committed, Current, PublishPolicy, Read, Staged
+
+LEASE: Final = timedelta(days=1)
+"""How long an attempt may write before its files count as abandoned."""
+
+
+class WrongPartitions(MetadataError):
+    """{dataset}: the run asks for {wanted} partitions, the function returned {got}; return a dict, one table each"""
+
+    dataset: str
+    wanted: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What one output of a step writes to."""
+
+    entity: Entity
+    asset_key: dg.AssetKey
+    output: str
+    partitions: tuple[str | None, ...]
+    policy: PublishPolicy
+    code_version: str | None
+    description: str | None
+    root: UPath = field(repr=False)
+
+
+def by_partition(target: Target, value: object) -> dict[str | None, object]:
+    """What goes where. A dict keyed by partitions of the run is one value for each; None stands for no data."""
+    if isinstance(value, dict) and value and target.partitions != (None,) and set(value) <= set(target.partitions):
+        return {partition: one for partition, one in value.items() if one is not None}
+    if len(target.partitions) == 1:
+        return {target.partitions[0]: value}
+    got = f"a dict with other keys ({few(list(value))})" if isinstance(value, dict) else type(value).__name__
+    raise WrongPartitions(dataset=str(target.entity.key), wanted=str(len(target.partitions)), got=got)
+
+
+def commit(
+    step: Step, store: MetadataStore, progress: Progress, target: Target, values: Mapping[str | None, object]
+) -> list[Committed]:
+    """Write and record every partition, in one transaction; in the order of `values`.
+
+    Raises NotStorable, StagingFailed, LeaseLost; then nothing was recorded.
+    """
+    _register(store, target, progress)
+    staged = _stage(step, store, progress, target, values)
+    reads = {partition: _reads_of(step, progress, target, partition) for partition in values}
+    return store.commit(progress.attempt, staged, reads)
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedValues(Mapping[str | None, Any]):
+    """What was committed, by partition; read back from its files each time it is looked up."""
+
+    root: UPath
+    committed: Mapping[str | None, Committed]
+
+    def __getitem__(self, partition: str | None) -> Any:
+        return stored(self.root, self.committed[partition])
+
+    def __iter__(self) -> Iterator[str | None]:
+        return iter(self.committed)
+
+    def __len__(self) -> int:
+        return len(self.committed)
+
+
+def stored(root: UPath, one: Current | Committed) -> Any:
+    """The value that a commit or a version names, read back and verified. Raises DataDamaged."""
+    assert one.location is not None
+    assert one.manifest_sha256 is not None
+    return staging.read(root, one.location, one.manifest_sha256)
+
+
+_registered: dict[tuple[str, TenantId], set[tuple[Asset, PublishPolicy] | CanonicalKey]] = {}
+"""What this process has registered already, by database and tenant."""
+
+
+def _register(store: MetadataStore, target: Target, progress: Progress) -> None:
+    """Make sure that the dataset and its inputs are in the catalog; once per process unless something is new."""
+    known = _registered.setdefault((str(store.sessions.engine.url), store.tenant), set())
+    dataset = Asset(key=target.entity.key, type=AssetType.DATASET, description=target.description)
+    inputs = {read.asset.key for reads in progress.reads.values() for read in reads.values()}
+    if (dataset, target.policy) not in known:
+        store.register_datasets([(dataset, target.policy)])
+        known.add((dataset, target.policy))
+    if not inputs <= known:
+        store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs - known))
+        known.update(inputs)
+
+
+def _stage(
+    step: Step, store: MetadataStore, progress: Progress, target: Target, values: Mapping[str | None, object]
+) -> list[Staged]:
+    """Write each partition under a path of this attempt, leased before the first byte."""
+    entity, attempt = target.entity, progress.attempt
+    locations = {partition: staging.location_of(entity.id, partition, attempt) for partition in values}
+    store.open_staging(attempt, {(entity, partition): at for partition, at in locations.items()}, ttl=LEASE)
+    staged = []
+    for partition, value in values.items():
+        written = staging.write(target.root, locations[partition], value)
+        delivery = Delivery(
+            entity.tenant, entity.id, partition, intent_of(step, target.asset_key, partition), target.output
+        )
+        staged.append(
+            Staged(
+                delivery=delivery,
+                location=locations[partition],
+                manifest_sha256=written.manifest_sha256,
+                row_count=written.row_count,
+                byte_count=written.byte_count,
+                data_version=written.data_version,
+                code_version=target.code_version,
+                metadata={"job": step.run.job_name},
+            )
+        )
+    return staged
+
+
+def _reads_of(step: Step, progress: Progress, target: Target, partition: str | None) -> list[Read]:
+    """What one partition was made from: of everything the attempt read, what the partition mapping leads to."""
+    if len(target.partitions) == 1:
+        return [read for reads in progress.reads.values() for read in reads.values()]
+    mapped = upstream_partitions(step, target.asset_key, partition)
+    return [
+        read
+        for asset_key, reads in progress.reads.items()
+        for read in reads.values()
+        if read.partition is None or read.partition in mapped.get(asset_key, ())
+    ]
+
+
+def few(partitions: Sequence[object]) -> str:
+    """The first three, and how many more: a message names what it is about without listing a year."""
+    names = [str(partition) for partition in partitions[:3] if partition is not None] or ["it"]
+    return ", ".join(names) + (f" and {len(partitions) - 3} more" if len(partitions) > 3 else "")

@@ -1,0 +1,98 @@
+"""Values and files: a table is Parquet, any other JSON value is JSON. Nothing is guessed, and nothing is pickled."""
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from identity.errors import MetadataError
+
+Frame = Literal["polars", "pandas", "arrow"]
+Format = Literal["parquet", "json"]
+
+
+class NotStorable(MetadataError):
+    """a value of type {type} cannot be stored ({reason}); return a pandas, Polars or Arrow table, or JSON data"""
+
+    type: str
+    reason: str
+    exit_code: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A value as the bytes of one file. `row_count` is None for what is not a table."""
+
+    format: Format
+    content: bytes
+    row_count: int | None
+    columns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        return f"data.{self.format}"
+
+
+def encode(value: object) -> Encoded:
+    """The file that a value becomes. Raises NotStorable."""
+    table = as_arrow(value)
+    if table is not None:
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        columns = tuple((field.name, str(field.type)) for field in table.schema)
+        return Encoded(format="parquet", content=sink.getvalue(), row_count=table.num_rows, columns=columns)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1)
+    except (TypeError, ValueError) as error:
+        raise NotStorable(type=type(value).__name__, reason=str(error)) from None
+    return Encoded(format="json", content=text.encode(), row_count=None)
+
+
+def decode(content: bytes, form: Format) -> Any:
+    """The value in a file: an Arrow table, or what the JSON says."""
+    if form == "parquet":
+        return pq.read_table(io.BytesIO(content))
+    return json.loads(content)
+
+
+def as_arrow(value: object) -> pa.Table | None:
+    """The value as an Arrow table; None when it is no table. pandas is looked at only where it is in use already."""
+    match value:
+        case pa.Table():
+            return value
+        case pa.RecordBatch():
+            return pa.Table.from_batches([value])
+        case pl.DataFrame():
+            return value.to_arrow()
+        case pl.LazyFrame():
+            return value.collect().to_arrow()
+    if type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
+        return pa.Table.from_pandas(value)
+    return None
+
+
+def as_frame(value: Any, frame: Frame) -> Any:
+    """An Arrow table as the table that its reader wants; any other value as it is."""
+    if not isinstance(value, pa.Table):
+        return value
+    match frame:
+        case "arrow":
+            return value
+        case "polars":
+            return pl.from_arrow(value)
+        case "pandas":
+            return value.to_pandas()
+
+
+def frame_of(annotation: object) -> Frame | None:
+    """The kind of table that a type annotation names; None when it names none."""
+    if annotation is pa.Table:
+        return "arrow"
+    if annotation in {pl.DataFrame, pl.LazyFrame}:
+        return "polars"
+    module, name = getattr(annotation, "__module__", ""), getattr(annotation, "__name__", "")
+    return "pandas" if name == "DataFrame" and module.partition(".")[0] == "pandas" else None

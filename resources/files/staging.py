@@ -1,0 +1,131 @@
+"""Writing and reading the files of one materialization.
+
+A location is written once and never again: data first, the manifest last, each synced before the next. Whoever finds a
+manifest finds everything that it names. The manifest's digest goes into the commit, so a reader knows what to expect.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from upath import UPath
+
+from identity.errors import MetadataError
+from identity.ids import EntityId
+from resources.files.formats import Encoded, Format, decode, encode
+from resources.models import Attempt
+
+MANIFEST = "manifest.json"
+
+
+class StagingFailed(MetadataError):
+    """could not write {path}: {reason}; nothing was committed, make room or give access and run the step again"""
+
+    path: str
+    reason: str
+
+
+class DataDamaged(MetadataError):
+    """{path} is not what was committed: {reason}; restore it from a copy, or materialize the partition again"""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What is at a location now. `data_version` is the digest of the data; equal data has equal versions."""
+
+    manifest_sha256: bytes
+    row_count: int | None
+    byte_count: int
+    data_version: str
+
+
+def location_of(dataset: EntityId, partition: str | None, attempt: Attempt) -> str:
+    """Where an attempt writes, below the endpoint's root: no two attempts share a location."""
+    part = "unpartitioned" if partition is None else f"partition={quote(partition, safe='')}"
+    return f"{dataset}/{part}/{attempt.id}"
+
+
+def write(root: UPath, location: str, value: object) -> Written:
+    """Write a value and its manifest. Raises NotStorable or StagingFailed; what is left behind is garbage, not data."""
+    encoded = encode(value)
+    folder = root / location
+    digest = hashlib.sha256(encoded.content).hexdigest()
+    manifest = json.dumps(_manifest(encoded, digest), indent=1, sort_keys=True).encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(folder / encoded.file_name, encoded.content)
+        _put(folder / MANIFEST, manifest)
+        _sync_folders(folder, root)
+    except OSError as error:
+        raise StagingFailed(path=str(folder), reason=error.strerror or type(error).__name__) from error
+    return Written(
+        manifest_sha256=hashlib.sha256(manifest).digest(),
+        row_count=encoded.row_count,
+        byte_count=len(encoded.content),
+        data_version=digest[:16],
+    )
+
+
+def read(root: UPath, location: str, manifest_sha256: bytes) -> Any:
+    """The value at a location: an Arrow table or JSON data. Raises DataDamaged unless it is what was committed."""
+    folder = root / location
+    manifest = _get(folder / MANIFEST)
+    if hashlib.sha256(manifest).digest() != manifest_sha256:
+        raise DataDamaged(path=str(folder / MANIFEST), reason="its digest differs from the commit's")
+    (file,) = json.loads(manifest)["files"]
+    content = _get(folder / file["name"])
+    if hashlib.sha256(content).hexdigest() != file["sha256"]:
+        raise DataDamaged(path=str(folder / file["name"]), reason="its digest differs from the manifest's")
+    form: Format = file["format"]
+    return decode(content, form)
+
+
+def _manifest(encoded: Encoded, digest: str) -> dict[str, Any]:
+    file = {
+        "name": encoded.file_name,
+        "format": encoded.format,
+        "sha256": digest,
+        "bytes": len(encoded.content),
+        "rows": encoded.row_count,
+        "columns": [{"name": name, "type": kind} for name, kind in encoded.columns],
+    }
+    return {"manifest_version": 1, "files": [file]}
+
+
+def _put(path: UPath, content: bytes) -> None:
+    with path.open("xb" if _is_local(path) else "wb") as file:
+        file.write(content)
+        if _is_local(path):
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _get(path: UPath) -> bytes:
+    try:
+        return bytes(path.read_bytes())
+    except FileNotFoundError:
+        raise DataDamaged(path=str(path), reason="it is missing") from None
+
+
+def _sync_folders(folder: UPath, root: UPath) -> None:
+    """Make the new names durable: the folder's entries, and its parents' up to the root."""
+    if not _is_local(folder):
+        return
+    for path in (folder, *folder.parents):
+        descriptor = os.open(str(path), os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if path == root:
+            return
+
+
+def _is_local(path: UPath) -> bool:
+    return path.protocol in {"", "file", "local"}
