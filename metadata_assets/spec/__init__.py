@@ -1,0 +1,49 @@
+"""The project that a team declares in YAML: read, checked as a whole, frozen."""
+
+from metadata_assets.spec.loading import DATASETS_FOLDER, METADATA_FILE, load_project
+from metadata_assets.spec.partitions import (
+    DynamicPartitions,
+    Mapping,
+    Partitions,
+    StaticPartitions,
+    TimePartitions,
+    feeds_several,
+)
+from metadata_assets.spec.problems import At, Problem, ProjectInvalid
+from metadata_assets.spec.project import (
+    Check,
+    Collect,
+    Column,
+    Dataset,
+    Dependency,
+    Function,
+    Project,
+    ProjectEndpoint,
+    asset_key,
+    short_name,
+)
+
+__all__ = [
+    "DATASETS_FOLDER",
+    "METADATA_FILE",
+    "At",
+    "Check",
+    "Collect",
+    "Column",
+    "Dataset",
+    "Dependency",
+    "DynamicPartitions",
+    "Function",
+    "Mapping",
+    "Partitions",
+    "Problem",
+    "Project",
+    "ProjectEndpoint",
+    "ProjectInvalid",
+    "StaticPartitions",
+    "TimePartitions",
+    "asset_key",
+    "feeds_several",
+    "load_project",
+    "short_name",
+]

@@ -1,0 +1,50 @@
+"""What only all datasets together can get wrong: circles, and names that Dagster could not tell apart."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import networkx as nx
+
+from identity.keys import CanonicalKey
+from metadata_assets.spec.entries import Entry, Known
+from metadata_assets.spec.problems import Problem
+from metadata_assets.spec.project import Dataset, Dependency, asset_key, short_name
+
+
+def one_name_each(datasets: Iterable[Dataset], known: Known) -> Iterator[Problem]:
+    """Dagster names a dataset by endpoint, schema and table; an input must not share that name with another dataset."""
+    first: dict[str, CanonicalKey] = {asset_key(key).to_user_string(): key for key in known.keys}
+    for dataset in datasets:
+        for dependency in dataset.depends_on:
+            other = first.setdefault(asset_key(dependency.key).to_user_string(), dependency.key)
+            if other != dependency.key:
+                reason = f"{dependency.key} would have the same name in Dagster as {other}"
+                yield Problem(dependency.at, "depends_on", reason, "rename one of the tables, or depend on a view")
+
+
+def circles(datasets: Mapping[CanonicalKey, Dataset], known: Known) -> Iterator[Problem]:
+    """Datasets that need themselves. Only one that looks back at its own earlier partitions may."""
+    graph = nx.DiGraph(
+        (dataset.key, dependency.key)
+        for dataset in datasets.values()
+        for dependency in dataset.depends_on
+        if dependency.key in datasets and not _looks_back(dataset, dependency)
+    )
+    for circle in nx.strongly_connected_components(graph):
+        start = min(circle)
+        if len(circle) > 1 or graph.has_edge(start, start):
+            yield _circle_problem(known.keys[start], _around(graph.subgraph(circle), start))
+
+
+def _looks_back(dataset: Dataset, dependency: Dependency) -> bool:
+    return dataset.key == dependency.key and dependency.mapping is not None and dependency.mapping.offset < 0
+
+
+def _around(graph: "nx.DiGraph[CanonicalKey]", start: CanonicalKey) -> list[CanonicalKey]:
+    """The shortest way from start back to start."""
+    ways = [nx.shortest_path(graph, follower, start) for follower in sorted(graph.successors(start))]
+    return [start, *min(ways, key=len)]
+
+
+def _circle_problem(entry: Entry, way: Sequence[CanonicalKey]) -> Problem:
+    names = " -> ".join(short_name(key) for key in way)
+    return entry.problem(("depends_on",), f"it depends on itself: {names}", "take one of these dependencies out")

@@ -1,0 +1,162 @@
+"""A project as the rest of the plugin sees it: resolved, checked, frozen."""
+
+import json
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+
+from identity.ids import sha256_of
+from identity.keys import CanonicalKey, Kind
+from metadata_assets.spec.partitions import Mapping, Partitions
+from metadata_assets.spec.problems import At
+from resources.locations import EndpointLocation
+from resources.models import PublishPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect:
+    """What to collect of an endpoint's catalog, and how often to look. No schema named means all of them."""
+
+    schemas: tuple[str, ...]
+    every: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectEndpoint:
+    """An endpoint of the project. `collect` is None where nothing is collected."""
+
+    location: EndpointLocation
+    collect: Collect | None
+    at: At = field(compare=False)
+
+    @property
+    def slug(self) -> str:
+        return self.location.slug
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A Python function of the project: `module` is relative to its folder."""
+
+    module: str
+    name: str
+    at: At = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column, as the dataset promises it."""
+
+    name: str
+    type: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """An input: `name` is the parameter that gets it. `mapping` is None when the input has no partitions.
+
+    `missing`: what happens where the input has no data. "fail": the run fails. "skip": the input is left out.
+    """
+
+    key: CanonicalKey
+    name: str
+    mapping: Mapping | None
+    missing: Literal["fail", "skip"]
+    at: At = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A check of the data. A blocking one keeps data that fails it from being published."""
+
+    name: str
+    python: Function
+    blocking: bool
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A declared dataset: what it is, what it is made of and by which function."""
+
+    key: CanonicalKey
+    description: str | None
+    owners: tuple[str, ...]
+    tags: tuple[str, ...]
+    group: str | None
+    columns: tuple[Column, ...]
+    partitions: Partitions | None
+    depends_on: tuple[Dependency, ...]
+    python: Function
+    code_version: str | None
+    checks: tuple[Check, ...]
+    publish: PublishPolicy
+    at: At = field(compare=False)
+
+    @property
+    def asset_key(self) -> dg.AssetKey:
+        return asset_key(self.key)
+
+    @property
+    def name(self) -> str:
+        return self.key.table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A valid project. `datasets` are in the order of their keys, `sources` are the collected tables they depend on."""
+
+    folder: Path = field(compare=False)
+    name: str
+    endpoints: MappingOf[str, ProjectEndpoint]
+    datasets: tuple[Dataset, ...]
+
+    @property
+    def sources(self) -> tuple[CanonicalKey, ...]:
+        own = {dataset.key for dataset in self.datasets}
+        return tuple(sorted({dep.key for dataset in self.datasets for dep in dataset.depends_on} - own))
+
+    def dataset(self, key: CanonicalKey) -> Dataset | None:
+        return next((dataset for dataset in self.datasets if dataset.key == key), None)
+
+    @cached_property
+    def project_hash(self) -> str:
+        """64 hex digits: equal for projects that declare the same, wherever and in which layout they are written."""
+        return sha256_of(json.dumps(_plain(self), sort_keys=True, ensure_ascii=True)).hex()
+
+
+def asset_key(key: CanonicalKey) -> dg.AssetKey:
+    """What Dagster calls a dataset: endpoint, schema if it has one, table."""
+    return dg.AssetKey([part for part in (key.endpoint, key.schema, key.table) if part is not None])
+
+
+def short_name(key: CanonicalKey) -> str:
+    """What people call it: jfk/public/flights. The full key when that would be ambiguous."""
+    if key.kind is not Kind.DATASET:
+        return str(key)
+    parts = [part for part in (key.endpoint, key.schema, key.table) if part is not None]
+    return str(key) if any("/" in part or not part for part in parts) else "/".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    """The content of a value as JSON, without where it was written."""
+    match value:
+        case CanonicalKey() | datetime() | timedelta():
+            return str(value)
+        case tuple():
+            return [_plain(item) for item in value]
+        case MappingOf():
+            return {name: _plain(item) for name, item in value.items()}
+    if is_dataclass(value):
+        content = {part.name: _plain(getattr(value, part.name)) for part in fields(value) if part.compare}
+        return {"": type(value).__name__, **content}
+    return value
