@@ -164,12 +164,7 @@ def stop(home: Path, *, remove: bool = False) -> bool:
         seat = _seats.pop(home, None)
         if seat is not None:
             seat.lock.release()
-        alone = locks.take_if_free(home / "users.lock", locks.EXCLUSIVE)
-        try:
-            return (alone is not None or remove) and _stop(home, remove)
-        finally:
-            if alone is not None:
-                alone.release()
+        return _stop(home, remove)
 
 
 def status(home: Path) -> Status:
@@ -234,10 +229,16 @@ def _stop(home: Path, remove: bool) -> bool:
     if cluster is None:
         return True
     clusters.initialised_by(cluster)  # refuses data that are not ours
-    lifecycle.take_down(cluster)
-    if remove:
-        clusters.remove(cluster)
-    return True
+    alone = locks.take_if_free(home / "users.lock", locks.EXCLUSIVE)
+    # If a supervisor was faster it is stopping the server: the shared lock waits for it, and keeps it out from then on.
+    hold = alone or locks.take(home / "users.lock", locks.SHARED)
+    with contextlib.closing(hold):
+        if alone is None and not remove and not lifecycle.is_down(cluster):
+            return False
+        lifecycle.take_down(cluster)
+        if remove:
+            clusters.remove(cluster)
+        return True
 
 
 @atexit.register

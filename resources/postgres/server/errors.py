@@ -53,7 +53,7 @@ stop it with `kill -INT {pid}`, then try again"""
 
 
 class ServerDidNotStart(EmbeddedServerError):
-    """the embedded PostgreSQL of {data_directory} did not start ({reason}); its last words:\n{log}"""
+    """the embedded PostgreSQL of {data_directory} did not start ({reason}); its last words: {log}"""
 
     data_directory: Path
     reason: str

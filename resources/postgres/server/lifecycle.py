@@ -26,7 +26,7 @@ from resources.postgres.server.postmaster import (
 )
 
 _RECOVERY = 600.0  # seconds; after a crash the log is replayed before the first connection
-_UNNAMED = 10.0  # seconds; a server that starts writes its pid file in a few milliseconds
+_UNNAMED = 5.0  # seconds; a server that starts writes its pid file in a few milliseconds
 _LONGEST_LOG = 10_000_000  # bytes
 
 
@@ -59,6 +59,11 @@ def take_down(cluster: Cluster) -> None:
 def runs(cluster: Cluster) -> bool:
     """Whether the server accepts connections."""
     return _state(cluster) is State.RUNNING
+
+
+def is_down(cluster: Cluster) -> bool:
+    """Whether there is no server, in whatever state."""
+    return _state(cluster) is State.ABSENT
 
 
 def pid(cluster: Cluster) -> int | None:

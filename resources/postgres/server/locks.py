@@ -39,6 +39,8 @@ class Lock:
             if self._open():
                 os.close(self.fd)
 
+    close = release
+
     def counts(self) -> bool:
         """Whether it is still held, and on the file that others would lock: not deleted, not closed behind our back."""
         return self in _held and self._open() and self._at_its_path()

@@ -125,7 +125,7 @@ def shut_down(places: Collection[Inode], patience: float = 60.0) -> bool:
     Signals to verified processes rather than `pg_ctl stop`, which trusts the pid in the file, and needs programs that
     may be deleted by now. SIGINT is its `-m fast`, SIGQUIT its `-m immediate`; SIGKILL too loses no commit.
     """
-    for order, seconds in ((signal.SIGINT, patience), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
+    for order, seconds in ((signal.SIGINT, patience), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
         found = processes(places)
         main = _main(found)
         if main is None and order is signal.SIGINT:
@@ -186,7 +186,7 @@ def _main(found: Collection[psutil.Process]) -> psutil.Process | None:
 def _read_pid_file(data: Path) -> PidFile | None:
     try:
         return parse_pid_file((data / "postmaster.pid").read_text(errors="replace"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -19,7 +19,7 @@ from resources.postgres.server import locks
 from resources.postgres.server.account import start_detached
 from resources.postgres.server.postmaster import Inode, inode, processes, shut_down, wait_until
 
-LATE_START = 5.0  # seconds within which a server that was launched shows up
+LATE_START = 3.0  # seconds within which a server that was launched shows up
 
 # Isolated from the user's environment and site-packages (no .pth file runs); it finds us and psutil by these two paths.
 _BOOT = (
