@@ -1,1 +1,43 @@
-"""HOW does it run? The Dagster plugin."""
+"""HOW does it run? The Dagster plugin. Import from here; `identity` and `resources` are what it stands on.
+
+from metadata_assets import MetadataIOManager, MetadataResource, SourceTable, code_location, load_project
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from identity.errors import MetadataError as MetadataError
+    from identity.keys import CanonicalKey as CanonicalKey
+    from identity.keys import dataset_key as dataset_key
+    from metadata_assets.code_location import code_location as code_location
+    from metadata_assets.io_manager import MetadataIOManager as MetadataIOManager
+    from metadata_assets.source_table import SourceTable as SourceTable
+    from metadata_assets.spec import load_project as load_project
+    from resources.configurable import MetadataResource as MetadataResource
+    from resources.graph_store import GraphStore as GraphStore
+    from resources.metadata_store import MetadataStore as MetadataStore
+    from resources.settings import Settings as Settings
+
+# Names are looked up when they are first used: the command line must not wait for Dagster when it does not need it.
+_HOMES: Final = {
+    "CanonicalKey": "identity.keys",
+    "GraphStore": "resources.graph_store",
+    "MetadataError": "identity.errors",
+    "MetadataIOManager": "metadata_assets.io_manager",
+    "MetadataResource": "resources.configurable",
+    "MetadataStore": "resources.metadata_store",
+    "Settings": "resources.settings",
+    "SourceTable": "metadata_assets.source_table",
+    "code_location": "metadata_assets.code_location",
+    "dataset_key": "identity.keys",
+    "load_project": "metadata_assets.spec",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,6 +18,7 @@ from dagster._core.storage.tags import (
     RESUME_RETRY_TAG,
     RETRY_NUMBER_TAG,
 )
+from dagster._serdes import ConfigurableClassData
 
 __all__ = [
     "ASSET_RESUME_RETRY_TAG",
@@ -27,6 +28,7 @@ __all__ = [
     "PARENT_RUN_ID_TAG",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
+    "ConfigurableClassData",
     "Step",
     "current_step",
     "has_materialized",

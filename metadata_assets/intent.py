@@ -2,17 +2,17 @@
 
 No tag alone is evidence, because Dagster copies tags into later runs. What counts:
 
-| the run                                         | the same intent as its parent, when                                 |
-|-------------------------------------------------|---------------------------------------------------------------------|
-| a step that retries                             | it is the same run                                                  |
-| retried by the daemon                           | the parent names this very run in `dagster/auto_retry_run_id`        |
-| re-executed from failure                        | `dagster/is_resume_retry`                                           |
-| re-executed from asset failure                  | `dagster/is_asset_resume_retry`, and the parent neither succeeded   |
-|                                                 | nor materialized this partition (the tag leaks into later runs)     |
-| part of a backfill                              | the intent is the backfill: it asks for each partition once         |
-| part of a re-executed backfill                  | the earlier backfill did not materialize this partition             |
-| everything re-executed by a person, a new run,  | never: a new intent                                                 |
-| a schedule's tick, a sensor's request           |                                                                     |
+| the run                              | has its parent's intent when                                             |
+|--------------------------------------|--------------------------------------------------------------------------|
+| a step that retries                  | always: it is the same run                                               |
+| retried by the daemon                | the parent names this very run in `dagster/auto_retry_run_id`            |
+| re-executed from failure             | `dagster/is_resume_retry`                                                |
+| re-executed from asset failure       | `dagster/is_asset_resume_retry`, and the parent neither succeeded nor    |
+|                                      | materialized this partition (the tag leaks into later runs)              |
+| part of a backfill                   | the intent is the backfill's: it asks for each partition once            |
+| part of a re-executed backfill       | the earlier backfill did not materialize this partition                  |
+| all re-executed by a person, a new   | never: a new intent                                                      |
+| run, a schedule's or a sensor's run  |                                                                          |
 
 The run tag `metadata_assets/idempotency_key` makes the intent explicit and outranks all of these.
 """

@@ -1,0 +1,31 @@
+"""A project as a Dagster code location: its assets, what collects its sources, what mirrors its lineage."""
+
+import dagster as dg
+
+from metadata_assets.collection.sensors import collection_definitions
+from metadata_assets.factory import definitions_for
+from metadata_assets.io_manager import MetadataIOManager
+from metadata_assets.mirror.lineage import lineage_sensor
+from metadata_assets.spec import Project
+from resources.configurable import EndpointConfig, MetadataResource
+
+
+def code_location(project: Project) -> dg.Definitions:
+    """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written."""
+    metadata = MetadataResource(
+        endpoints={
+            endpoint.slug: EndpointConfig(
+                system=endpoint.location.system,
+                url=endpoint.location.url,
+                database=endpoint.location.database,
+                root=endpoint.location.root,
+            )
+            for endpoint in project.endpoints.values()
+        }
+    )
+    own = dg.Definitions(
+        assets=definitions_for(project),
+        sensors=[lineage_sensor(code_location=project.name)],
+        resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
+    )
+    return dg.Definitions.merge(own, collection_definitions(project.endpoints.values()))

@@ -1,0 +1,1 @@
+"""What Dagster knows, told to the canonical graph."""

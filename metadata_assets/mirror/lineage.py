@@ -1,0 +1,116 @@
+"""The asset graph of a code location as edges of the canonical graph: read, hashed, mirrored when it changed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dagster as dg
+
+from identity.ids import sha256_of
+from metadata_assets.datasets import key_of, publish_policy_of
+from resources.configurable import MetadataResource
+from resources.graph.edges import EdgeChanges, Link
+from resources.graph_store import GraphStore
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Edge, PublishPolicy
+
+PRODUCER: Final = "dagster"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetGraphSnapshot:
+    """An asset graph in our words: the datasets that it materializes, the assets it only reads, and who needs whom."""
+
+    datasets: tuple[tuple[Asset, PublishPolicy], ...]
+    external: tuple[Asset, ...]
+    edges: frozenset[Edge]
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal graphs, whatever order or process they were loaded in."""
+        assets = [(str(asset.key), policy, dict(asset.metadata)) for asset, policy in self.datasets]
+        assets += [(str(asset.key), "", dict(asset.metadata)) for asset in self.external]
+        edges = sorted((str(edge.source), str(edge.target)) for edge in self.edges)
+        return sha256_of(json.dumps([assets, edges], sort_keys=True)).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What a mirror wrote."""
+
+    assets_written: int
+    edges: EdgeChanges
+
+
+def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
+    """The asset graph of a code location (`Definitions.resolve_asset_graph()`), as values."""
+    nodes = {key: asset_graph.get(key) for key in sorted(asset_graph.get_all_asset_keys())}
+    keys = {key: key_of(key, node.metadata) for key, node in nodes.items()}
+    assets = {
+        key: Asset(
+            key=keys[key],
+            type=AssetType.DATASET,
+            description=node.description,
+            metadata={"dagster": _facts(key, node)},
+        )
+        for key, node in nodes.items()
+    }
+    return AssetGraphSnapshot(
+        datasets=tuple(
+            (assets[key], publish_policy_of(node.metadata)) for key, node in nodes.items() if node.is_materializable
+        ),
+        external=tuple(assets[key] for key, node in nodes.items() if not node.is_materializable),
+        edges=frozenset(
+            Edge(keys[key], keys[parent]) for key, node in nodes.items() for parent in node.parent_keys & nodes.keys()
+        ),
+    )
+
+
+def mirror(
+    metadata: MetadataStore, graph: GraphStore, asset_graph: AssetGraphSnapshot, *, code_location: str
+) -> Mirrored:
+    """Tell the stores what a code location defines. Edges that it no longer has are closed; assets stay."""
+    written = metadata.register_datasets(asset_graph.datasets) + metadata.register_assets(asset_graph.external)
+    links = [Link(metadata.entity(edge.source), metadata.entity(edge.target)) for edge in asset_graph.edges]
+    return Mirrored(written, graph.assert_edges(links, producer=PRODUCER, scope=code_location, complete=True))
+
+
+def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
+    """A sensor that mirrors the asset graph of its code location once for each change of it.
+
+    Definitions are loaded again in every step process, so loading them writes nothing; the daemon's sensor does.
+    """
+
+    @dg.sensor(
+        name="mirror_lineage",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Mirrors the asset graph into the canonical graph when the code location changed.",
+    )
+    def mirror_lineage(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+        repository = context.repository_def
+        assert repository is not None
+        current = snapshot(repository.asset_graph)
+        if context.cursor == current.digest:
+            return dg.SkipReason("the asset graph has not changed")
+        mirrored = mirror(metadata.store(), metadata.graph(), current, code_location=code_location)
+        context.update_cursor(current.digest)
+        edges = mirrored.edges
+        return dg.SkipReason(
+            f"mirrored: {mirrored.assets_written} assets written, {edges.opened} edges opened, {edges.closed} closed"
+        )
+
+    return mirror_lineage
+
+
+def _facts(key: dg.AssetKey, node: Any) -> Mapping[str, Any]:
+    return {
+        "asset_key": list(key.path),
+        "group": node.group_name,
+        "kinds": sorted(node.kinds),
+        "owners": sorted(node.owners),
+        "tags": dict(sorted(node.tags.items())),
+        "code_version": node.code_version,
+        "partitions": str(node.partitions_def) if node.partitions_def else None,
+    }
