@@ -10,8 +10,7 @@ from upath import UPath
 
 from identity.errors import MetadataError
 from identity.idempotency import Delivery
-from identity.ids import Entity, TenantId
-from identity.keys import CanonicalKey
+from identity.ids import Entity
 from metadata_assets._dagster import Step, upstream_partitions
 from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
@@ -92,21 +91,23 @@ def stored(root: UPath, one: Current | Committed) -> Any:
     return staging.read(root, one.location, one.manifest_sha256)
 
 
-_registered: dict[tuple[str, TenantId], set[tuple[Asset, PublishPolicy] | CanonicalKey]] = {}
-"""What this process has registered already, by database and tenant."""
+_registered: set[tuple[object, ...]] = set()
+"""What this process has registered already: database, tenant, key, and for a dataset its policy and description."""
 
 
 def _register(store: MetadataStore, target: Target, progress: Progress) -> None:
-    """Make sure that the dataset and its inputs are in the catalog; once per process unless something is new."""
-    known = _registered.setdefault((str(store.sessions.engine.url), store.tenant), set())
-    dataset = Asset(key=target.entity.key, type=AssetType.DATASET, description=target.description)
+    """Make sure that the dataset and its inputs are in the catalog; free when this process did it before."""
+    where = (str(store.sessions.engine.url), store.tenant)
+    dataset = (*where, target.entity.key, target.policy, target.description)
+    if dataset not in _registered:
+        asset = Asset(key=target.entity.key, type=AssetType.DATASET, description=target.description)
+        store.register_datasets([(asset, target.policy)])
+        _registered.add(dataset)
     inputs = {read.asset.key for reads in progress.reads.values() for read in reads.values()}
-    if (dataset, target.policy) not in known:
-        store.register_datasets([(dataset, target.policy)])
-        known.add((dataset, target.policy))
-    if not inputs <= known:
-        store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs - known))
-        known.update(inputs)
+    new = sorted(key for key in inputs if (*where, key) not in _registered)
+    if new:
+        store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in new)
+        _registered.update((*where, key) for key in new)
 
 
 def _stage(

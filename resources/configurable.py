@@ -1,11 +1,13 @@
 """The stores as a Dagster resource. The only module of this package that imports Dagster."""
 
+import atexit
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy as sa
 
 from identity.errors import MetadataError
 from resources.graph_store import GraphStore
@@ -42,6 +44,9 @@ class Opened:
     sessions: Sessions
 
 
+_engines: list[sa.Engine] = []
+
+
 @lru_cache(maxsize=8)
 def open_once(settings: Settings, actor: str, locations: tuple[EndpointLocation, ...]) -> Opened:
     """Connect this process and register the project's endpoints; the second call with the same arguments is free.
@@ -49,11 +54,22 @@ def open_once(settings: Settings, actor: str, locations: tuple[EndpointLocation,
     Raises DatabaseUnreachable, DatabaseTooOld, SchemaNotCurrent, TenantUnknown.
     """
     databases = reach(settings)
-    sessions = Sessions(app_engine(databases.metadata), settings.tenant, actor)
+    engine = app_engine(databases.metadata)
+    _engines.append(engine)
+    sessions = Sessions(engine, settings.tenant, actor)
     MetadataStore(sessions).register_endpoints(
         Endpoint(slug=location.slug, system=location.system, attributes=location.attributes()) for location in locations
     )
     return Opened(databases, sessions)
+
+
+@atexit.register
+def close_all() -> None:
+    """Close what this process keeps open. The next use opens it again."""
+    for engine in _engines:
+        engine.dispose()
+    _engines.clear()
+    open_once.cache_clear()
 
 
 class MetadataResource(dg.ConfigurableResource["MetadataResource"]):

@@ -1,0 +1,75 @@
+"""A real Dagster instance on PostgreSQL, as dagster.yaml describes it, and a fresh control plane beside it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from metadata_assets.io_manager import MetadataIOManager
+from resources.configurable import MetadataResource, close_all
+from resources.metadata_store import MetadataStore
+from resources.postgres.embedded import Server, ensure_databases
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def dagster_url(server: Server) -> str:
+    """Dagster's own storage, shared by the tests: each looks at its own runs only."""
+    ensure_databases(server, ["dagster"])
+    return server.url("dagster")
+
+
+@pytest.fixture
+def environment(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    dagster_url: str,
+    make_database: Callable[..., str],
+    metadata_url: str,
+) -> Iterator[dict[str, str]]:
+    """The environment of a process of this deployment, set for this test."""
+    home = tmp_path / "dagster home"
+    home.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home)
+    variables = {
+        "METADATA_HOME": str(tmp_path / "home"),
+        "METADATA_PROJECT": str(tmp_path),
+        "METADATA_DATABASE_URL": metadata_url,
+        "DAGSTER_POSTGRES_URL": dagster_url,
+        "DATA_DATABASE_URL": make_database(),
+        "DAGSTER_HOME": str(home),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    yield variables
+    close_all()
+
+
+@pytest.fixture
+def instance(environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
+    """The instance that DAGSTER_HOME describes."""
+    assert environment
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+@pytest.fixture
+def metadata(environment: dict[str, str]) -> MetadataResource:
+    """The resource as a project without endpoints has it."""
+    assert environment
+    return MetadataResource()
+
+
+@pytest.fixture
+def resources(metadata: MetadataResource) -> dict[str, object]:
+    """What assets need to be stored."""
+    return {"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)}
+
+
+@pytest.fixture
+def stored(metadata: MetadataResource) -> MetadataStore:
+    """The store that the resource writes to."""
+    return metadata.store()
