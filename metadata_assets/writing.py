@@ -16,7 +16,8 @@ from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
 from resources.files import staging
 from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType, Committed, Current, PublishPolicy, Read, Staged
+from resources.models import Asset, AssetType, Attempt, Committed, Current, PublishPolicy, Read, Staged
+from resources.postgres.errors import NotRegistered
 
 LEASE: Final = timedelta(days=1)
 """How long an attempt may write before its files count as abandoned."""
@@ -61,10 +62,14 @@ def commit(
 
     Raises NotStorable, StagingFailed, LeaseLost; then nothing was recorded.
     """
-    _register(store, target, progress)
     staged = _stage(step, store, progress, target, values)
     reads = {partition: _reads_of(step, progress, target, partition) for partition in values}
-    return store.commit(progress.attempt, staged, reads)
+    try:
+        return store.commit(progress.attempt, staged, reads)
+    except NotRegistered:  # an input that nobody collected or declared
+        inputs = {read.asset.key for some in reads.values() for read in some}
+        store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs))
+        return store.commit(progress.attempt, staged, reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +96,13 @@ def stored(root: UPath, one: Current | Committed) -> Any:
     return staging.read(root, one.location, one.manifest_sha256)
 
 
-_registered: set[tuple[object, ...]] = set()
-"""What this process has registered already: database, tenant, key, and for a dataset its policy and description."""
-
-
-def _register(store: MetadataStore, target: Target, progress: Progress) -> None:
-    """Make sure that the dataset and its inputs are in the catalog; free when this process did it before."""
-    where = (str(store.sessions.engine.url), store.tenant)
-    dataset = (*where, target.entity.key, target.policy, target.description)
-    if dataset not in _registered:
-        asset = Asset(key=target.entity.key, type=AssetType.DATASET, description=target.description)
-        store.register_datasets([(asset, target.policy)])
-        _registered.add(dataset)
-    inputs = {read.asset.key for reads in progress.reads.values() for read in reads.values()}
-    new = sorted(key for key in inputs if (*where, key) not in _registered)
-    if new:
-        store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in new)
-        _registered.update((*where, key) for key in new)
-
-
 def _stage(
     step: Step, store: MetadataStore, progress: Progress, target: Target, values: Mapping[str | None, object]
 ) -> list[Staged]:
     """Write each partition under a path of this attempt, leased before the first byte."""
     entity, attempt = target.entity, progress.attempt
     locations = {partition: staging.location_of(entity.id, partition, attempt) for partition in values}
-    store.open_staging(attempt, {(entity, partition): at for partition, at in locations.items()}, ttl=LEASE)
+    _lease(store, target, attempt, {(entity, partition): at for partition, at in locations.items()})
     staged = []
     for partition, value in values.items():
         written = staging.write(target.root, locations[partition], value)
@@ -136,6 +122,18 @@ def _stage(
             )
         )
     return staged
+
+
+def _lease(
+    store: MetadataStore, target: Target, attempt: Attempt, locations: Mapping[tuple[Entity, str | None], str]
+) -> None:
+    """Lease the locations. A dataset that nobody declared to the store is registered here, when it is first written."""
+    try:
+        store.open_staging(attempt, locations, ttl=LEASE)
+    except NotRegistered:
+        asset = Asset(key=target.entity.key, type=AssetType.DATASET, description=target.description)
+        store.register_datasets([(asset, target.policy)])
+        store.open_staging(attempt, locations, ttl=LEASE)
 
 
 def _reads_of(step: Step, progress: Progress, target: Target, partition: str | None) -> list[Read]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
+from pydantic import PrivateAttr
 
 from identity.errors import MetadataError
 from resources.graph_store import GraphStore
@@ -80,10 +81,13 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
 
     endpoints: dict[str, EndpointConfig] = {}
     actor: str = "dagster"
+    _settings: Settings | None = PrivateAttr(default=None)
 
     def settings(self) -> Settings:
         """The settings of this process."""
-        return Settings.from_env(os.environ, cwd=Path.cwd())
+        if self._settings is None:
+            self._settings = Settings.from_env(os.environ, cwd=Path.cwd())
+        return self._settings
 
     def data_url(self) -> str:
         """The data plane's URL. May hold a password."""

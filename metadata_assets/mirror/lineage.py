@@ -29,8 +29,8 @@ class AssetGraphSnapshot:
     @property
     def digest(self) -> str:
         """Equal for equal graphs, whatever order or process they were loaded in."""
-        assets = [(str(asset.key), policy, dict(asset.metadata)) for asset, policy in self.datasets]
-        assets += [(str(asset.key), "", dict(asset.metadata)) for asset in self.external]
+        known: list[tuple[Asset, str]] = [*self.datasets, *((asset, "external") for asset in self.external)]
+        assets = [(str(asset.key), policy, asset.description, dict(asset.metadata)) for asset, policy in known]
         edges = sorted((str(edge.source), str(edge.target)) for edge in self.edges)
         return sha256_of(json.dumps([assets, edges], sort_keys=True)).hex()
 

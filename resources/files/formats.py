@@ -55,7 +55,7 @@ def encode(value: object) -> Encoded:
 def decode(content: bytes, form: Format) -> Any:
     """The value in a file: an Arrow table, or what the JSON says."""
     if form == "parquet":
-        return pq.read_table(io.BytesIO(content))
+        return pq.ParquetFile(pa.BufferReader(content)).read()
     return json.loads(content)
 
 

@@ -7,6 +7,7 @@ manifest finds everything that it names. The manifest's digest goes into the com
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -58,10 +59,10 @@ def write(root: UPath, location: str, value: object) -> Written:
     digest = hashlib.sha256(encoded.content).hexdigest()
     manifest = json.dumps(_manifest(encoded, digest), indent=1, sort_keys=True).encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        made = _make_folders(folder)
         _put(folder / encoded.file_name, encoded.content)
         _put(folder / MANIFEST, manifest)
-        _sync_folders(folder, root)
+        _sync_folders([folder, *made])
     except OSError as error:
         raise StagingFailed(path=str(folder), reason=error.strerror or type(error).__name__) from error
     return Written(
@@ -113,18 +114,27 @@ def _get(path: UPath) -> bytes:
         raise DataDamaged(path=str(path), reason="it is missing") from None
 
 
-def _sync_folders(folder: UPath, root: UPath) -> None:
-    """Make the new names durable: the folder's entries, and its parents' up to the root."""
+def _make_folders(folder: UPath) -> list[UPath]:
+    """Make a folder; the folders that got a new entry by it, innermost first."""
     if not _is_local(folder):
-        return
-    for path in (folder, *folder.parents):
-        descriptor = os.open(str(path), os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if path == root:
-            return
+        folder.mkdir(parents=True, exist_ok=True)
+        return []
+    new = [folder]
+    while not new[-1].parent.exists():
+        new.append(new[-1].parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path.parent for path in new]
+
+
+def _sync_folders(folders: Iterable[UPath]) -> None:
+    """Make new names durable: without this a crash of the machine may forget files that were synced themselves."""
+    for folder in folders:
+        if _is_local(folder):
+            descriptor = os.open(str(folder), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _is_local(path: UPath) -> bool:
