@@ -170,8 +170,8 @@ def stop(home: Path, *, remove: bool = False) -> bool:
 def status(home: Path) -> Status:
     """What there is of this home's server; changes nothing, waits for nobody."""
     home = home.resolve()
-    guards = lifecycle.processes_with(home / "supervisor.lock")
-    users = tuple(pid for pid in lifecycle.processes_with(home / "users.lock") if pid not in guards)
+    openers = lifecycle.openers(home)
+    guards = openers.get("supervisor.lock", set())
     with _own_files(home):
         cluster = clusters.find(home)
         return Status(
@@ -180,7 +180,7 @@ def status(home: Path) -> Status:
             version=clusters.initialised_by(cluster) if cluster else None,
             data_directory=cluster.data if cluster else None,
             socket_directory=cluster.sockets if cluster else None,
-            user_pids=users,
+            user_pids=tuple(sorted(openers.get("users.lock", set()) - guards)),
             supervisor_pid=next(iter(guards), None),
         )
 

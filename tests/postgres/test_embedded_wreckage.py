@@ -17,6 +17,7 @@ from resources.postgres import embedded
 from resources.postgres.embedded import attach, status, stop
 from resources.postgres.server.account import server_account
 from resources.postgres.server.binaries import Binaries, choose, find, usable_of
+from resources.postgres.server.lifecycle import openers
 from resources.postgres.server.postmaster import PidFile, Sight, State, judge, parse_pid_file
 
 SOCKETS = Path("/home/run")
@@ -332,13 +333,7 @@ def test_foreign_data_directory_is_refused_and_left_alone(new_home: Callable[...
     with pytest.raises(embedded.ForeignDataDirectory):
         stop(home, remove=True)
     assert (data if kind == "file" else data / "thesis.txt").read_text() == "thesis"
-    assert status_users(home) == []
-
-
-def status_users(home: Path) -> list[int]:
-    from resources.postgres.server.lifecycle import processes_with
-
-    return processes_with(home / "users.lock")
+    assert openers(home) == {}
 
 
 def test_server_that_cannot_start_shows_its_last_words(home: Path) -> None:

@@ -1,9 +1,7 @@
 """Bringing a cluster's server up and taking it down. The caller holds the home's start lock."""
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -71,14 +69,21 @@ def pid(cluster: Cluster) -> int | None:
     return look(cluster.data, cluster.sockets).postmaster
 
 
-def processes_with(path: Path) -> list[int]:
-    """The processes that have this file open, as far as we may look."""
-    return [process.pid for process in psutil.process_iter() if path in _open_files(process)]
+def openers(directory: Path) -> dict[str, set[int]]:
+    """Which processes have which file of this directory open, by its name, as far as we may look."""
+    found: dict[str, set[int]] = {}
+    for process in psutil.process_iter():
+        for path in _open_files(process):
+            if path.parent == directory:
+                found.setdefault(path.name, set()).add(process.pid)
+    return found
 
 
-def _open_files(process: psutil.Process) -> Iterator[Path]:
-    with contextlib.suppress(psutil.Error):
-        yield from (Path(file.path) for file in process.open_files())
+def _open_files(process: psutil.Process) -> list[Path]:
+    try:
+        return [Path(file.path) for file in process.open_files()]
+    except psutil.Error:
+        return []
 
 
 def _settled(cluster: Cluster) -> State:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ Inode = tuple[int, int]
 
 SOCKET_NAME = ".s.PGSQL.5432"
 _PAUSE = 0.01
+_LINUX = sys.platform == "linux"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,12 @@ def remove_stale_files(data: Path, sockets: Path) -> None:
 
 def processes(places: Collection[Inode]) -> list[psutil.Process]:
     """The live processes of PostgreSQL that work in one of these directories; zombies have no directory."""
-    return [process for process in psutil.process_iter() if _works_in(process.pid, places)] if places else []
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if _works_in(pid, places):
+                found.append(psutil.Process(pid))
+    return found
 
 
 def alive(pid: int) -> bool:
@@ -162,15 +169,15 @@ def inode(path: Path) -> Inode | None:
 
 def _works_in(pid: int, places: Collection[Inode]) -> bool:
     try:
-        process = psutil.Process(pid)
-        return process.name().startswith("postgres") and _working_directory(process) in places
+        return _working_directory(pid) in places and psutil.Process(pid).name().startswith("postgres")
     except psutil.Error:
         return False
 
 
-def _working_directory(process: psutil.Process) -> Inode | None:
-    link = Path(f"/proc/{process.pid}/cwd")  # followed by the kernel to the directory itself, even a deleted one
-    return inode(link) or inode(Path(process.cwd()))
+def _working_directory(pid: int) -> Inode | None:
+    if _LINUX:
+        return inode(Path(f"/proc/{pid}/cwd"))  # followed by the kernel to the directory itself, even a deleted one
+    return inode(Path(psutil.Process(pid).cwd()))
 
 
 def _main(found: Collection[psutil.Process]) -> psutil.Process | None:
