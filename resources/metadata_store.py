@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from resources.metadata.assets import Assets
+from resources.metadata.catalogs import Catalogs
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoints import Endpoints
 from resources.metadata.materializations import Materializations
@@ -10,7 +11,7 @@ from resources.metadata.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataStore(Endpoints, Assets, Datasets, Materializations, Versions):
+class MetadataStore(Endpoints, Assets, Catalogs, Datasets, Materializations, Versions):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))
