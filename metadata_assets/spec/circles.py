@@ -7,7 +7,7 @@ import networkx as nx
 from identity.keys import CanonicalKey
 from metadata_assets.spec.entries import Entry, Known
 from metadata_assets.spec.problems import Problem
-from metadata_assets.spec.project import Dataset, Dependency, asset_key, short_name
+from metadata_assets.spec.project import Dataset, asset_key, short_name
 
 
 def one_name_each(datasets: Iterable[Dataset], known: Known) -> Iterator[Problem]:
@@ -22,21 +22,17 @@ def one_name_each(datasets: Iterable[Dataset], known: Known) -> Iterator[Problem
 
 
 def circles(datasets: Mapping[CanonicalKey, Dataset], known: Known) -> Iterator[Problem]:
-    """Datasets that need themselves. Only one that looks back at its own earlier partitions may."""
+    """Datasets that need themselves."""
     graph = nx.DiGraph(
         (dataset.key, dependency.key)
         for dataset in datasets.values()
         for dependency in dataset.depends_on
-        if dependency.key in datasets and not _looks_back(dataset, dependency)
+        if dependency.key in datasets
     )
     for circle in nx.strongly_connected_components(graph):
         start = min(circle)
         if len(circle) > 1 or graph.has_edge(start, start):
             yield _circle_problem(known.keys[start], _around(graph.subgraph(circle), start))
-
-
-def _looks_back(dataset: Dataset, dependency: Dependency) -> bool:
-    return dataset.key == dependency.key and dependency.mapping is not None and dependency.mapping.offset < 0
 
 
 def _around(graph: "nx.DiGraph[CanonicalKey]", start: CanonicalKey) -> list[CanonicalKey]:

@@ -38,8 +38,8 @@ def load_project(folder: Path) -> Project:
 class _Reading:
     """What was read so far.
 
-    `invalid` are the endpoints (jfk) and datasets (lake/nyc/flights) whose own problems are reported, `unread` the files
-    that could not be read: nobody is blamed for naming what may be in them.
+    `invalid` are the endpoints (jfk) and datasets (lake/nyc/flights) whose own problems are reported, `unread` files
+    could not be read: nobody is blamed for naming what may be in them.
     """
 
     folder: Path

@@ -55,6 +55,12 @@ def _pattern(expression: str, reason: str, fix: str) -> AfterValidator:
 
 WORD = re.compile(r"[A-Za-z0-9_]+")
 Name = Annotated[str, AfterValidator(_name)]
+DatasetName = Annotated[
+    str,
+    _pattern(
+        r"(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,200}", "it is not the name of a dataset", "use letters, digits, _, - and ."
+    ),
+]
 Slug = Annotated[str, AfterValidator(_slug)]
 Word = Annotated[str, _pattern(WORD.pattern, "it is not a plain word", "use letters, digits and _")]
 Identifier = Annotated[
@@ -277,9 +283,9 @@ class CheckFields(_Declared):
 class DatasetFields(_Declared):
     """One entry of `datasets`."""
 
-    name: Name
+    name: DatasetName
     endpoint: str
-    schema_: Name | None = Field(None, alias="schema")
+    schema_: DatasetName | None = Field(None, alias="schema")
     description: str | None = None
     owners: tuple[Owner, ...] = ()
     tags: tuple[Tag, ...] = ()

@@ -108,6 +108,8 @@ def mapping_problem(
             )
         case "same" | "offset" if _kind(own) != _kind(upstream):
             return f"this is {own or 'not partitioned'} and its input {upstream}: no partitions are the same", _FIX
+        case "window" if isinstance(own, TimePartitions) and own.timezone != getattr(upstream, "timezone", None):
+            return f"this is {own} and its input {upstream}: their days begin at different times", "use one timezone"
     return None if may_miss else _missing_input(mapping, own, upstream)
 
 
@@ -129,8 +131,6 @@ def _kind(partitions: Partitions | None) -> object:
 def _missing_input(mapping: Mapping, own: Partitions | None, upstream: Partitions) -> Reason | None:
     fix = "set `missing: skip`, or change the partitions of one of them"
     match own, upstream:
-        case TimePartitions(), TimePartitions() if own.timezone != upstream.timezone:
-            return f"it counts time in {own.timezone} and its input in {upstream.timezone}", "use the same timezone"
         case TimePartitions(), TimePartitions():
             first = _shifted(upstream.start, upstream.grain, max(0, -mapping.offset))
             if own.start < first:

@@ -1,6 +1,7 @@
 """What a dataset depends on, by the names in its file."""
 
 import keyword
+import re
 from collections.abc import Iterator, Sequence
 
 from identity.errors import MetadataError, shown
@@ -32,7 +33,7 @@ def _dependency(entry: Entry, index: int, fields: DependencyFields, known: Known
     if not isinstance(key, CanonicalKey):
         return key
     name = fields.alias or key.table
-    if not name.isidentifier() or name in RESERVED:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in RESERVED:
         fix = f"choose the name of the parameter: {{dataset: {short_name(key)}, as: …}}"
         return entry.problem(place, f"{shown(name)!r} cannot be the name of a parameter", fix)
     upstream = known.keys.get(key)
@@ -102,12 +103,13 @@ def _not_a_table(endpoint: ProjectEndpoint, key: CanonicalKey) -> tuple[str, str
 
 
 def _same_parameter(entry: Entry, found: Sequence[Dependency]) -> Iterator[Problem]:
-    first: dict[str, Dependency] = {}
+    first: dict[CanonicalKey | str, Dependency] = {}
     for dependency in found:
-        other = first.setdefault(dependency.name, dependency)
-        if other is not dependency:
-            reason = (
-                f"{short_name(dependency.key)} and {short_name(other.key)} would both be the parameter {other.name}"
-            )
-            fix = f"name one of them: {{dataset: {short_name(dependency.key)}, as: …}}"
-            yield Problem(dependency.at, field_name((*entry.path, "depends_on")), reason, fix)
+        key, name = short_name(dependency.key), dependency.name
+        twice, other = first.setdefault(dependency.key, dependency), first.setdefault(name, dependency)
+        field = field_name((*entry.path, "depends_on"))
+        if twice is not dependency:
+            yield Problem(dependency.at, field, f"{key} is there twice", "name each input once")
+        elif other is not dependency:
+            reason = f"{key} and {short_name(other.key)} would both be the parameter {name}"
+            yield Problem(dependency.at, field, reason, f"name one of them: {{dataset: {key}, as: …}}")

@@ -1,0 +1,166 @@
+"""From a project to Dagster's definitions: the same project gives the same definitions. No connection is opened."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from identity.ids import sha256_of
+from identity.keys import CanonicalKey
+from metadata_assets.calls import NoData, computed, run_of
+from metadata_assets.checks import Audit, DeclaredCheck, missing_results, missing_words
+from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA
+from metadata_assets.io_manager import FRAME_METADATA, MISSING_METADATA, Audited, begin_attempt
+from metadata_assets.partitioning import partition_mapping, partitions_definition
+from metadata_assets.project_code import load_function
+from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
+from metadata_assets.spec import Dataset, Problem, Project, ProjectInvalid, asset_key
+
+Definition = dg.AssetsDefinition | dg.AssetSpec
+
+
+def definitions_for(project: Project) -> list[Definition]:
+    """Every dataset of the project as an asset, and the tables that they depend on as external assets.
+
+    Imports the project's functions. Raises ProjectInvalid with everything that does not fit: a module or function that
+    is not there, parameters that are not the inputs.
+    """
+    found = [_implemented(project, dataset) for dataset in project.datasets]
+    problems = [problem for one in found if isinstance(one, list) for problem in one]
+    if problems:
+        raise ProjectInvalid(project=str(project.folder), problems=problems)
+    assets = [_asset(project, one) for one in found if isinstance(one, Implemented)]
+    return [*(source_spec(key) for key in project.sources), *assets]
+
+
+def source_spec(key: CanonicalKey) -> dg.AssetSpec:
+    """A table of a source database as an external asset."""
+    name = ".".join(part for part in (key.source, key.schema, key.table) if part is not None)
+    return dg.AssetSpec(
+        key=asset_key(key),
+        kinds={"postgres", "table"},
+        group_name=re.sub(r"[^A-Za-z0-9_]", "_", key.endpoint),
+        metadata={KEY_METADATA: str(key), "dagster/table_name": name},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Implemented:
+    """A dataset with its inputs and the functions that compute and check it."""
+
+    dataset: Dataset
+    inputs: Mapping[str, Input]
+    callee: Callee
+    checks: tuple[DeclaredCheck, ...]
+
+
+def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Problem]:
+    inputs = inputs_of(project, dataset)
+    problems: list[Problem] = []
+
+    def callee_of(declared: Any, made: Callable[..., Callee | list[Problem]]) -> Callee | None:
+        function = load_function(project.folder, declared)
+        callee = [function] if isinstance(function, Problem) else made(function, declared, dataset, inputs)
+        if isinstance(callee, Callee):
+            return callee
+        problems.extend(callee)
+        return None
+
+    callee = callee_of(dataset.python, dataset_callee)
+    checks = [(check, callee_of(check.python, check_callee)) for check in dataset.checks]
+    if callee is None or problems:
+        return problems
+    declared = tuple(DeclaredCheck(check, function) for check, function in checks if function is not None)
+    return Implemented(dataset, inputs, callee, declared)
+
+
+def _asset(project: Project, one: Implemented) -> dg.AssetsDefinition:
+    dataset = one.dataset
+    name = step_name(dataset.key)
+    out = dg.AssetOut.from_spec(asset_spec(dataset), is_required=False, backfill_policy=_backfill_policy(dataset))
+
+    @dg.multi_asset(
+        name=name,
+        outs={name: out},
+        ins={name: _asset_in(dataset, given) for name, given in one.inputs.items()},
+        check_specs=[_check_spec(dataset, declared) for declared in one.checks],
+        partitions_def=partitions_definition(dataset.partitions),
+        required_resource_keys={"metadata"},
+    )
+    def compute(context: dg.AssetExecutionContext, **loaded: Any) -> Iterator[Any]:
+        begin_attempt(context, context.resources.metadata)
+        yield from _compute(project, one, context, loaded)
+
+    return compute
+
+
+def _compute(
+    project: Project, one: Implemented, context: dg.AssetExecutionContext, loaded: Mapping[str, Any]
+) -> Iterator[dg.Output[Audited] | dg.AssetCheckResult]:
+    """Compute, let the I/O manager commit, check and publish, then tell what the checks found."""
+    run = run_of(context, one.dataset, one.inputs, loaded)
+    results = computed(one.callee, run, context)
+    values = {partition: value for partition, value in results.items() if not isinstance(value, NoData)}
+    missing = {partition: value for partition, value in results.items() if isinstance(value, NoData)}
+    audit = Audit(one.checks, run, project.folder)
+    if values:
+        value = values if one.dataset.partitions else values[None]
+        blocking = frozenset(declared.check.name for declared in one.checks if declared.check.blocking)
+        yield dg.Output(Audited(value, audit, blocking), output_name=step_name(one.dataset.key))
+    if not missing:
+        yield from audit.results
+        return
+    context.log.warning(missing_words(missing))
+    yield from missing_results(one.checks, run, missing, audit.results)
+
+
+def asset_spec(dataset: Dataset) -> dg.AssetSpec:
+    """What Dagster shows of a dataset."""
+    metadata: dict[str, Any] = {KEY_METADATA: str(dataset.key), PUBLISH_METADATA: dataset.publish}
+    if dataset.columns:
+        columns = [dg.TableColumn(one.name, one.type or "", description=one.description) for one in dataset.columns]
+        metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
+    return dg.AssetSpec(
+        key=dataset.asset_key,
+        description=dataset.description,
+        group_name=dataset.group,
+        owners=dataset.owners,
+        tags=dict.fromkeys(dataset.tags, ""),
+        kinds={"python", "parquet"},
+        code_version=dataset.code_version,
+        partitions_def=partitions_definition(dataset.partitions),
+        metadata=metadata,
+    )
+
+
+def _asset_in(dataset: Dataset, given: Input) -> dg.AssetIn:
+    dependency = given.dependency
+    mapping = partition_mapping(
+        dependency.mapping, dataset.partitions, given.partitions, may_miss=dependency.missing == "skip"
+    )
+    metadata = {FRAME_METADATA: "arrow", MISSING_METADATA: dependency.missing}
+    return dg.AssetIn(key=asset_key(dependency.key), partition_mapping=mapping, metadata=metadata)
+
+
+def _check_spec(dataset: Dataset, declared: DeclaredCheck) -> dg.AssetCheckSpec:
+    check = declared.check
+    return dg.AssetCheckSpec(
+        check.name, asset=dataset.asset_key, description=check.description, blocking=check.blocking
+    )
+
+
+def _backfill_policy(dataset: Dataset) -> dg.BackfillPolicy | None:
+    """All partitions that are asked for in one run, which becomes one version."""
+    return dg.BackfillPolicy.single_run() if dataset.partitions else None
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
+
+
+def step_name(key: CanonicalKey) -> str:
+    """The name of the step and of its output: `lake__nyc__flights`, with a digest where that could be another's."""
+    path: Sequence[str] = asset_key(key).path
+    name = re.sub(r"[^A-Za-z0-9_]", "_", "__".join(path))
+    return name if all(map(_PLAIN.fullmatch, path)) else f"{name}__{sha256_of(str(key)).hex()[:8]}"
