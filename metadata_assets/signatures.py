@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
+import polars as pl
+
 from metadata_assets.source_table import SourceTable
 from metadata_assets.spec import Dataset, Dependency, Function, Partitions, Problem, Project, feeds_several, short_name
 from metadata_assets.spec.problems import did_you_mean
@@ -31,7 +33,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """An input of a dataset. `partitions` are the input's own; `several`: one partition can need more than one of them."""
+    """An input of a dataset. `partitions` are the input's own; `several`: one partition can need more than one."""
 
     dependency: Dependency
     is_source: bool

@@ -73,7 +73,8 @@ def source_database(make_database: Callable[..., str]) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE flights (day date, carrier text)")
         connection.execute(
-            "INSERT INTO flights SELECT date '2013-01-01' + n, c FROM generate_series(0, 9) n, unnest('{AA,UA}'::text[]) c"
+            "INSERT INTO flights SELECT date '2013-01-01' + n, carrier"
+            " FROM generate_series(0, 9) n, unnest('{AA,UA}'::text[]) carrier"
         )
     return url
 

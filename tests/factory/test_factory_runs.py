@@ -1,10 +1,6 @@
 """Declared datasets, materialized by Dagster: what the functions get, what is committed, what is told."""
 
-from collections.abc import Callable
 from typing import Any
-
-import dagster as dg
-import pytest
 
 FLIGHTS = """
 datasets:

@@ -1,0 +1,1 @@
+"""What the sources have: read their catalogs, find what changed, tell the store."""
