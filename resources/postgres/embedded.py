@@ -59,6 +59,7 @@ from resources.postgres.server.errors import (
     ServerDidNotStart,
     WrongPostgresVersion,
 )
+from resources.postgres.server.postmaster import PORT
 
 __all__ = [
     "DataDirectoryLocked",
@@ -90,7 +91,8 @@ class Server:
         For SQLAlchemy name the driver, `postgresql+psycopg`, or `postgresql+psycopg2` for dagster-postgres.
         """
         host = quote(os.fsencode(self.socket_directory), safe="")
-        return f"{driver}://{quote(user, safe='')}@/{quote(database, safe='')}?host={host}"
+        where = f"host={host}&port={PORT}"  # the port is part of the socket's name, and PGPORT may name another
+        return f"{driver}://{quote(user, safe='')}@/{quote(database, safe='')}?{where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,9 @@ def test_server_is_private_durable_and_speaks_utf8(home: Path) -> None:
         assert server_process.username() == "postgres"
 
 
-def test_both_drivers_reach_it(home: Path) -> None:
+def test_both_drivers_reach_it_whatever_the_environment_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PGPORT": "6543", "PGHOST": "db.example", "PGDATA": "/nowhere", "PGUSER": "x"}.items():
+        monkeypatch.setenv(name, value)
     server = attach(home)
     for driver in ("postgresql+psycopg", "postgresql+psycopg2"):
         engine = create_engine(server.url("postgres", driver=driver))

@@ -13,6 +13,7 @@ from resources.postgres.server.binaries import Binaries
 from resources.postgres.server.cluster import Cluster
 from resources.postgres.server.errors import DataDirectoryLocked, ForeignDataDirectory, ServerDidNotStart
 from resources.postgres.server.postmaster import (
+    PORT,
     State,
     alive,
     inode,
@@ -120,7 +121,7 @@ def _launch(cluster: Cluster, programs: Binaries, written: int) -> None:
     """Start and wait until it is ready. By ourselves: `pg_ctl start` quotes paths badly and looks every 100 ms only."""
     rules = {
         "listen_addresses": "",
-        "port": "5432",  # part of the socket's name
+        "port": PORT,
         "unix_socket_directories": os.fspath(cluster.sockets),
         "unix_socket_permissions": "0700",
     }

@@ -22,7 +22,8 @@ import psutil
 
 Inode = tuple[int, int]
 
-SOCKET_NAME = ".s.PGSQL.5432"
+PORT = "5432"  # nobody listens on it: it is part of the socket's name
+SOCKET_NAME = f".s.PGSQL.{PORT}"
 _PAUSE = 0.01
 _LINUX = sys.platform == "linux"
 
