@@ -26,6 +26,7 @@ def code_location(project: Project) -> dg.Definitions:
     own = dg.Definitions(
         assets=definitions_for(project),
         sensors=[lineage_sensor(code_location=project.name)],
+        executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
         resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
     )
     return dg.Definitions.merge(own, collection_definitions(project.endpoints.values()))
