@@ -21,6 +21,9 @@ VARIABLE: dict[Plane, str] = {
 OLDEST_SERVER = 15
 APP_ROLE = "metadata_app"
 
+# What the role's own settings would say, for whoever logs in under another name and acts as it.
+_APP_OPTIONS = f"-c role={APP_ROLE} -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+
 
 def app_engine(url: str) -> sa.Engine:
     """An engine whose connections act as `metadata_app`, whoever logs in: row-level security holds for a superuser too.
@@ -32,7 +35,7 @@ def app_engine(url: str) -> sa.Engine:
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=15,
-        connect_args={"options": f"-c role={APP_ROLE}", "prepare_threshold": 2, "application_name": "metadata-assets"},
+        connect_args={"options": _APP_OPTIONS, "prepare_threshold": 2, "application_name": "metadata-assets"},
     )
 
 
