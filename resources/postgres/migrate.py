@@ -1,6 +1,7 @@
 """Bring a database to this release: schema, roles, versions, functions. Safe to repeat, one at a time."""
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from importlib import resources as package_files
 
@@ -14,6 +15,7 @@ from resources.postgres.errors import SchemaNotCurrent, TenantUnknown
 from resources.postgres.tables import SCHEMA
 
 _LOCK = 0x6D696431  # "mid1": one migration at a time in a database
+_ONE_IN_A_PROCESS = threading.Lock()  # Alembic keeps the migration that runs in globals of its modules
 _PACKAGE = package_files.files("resources.postgres")
 
 
@@ -35,7 +37,7 @@ def migrate(engine: sa.Engine, *, tenants: tuple[str, ...] = (DEFAULT_TENANT,)) 
     Everything happens in one transaction: a migration that fails leaves the database as it was. `engine` logs in as
     a superuser, or as a role that may create roles.
     """
-    with engine.begin() as connection:
+    with _ONE_IN_A_PROCESS, engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = _revision(connection)
         _run(connection, (_PACKAGE / "bootstrap.sql").read_text())
@@ -58,11 +60,12 @@ def check_current(engine: sa.Engine, *, tenant: str) -> None:
         ).scalar()
         if found != stamp():
             raise SchemaNotCurrent(found=str(found or "nothing"), needed=stamp())
-        connection.execute(
-            sa.text("SELECT set_config('metadata.tenant', :tenant, true)"), {"tenant": str(tenant_id(tenant))}
-        )
-        if connection.execute(sa.text("SELECT 1 FROM metadata.tenant")).scalar() is None:
-            raise TenantUnknown(tenant=str(tenant_id(tenant)))
+        identifier = str(tenant_id(tenant))
+        connection.execute(sa.text("SELECT set_config('metadata.tenant', :tenant, true)"), {"tenant": identifier})
+        # By its id: a superuser sees the rows of every tenant.
+        known = sa.text("SELECT 1 FROM metadata.tenant WHERE tenant_id = CAST(:tenant AS uuid)")
+        if connection.execute(known, {"tenant": identifier}).scalar() is None:
+            raise TenantUnknown(tenant=identifier)
 
 
 def head() -> str:
