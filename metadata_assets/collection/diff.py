@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
 from identity.keys import CanonicalKey
-from resources.metadata.catalogs import COLLECTED_KEYS, Column, KnownAsset, Plan
+from resources.metadata.catalogs import COLLECTED_KEYS, Column, Known, KnownAsset, Plan
 from resources.models import Asset, AssetType, Catalog, Field, Gap
 
 _T = TypeVar("_T")
@@ -57,15 +57,10 @@ def diff(current: Iterable[KnownAsset], observed: Catalog) -> Plan:
 
 
 def reestimated(
-    current: Iterable[KnownAsset],
-    estimates: Mapping[str, int | None],
-    *,
-    endpoint: str,
-    fingerprint: str,
-    gaps: tuple[Gap, ...] = (),
+    known: Known, estimates: Mapping[str, int | None], *, endpoint: str, fingerprint: str, gaps: tuple[Gap, ...] = ()
 ) -> Plan:
     """The plan for an endpoint of which only the row estimates, by key, can have changed."""
-    collected = [asset for asset in current if asset.collected]
+    collected = [asset for asset in known.assets.values() if asset.collected]
     moved = [asset for asset in collected if _moved(asset.metadata.get("row_estimate"), estimates.get(asset.name))]
     return Plan(
         endpoint=endpoint,
@@ -73,6 +68,7 @@ def reestimated(
         complete=not gaps,
         changed=tuple(_with_estimate(asset, estimates.get(asset.name)) for asset in moved),
         unchanged=len(collected) - len(moved),
+        fields_unchanged=known.fields,
         gaps=gaps,
     )
 

@@ -66,10 +66,11 @@ class KnownAsset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is stored of an endpoint. `fingerprint` is the one of the look that it comes from."""
+    """What is stored of an endpoint, fields only counted. `fingerprint` is the one of the look that it comes from."""
 
     fingerprint: str | None
     assets: Mapping[str, KnownAsset]
+    fields: int
 
 
 Column = tuple[CanonicalKey, Field]
@@ -129,6 +130,12 @@ _FINGERPRINT = """
 SELECT schema_fingerprint FROM metadata.endpoint WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s
 """
 
+_COUNT_FIELDS = """
+SELECT count(*) AS fields FROM metadata.schema_field f
+JOIN metadata.asset a ON a.tenant_id = f.tenant_id AND a.asset_id = f.asset_id
+WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND f.deleted_at IS NULL
+"""
+
 _ASSETS = """
 SELECT qualified_name AS name, type, description, metadata, deleted_at IS NULL AS open
 FROM metadata.asset WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s
@@ -179,7 +186,7 @@ INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nu
 SELECT %(tenant)s, f.*
 FROM jsonb_to_recordset(%(fields)s) AS f (field_id uuid, asset_id uuid, name text, type text, nullable boolean,
   position integer, metadata jsonb)
-ORDER BY f.field_id
+ORDER BY f.asset_id, f.position
 ON CONFLICT (tenant_id, field_id) DO UPDATE SET
   type = excluded.type, nullable = excluded.nullable, position = excluded.position, metadata = excluded.metadata,
   updated_at = clock_timestamp(), deleted_at = NULL
@@ -206,7 +213,9 @@ class Catalogs(Noun):
     def known_catalog(self, endpoint: str) -> Known:
         """The stored assets of an endpoint without their fields. Raises EndpointNotRegistered."""
         with self.session() as session:
-            return Known(fingerprint=_fingerprint(session, endpoint), assets=_known_assets(session, endpoint))
+            fingerprint = _fingerprint(session, endpoint)
+            (fields,) = (row["fields"] for row in session.rows(_COUNT_FIELDS, _parameters(session, endpoint)))
+            return Known(fingerprint=fingerprint, assets=_known_assets(session, endpoint), fields=fields)
 
 
 def lock_catalog(session: Session, endpoint: str, *, expected: str | None) -> None:
@@ -336,7 +345,7 @@ def _close_assets(session: Session, keys: Collection[CanonicalKey]) -> int:
 def _write_fields(session: Session, columns: Collection[Column]) -> int:
     if not columns:
         return 0
-    parents = {key: Entity(session.tenant, key).id for key, _ in columns}
+    parents = {key: Entity(session.tenant, key).id for key in dict.fromkeys(key for key, _ in columns)}
     rows = [_field_row(parents[key], field) for key, field in columns]
     return session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
 

@@ -1,0 +1,94 @@
+"""Collect an endpoint: look at the source, decide what changed, write that."""
+
+from typing import Final
+
+from metadata_assets.collection.connect import connected
+from metadata_assets.collection.diff import diff, reestimated
+from metadata_assets.collection.errors import EndpointMoving
+from metadata_assets.collection.postgres import Look, looking
+from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from resources.locations import EndpointLocation
+from resources.metadata.catalogs import (
+    CatalogOvertaken,
+    Collected,
+    Known,
+    Plan,
+    apply_plan,
+    current_catalog,
+    lock_catalog,
+    outcome,
+)
+from resources.metadata_store import MetadataStore
+from resources.models import Catalog, Endpoint
+from resources.settings import Settings
+
+LOOKS: Final = 3
+"""How often to look again when the source moves, or somebody else's collection is faster."""
+
+
+def collect_endpoint(
+    store: MetadataStore,
+    location: EndpointLocation,
+    settings: Settings,
+    data_url: str,
+    *,
+    schemas: Schemas = EVERY_SCHEMA,
+) -> Collected:
+    """Bring what is stored of a Postgres endpoint up to date with the source, in one transaction of the store.
+
+    An unchanged source writes no row, and only its fingerprint and row estimates are read. What this login may not
+    read is a gap, and then nothing is closed. Every error leaves the store as it was: a SourceError,
+    CatalogOvertaken, or one about the location's URL.
+    """
+    store.register_endpoints([Endpoint(slug=location.slug, system=location.system, attributes=location.attributes())])
+    for _ in range(LOOKS - 1):
+        try:
+            return _collect_once(store, location, settings, data_url, schemas)
+        except (EndpointMoving, CatalogOvertaken):
+            continue
+    return _collect_once(store, location, settings, data_url, schemas)
+
+
+def endpoint_fingerprint(
+    location: EndpointLocation, settings: Settings, data_url: str, *, schemas: Schemas = EVERY_SCHEMA
+) -> str:
+    """The fingerprint that a collection of the endpoint would store now. Raises what `collect_endpoint` does."""
+    with (
+        connected(location, settings, data_url) as connection,
+        looking(connection, location.slug, schemas) as look,
+    ):
+        return look.fingerprint()
+
+
+def _collect_once(
+    store: MetadataStore, location: EndpointLocation, settings: Settings, data_url: str, schemas: Schemas
+) -> Collected:
+    known = store.known_catalog(location.slug)
+    with (
+        connected(location, settings, data_url) as connection,
+        looking(connection, location.slug, schemas) as look,
+    ):
+        fingerprint = look.fingerprint()
+        seen = _estimates_only(look, known, fingerprint) or look.catalog(fingerprint)
+    return _store(store, known, seen)
+
+
+def _estimates_only(look: Look, known: Known, fingerprint: str) -> Plan | None:
+    """The plan for a source that is as it was; None when it is not, or when the store no longer says what it said."""
+    if fingerprint != known.fingerprint:
+        return None
+    keys, unnamable = look.names.keys(estimates := look.estimates())
+    by_key = {str(key): estimates[name] for name, key in keys.items()}
+    if unnamable or by_key.keys() != {asset.name for asset in known.assets.values() if asset.collected}:
+        return None
+    gaps = tuple(look.gaps())
+    return reestimated(known, by_key, endpoint=look.names.endpoint, fingerprint=fingerprint, gaps=gaps)
+
+
+def _store(store: MetadataStore, known: Known, seen: Catalog | Plan) -> Collected:
+    if isinstance(seen, Plan) and not seen.changed:
+        return outcome(seen)
+    with store.session() as session:
+        lock_catalog(session, seen.endpoint, expected=known.fingerprint)
+        plan = seen if isinstance(seen, Plan) else diff(current_catalog(session, seen.endpoint), seen)
+        return apply_plan(session, plan)

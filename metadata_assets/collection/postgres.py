@@ -1,0 +1,100 @@
+"""Look at the catalog of a PostgreSQL database: one read-only snapshot, a handful of statements."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from metadata_assets.collection import queries, rows
+from metadata_assets.collection.rows import Name, Names
+from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from resources.models import Catalog, Gap
+
+STATEMENT_TIMEOUT: Final = "60s"
+LOCK_TIMEOUT: Final = "5s"
+"""The text of a view is made under a lock on what it reads: we do not queue behind somebody who rewrites a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One snapshot of a database's catalog. Ask for the fingerprint first.
+
+    Names of types and text of views come from the newest catalog, not from the snapshot. Taken first, the fingerprint
+    is never newer than the rest, so whatever moved in between is found by the next look.
+    """
+
+    connection: psycopg.Connection[Any]
+    names: Names
+    schemas: Schemas
+
+    def fingerprint(self) -> str:
+        """Digest of all that `catalog` tells except row estimates: changes when and only when that does."""
+        ((fingerprint,),) = self._rows(queries.FINGERPRINT)
+        return str(fingerprint)
+
+    def estimates(self) -> dict[Name, int | None]:
+        """The row estimate of every relation that can be read, None where the server has none.
+
+        A partitioned table's is the sum over its partitions.
+        """
+        return {(schema, name): estimate for schema, name, estimate in self._rows(queries.ESTIMATES)}
+
+    def gaps(self) -> list[Gap]:
+        """What this login may not read, and what was asked for but is not there."""
+        return [self.names.gap((schema, name), reason) for schema, name, reason in self._rows(queries.GAPS)]
+
+    def catalog(self, fingerprint: str) -> Catalog:
+        """Everything that can be read, with gaps for what cannot."""
+        estimates, gaps = self.estimates(), self.gaps()
+        keys, unnamable = self.names.keys(estimates)
+        columns = self._rows(queries.COLUMNS)
+        assets = rows.assets(
+            keys,
+            relations=self._rows(queries.RELATIONS),
+            columns=columns,
+            constraints=self._rows(queries.CONSTRAINTS),
+            estimates=estimates,
+        )
+        return Catalog(
+            endpoint=self.names.endpoint,
+            fingerprint=fingerprint,
+            assets=tuple(assets),
+            edges=rows.edges(keys, self._rows(queries.READS)),
+            gaps=(*gaps, *unnamable, *rows.unnamable_columns(self.names, columns)),
+        )
+
+    def _rows(self, query: sql.Composed) -> list[tuple[Any, ...]]:
+        parameters: Mapping[str, Any] = {
+            "wanted": self.schemas.wanted,
+            "unwanted": self.schemas.unwanted,
+            "named": self.schemas.named,
+        }
+        with self.connection.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+
+@contextmanager
+def looking(connection: psycopg.Connection[Any], endpoint: str, schemas: Schemas = EVERY_SCHEMA) -> Iterator[Look]:
+    """A look at the database that an idle connection leads to. The connection is read-only from here on."""
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        limits = {"statement_timeout": STATEMENT_TIMEOUT, "lock_timeout": LOCK_TIMEOUT}
+        ((database, *_),) = cursor.execute(queries.ORIENTATION, limits).fetchall()
+        yield Look(connection, Names(endpoint, database), schemas)
+
+
+def collect(connection: psycopg.Connection[Any], endpoint: str, *, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
+    """The catalog of the database behind a connection, and its fingerprint, from one snapshot."""
+    with looking(connection, endpoint, schemas) as look:
+        return look.catalog(look.fingerprint())
+
+
+def fingerprint(connection: psycopg.Connection[Any], *, schemas: Schemas = EVERY_SCHEMA) -> str:
+    """What `collect` would have as the fingerprint of its catalog now: one query."""
+    with looking(connection, "any", schemas) as look:
+        return look.fingerprint()

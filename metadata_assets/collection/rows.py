@@ -1,0 +1,166 @@
+"""From the rows of pg_catalog to the values of a catalog: pure, nothing is asked here."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from identity.errors import WITHHELD, InvalidKey, shown
+from identity.keys import CanonicalKey, check_name, dataset_key
+from resources.models import Asset, AssetType, Edge, Field, Gap
+
+Row = Sequence[Any]
+Name = tuple[str, str]
+"""Schema and name of a relation."""
+
+_KINDS: Final[Mapping[str, tuple[AssetType, str]]] = {
+    "r": (AssetType.TABLE, "table"),
+    "p": (AssetType.TABLE, "partitioned table"),
+    "v": (AssetType.VIEW, "view"),
+    "m": (AssetType.MATERIALIZED_VIEW, "materialized view"),
+    "f": (AssetType.FOREIGN_TABLE, "foreign table"),
+}
+_IDENTITIES: Final = {"a": "always", "d": "by default"}
+
+# user:password@ in a URL; password=… inside a string, as dblink takes it; password = '…' as an operand.
+_CREDENTIAL = re.compile(
+    r"""://[^\s/:@'"]*:[^\s/@'"]+@"""
+    r"""|(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|access_?key)["']?(?:=[^\s=>]|\s*=>?\s*E?')""",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How the relations of one database are called. A relation that no key can name is a gap."""
+
+    endpoint: str
+    database: str
+
+    def key(self, name: Name) -> CanonicalKey:
+        """The key of a relation. Raises InvalidKey."""
+        schema, table = name
+        return dataset_key(self.endpoint, source=self.database, schema=schema, table=table)
+
+    def keys(self, names: Iterable[Name]) -> tuple[dict[Name, CanonicalKey], list[Gap]]:
+        """The keys of those relations that can have one, and gaps for the others."""
+        keys, gaps = {}, []
+        for name in names:
+            try:
+                keys[name] = self.key(name)
+            except InvalidKey as refused:
+                gaps.append(self.gap(name, f"it cannot be named: {refused.reason}"))
+        return keys, gaps
+
+    def gap(self, name: tuple[str, str | None], reason: str) -> Gap:
+        parts = (self.endpoint, *(shown(part) for part in name if part is not None))
+        return Gap(name="/".join(parts), reason=without_credentials(reason) or "")
+
+
+def assets(
+    keys: Mapping[Name, CanonicalKey],
+    *,
+    relations: Iterable[Row],
+    columns: Iterable[Row],
+    constraints: Iterable[Row],
+    estimates: Mapping[Name, int | None],
+) -> Iterator[Asset]:
+    """One asset for each relation that has a key, with its fields and what else is known of it."""
+    fields, constraints_of = _fields(columns), _constraints(constraints)
+    for schema, table, kind, comment, definition, partition_key, partitions in relations:
+        name = schema, table
+        if name not in keys:
+            continue
+        asset_type, relation = _KINDS[kind]
+        comment = without_credentials(comment)
+        metadata = {
+            "relation": relation,
+            "comment": comment,
+            "row_estimate": estimates.get(name),
+            "definition": without_credentials(definition),
+            "partition_key": partition_key,
+            "partitions": partitions,
+            **constraints_of.get(name, {}),
+        }
+        yield Asset(
+            key=keys[name],
+            type=asset_type,
+            description=comment,
+            fields=tuple(fields.get(name, ())),
+            metadata={fact: value for fact, value in metadata.items() if value is not None},
+        )
+
+
+def edges(keys: Mapping[Name, CanonicalKey], reads: Iterable[Row]) -> frozenset[Edge]:
+    """Which view reads what, where both have keys."""
+    ends = (((schema, view), (base_schema, base)) for schema, view, base_schema, base in reads)
+    return frozenset(Edge(keys[view], keys[base]) for view, base in ends if view in keys and base in keys)
+
+
+def unnamable_columns(names: Names, columns: Iterable[Row]) -> list[Gap]:
+    """Gaps for columns that no id can be made of; `assets` leaves them out."""
+    return [
+        names.gap((schema, table), "the name of one of its columns looks like a URL with a password")
+        for schema, table, _position, column, *_ in columns
+        if not _namable(column)
+    ]
+
+
+def without_credentials(text: str | None) -> str | None:
+    """The text, or WITHHELD when something in it looks like a password."""
+    return WITHHELD if text is not None and _CREDENTIAL.search(text) else text
+
+
+def _namable(column: str) -> bool:
+    if "://" not in column and "%" not in column:  # asked for every column of the endpoint
+        return True
+    try:
+        check_name(column)
+    except InvalidKey:
+        return False
+    return True
+
+
+def _fields(columns: Iterable[Row]) -> Mapping[Name, list[Field]]:
+    found: dict[Name, list[Field]] = defaultdict(list)
+    for schema, table, position, column, kind, nullable, *details in columns:
+        if _namable(column):
+            metadata = _field_metadata(*details) if any(details) else {}
+            field = Field(name=column, type=kind, nullable=nullable, position=position, metadata=metadata)
+            found[schema, table].append(field)
+    return found
+
+
+def _field_metadata(expression: str | None, identity: str, generated: str, comment: str | None) -> dict[str, Any]:
+    """What there is besides the type; `generated` is "s" for a stored column and "v" for a virtual one."""
+    expression = without_credentials(expression)
+    metadata = {
+        "comment": without_credentials(comment),
+        "default": None if generated else expression,
+        "generated": expression if generated else None,
+        "virtual": generated == "v" or None,
+        "identity": _IDENTITIES.get(identity),
+    }
+    return {fact: value for fact, value in metadata.items() if value is not None}
+
+
+def _constraints(rows: Iterable[Row]) -> Mapping[Name, dict[str, Any]]:
+    """Primary, unique and foreign keys by relation, sorted by their columns; what they are called does not count."""
+    found: dict[Name, dict[str, Any]] = defaultdict(dict)
+    for schema, table, kind, columns, to_schema, to_table, to_columns in sorted(rows, key=_by_content):
+        of_table = found[schema, table]
+        match kind:
+            case "p":
+                of_table["primary_key"] = columns
+            case "u":
+                of_table.setdefault("unique_keys", []).append(columns)
+            case "f":
+                references = {"schema": to_schema, "table": to_table, "columns": to_columns}
+                of_table.setdefault("foreign_keys", []).append({"columns": columns, "references": references})
+    return found
+
+
+def _by_content(row: Row) -> tuple[Any, ...]:
+    schema, table, kind, columns, to_schema, to_table, to_columns = row
+    return schema, table, kind, columns, to_schema or "", to_table or "", to_columns

@@ -1,0 +1,166 @@
+"""Collection in Dagster: for each collected endpoint a job, and a sensor that asks for it when the schema changed."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dagster as dg
+
+from identity.errors import MetadataError
+from identity.ids import sha256_of
+from metadata_assets.collection.collection import collect_endpoint, endpoint_fingerprint
+from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable, SourceError
+from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.watching import Memory, Run, decide
+from metadata_assets.spec import Collect, ProjectEndpoint
+from resources.configurable import MetadataResource
+from resources.locations import EndpointLocation
+from resources.metadata.catalogs import CatalogOvertaken, Collected
+
+RUN_KEY_TAG: Final = "dagster/run_key"
+_RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+_WORTH_A_RETRY = (EndpointUnreachable, EndpointBusy, EndpointMoving, CatalogOvertaken)
+_GAPS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Watched:
+    """One endpoint to collect, and what its job is called."""
+
+    location: EndpointLocation
+    collect: Collect
+    name: str
+    resource_key: str
+
+    @property
+    def schemas(self) -> Schemas:
+        return Schemas.of(self.collect.schemas)
+
+    def metadata(self, resources: Any) -> MetadataResource:
+        found = getattr(resources, self.resource_key)
+        assert isinstance(found, MetadataResource)
+        return found
+
+
+def collection_definitions(endpoints: Iterable[ProjectEndpoint], resource_key: str = "metadata") -> dg.Definitions:
+    """For each endpoint with `collect`: the job `collect_<slug>` and the running sensor `collect_<slug>_on_change`.
+
+    They want a MetadataResource under `resource_key`. Pure: nothing is connected to until a run or the daemon asks.
+    """
+    chosen = [(endpoint, endpoint.collect) for endpoint in endpoints if endpoint.collect is not None]
+    names = _job_names([endpoint.slug for endpoint, _ in chosen])
+    watched = [
+        _Watched(location=endpoint.location, collect=collect, name=names[endpoint.slug], resource_key=resource_key)
+        for endpoint, collect in chosen
+    ]
+    jobs = [_job(one) for one in watched]
+    return dg.Definitions(jobs=jobs, sensors=[_sensor(one, job) for one, job in zip(watched, jobs, strict=True)])
+
+
+def _job_names(slugs: list[str]) -> Mapping[str, str]:
+    """Dagster's names have no `-`. Two slugs that differ by nothing else get a digest each."""
+    plain = {slug: f"collect_{slug.replace('-', '_')}" for slug in slugs}
+    taken = Counter(plain.values())
+    return {slug: name if taken[name] == 1 else f"{name}_{sha256_of(slug).hex()[:8]}" for slug, name in plain.items()}
+
+
+def _job(watched: _Watched) -> dg.JobDefinition:
+    slug = watched.location.slug
+
+    @dg.op(
+        name=watched.name,
+        out=dg.Out(dg.Nothing),  # no I/O manager has to do with it
+        required_resource_keys={watched.resource_key},
+        retry_policy=_RETRIES,
+        description=f"Reads the catalog of endpoint {slug} and writes what changed to the metadata store.",
+    )
+    def collect(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+        metadata = watched.metadata(context.resources)
+        context.log.info(f"collecting the catalog of endpoint {slug}")
+        try:
+            collected = collect_endpoint(
+                metadata.store(), watched.location, metadata.settings(), metadata.data_url(), schemas=watched.schemas
+            )
+        except MetadataError as error:
+            raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
+        _log(context, collected)
+        yield dg.Output(None, metadata=_facts(collected))
+
+    @dg.job(name=watched.name, executor_def=dg.in_process_executor, description=f"Collects endpoint {slug}.")
+    def job() -> None:
+        collect()
+
+    return job
+
+
+def _log(context: dg.OpExecutionContext, collected: Collected) -> None:
+    tables, columns = collected.assets, collected.fields
+    context.log.info(
+        f"endpoint {collected.endpoint}: {collected.rows_written} rows written; "
+        f"tables: {tables.new} new, {tables.changed} changed, {tables.reopened} back, {tables.closed} gone, "
+        f"{tables.unchanged} unchanged; columns: {columns.new} new, {columns.changed} changed, {columns.closed} gone"
+    )
+    for gap in collected.gaps[:_GAPS_SHOWN]:
+        context.log.warning(f"not collected: {gap.name}, {gap.reason}")
+
+
+def _facts(collected: Collected) -> dict[str, Any]:
+    """What the UI shows of a collection."""
+    counts = {
+        f"{noun}_{what}": getattr(number, what)
+        for noun, number in (("tables", collected.assets), ("columns", collected.fields))
+        for what in ("new", "changed", "reopened", "closed", "unchanged")
+    }
+    return counts | {
+        "edges_opened": collected.edges.opened,
+        "edges_closed": collected.edges.closed,
+        "rows_written": collected.rows_written,
+        "complete": collected.complete,
+        "fingerprint": collected.fingerprint,
+        "gaps": dg.MetadataValue.json([{"name": gap.name, "reason": gap.reason} for gap in collected.gaps]),
+    }
+
+
+def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
+    slug = watched.location.slug
+
+    @dg.sensor(
+        name=f"{watched.name}_on_change",
+        job=job,
+        minimum_interval_seconds=max(1, int(watched.collect.every.total_seconds())),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys={watched.resource_key},
+        description=f"Collects endpoint {slug} when the fingerprint of its schema changed.",
+    )
+    def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        metadata = watched.metadata(context.resources)
+        try:
+            seen = endpoint_fingerprint(
+                watched.location, metadata.settings(), metadata.data_url(), schemas=watched.schemas
+            )
+        except SourceError as error:
+            return dg.SkipReason(str(error))
+        stored = metadata.store().endpoint(slug)
+        memory = Memory.parse(context.cursor)
+        decision = decide(
+            memory,
+            seen=seen,
+            collected=stored.schema_fingerprint if stored else None,
+            last_run=_last_run(context.instance, job.name, memory.run_key),
+        )
+        if decision.skip is not None:
+            return dg.SensorResult(skip_reason=decision.skip, cursor=decision.memory.cursor)
+        request = dg.RunRequest(run_key=decision.memory.run_key, tags={"metadata_assets/endpoint": slug})
+        return dg.SensorResult(run_requests=[request], cursor=decision.memory.cursor)
+
+    return on_change
+
+
+def _last_run(instance: dg.DagsterInstance, job_name: str, run_key: str) -> Run:
+    runs = instance.get_runs(filters=dg.RunsFilter(job_name=job_name, tags={RUN_KEY_TAG: run_key}), limit=1)
+    if not runs:
+        return Run.NONE
+    if not runs[0].is_finished:
+        return Run.ACTIVE
+    return Run.SUCCEEDED if runs[0].is_success else Run.FAILED
