@@ -20,9 +20,6 @@ VARIABLE: dict[Plane, str] = {
 }
 OLDEST_SERVER = 15
 APP_ROLE = "metadata_app"
-# What a role is set up with holds for a login only, not for a login that acts as it. A transaction left idle would
-# hold back every reader of the outbox.
-_APP_OPTIONS = f"-c role={APP_ROLE} -c idle_in_transaction_session_timeout=60s -c lock_timeout=30s"
 
 # What the role's own settings would say, for whoever logs in under another name and acts as it.
 _APP_OPTIONS = f"-c role={APP_ROLE} -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
