@@ -66,7 +66,7 @@ class Audit:
             if isinstance(arguments, NoData):
                 return Answer(partition, passed=False, description=f"cannot be checked: {arguments.reason}")
             return _answer_of(partition, callee.function(**arguments))
-        except Exception as error:  # noqa: BLE001 a check of the project may raise anything; the commit stands
+        except (Exception, SystemExit) as error:  # noqa: BLE001 a check may raise anything; the commit stands
             description = f"the check raised {told(error)}{where_in(self.folder, error)}"
             return Answer(partition, passed=False, description=description)
 
