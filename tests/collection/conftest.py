@@ -1,0 +1,114 @@
+"""Sources to collect: scratch databases, and the ways to look at them and at what the store says of them."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.engine import make_url
+
+from metadata_assets.collection.collection import collect_endpoint
+from metadata_assets.collection.postgres import collect, fingerprint
+from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from resources.locations import EndpointLocation
+from resources.metadata.catalogs import Collected
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, Catalog
+from resources.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A database of somebody else's."""
+
+    url: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def database(self) -> str:
+        return str(make_url(self.url).database)
+
+    def run(self, *statements: str) -> None:
+        """Each statement in a transaction of its own, as its owner."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def look(self, endpoint: str = "shop", *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
+        with psycopg.connect(self.url_for(user)) as connection:
+            return collect(connection, endpoint, schemas=schemas)
+
+    def fingerprint(self, *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> str:
+        with psycopg.connect(self.url_for(user)) as connection:
+            return fingerprint(connection, schemas=schemas)
+
+    def collect_into(
+        self,
+        store: MetadataStore,
+        endpoint: str = "shop",
+        *,
+        user: str | None = None,
+        schemas: Schemas = EVERY_SCHEMA,
+    ) -> Collected:
+        settings = settings_with({"SOURCE_URL": self.url_for(user)})
+        location = EndpointLocation(slug=endpoint, system="postgres", url="env:SOURCE_URL")
+        return collect_endpoint(store, location, settings, "postgresql://nowhere/", schemas=schemas)
+
+    def url_for(self, user: str | None) -> str:
+        url = make_url(self.url)
+        return (url.set(username=user) if user else url).render_as_string(hide_password=False)
+
+
+def settings_with(variables: Mapping[str, str]) -> Settings:
+    return Settings(home=Path("/nonexistent"), project=Path("/nonexistent"), variables=variables)
+
+
+@pytest.fixture
+def make_source(make_database: Callable[..., str]) -> Callable[..., Source]:
+    """A function that makes a source out of SQL statements."""
+
+    def make(*statements: str) -> Source:
+        source = Source(make_database())
+        source.run(*statements)
+        return source
+
+    return make
+
+
+@pytest.fixture
+def source(make_source: Callable[..., Source]) -> Source:
+    return make_source()
+
+
+_readers = itertools.count()
+
+
+@pytest.fixture
+def reader(source: Source) -> Iterator[str]:
+    """A login that has no privilege on `source` but what PUBLIC has."""
+    name = f"reader_{os.getpid()}_{next(_readers)}"
+    source.run(f"CREATE ROLE {name} LOGIN")
+    yield name
+    source.run(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+def by_name(catalog: Catalog) -> dict[str, Asset]:
+    """Assets by schema.table."""
+    return {f"{asset.key.schema}.{asset.key.table}": asset for asset in catalog.assets}
+
+
+def contents(url: str) -> dict[str, list[Any]]:
+    """Every row of every table of the control plane with the transaction that wrote it."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'metadata'::regnamespace AND relkind = 'r' ORDER BY 1"
+        ).fetchall()
+        query = "SELECT xmin::text, xmax::text, to_jsonb(t) FROM metadata.{} t ORDER BY ctid"
+        return {
+            name: connection.execute(sql.SQL(query).format(sql.Identifier(name))).fetchall() for (name,) in tables
+        }
