@@ -55,6 +55,6 @@ requirements:  ## Pin requirements.txt (with hashes) from pyproject.toml
 	rm -rf .uv
 
 clean:  ## Remove .venv, caches and the local server with its data
-	@if [ -x $(BIN)/metadata-assets ]; then $(BIN)/metadata-assets dev --remove-data --yes || true; fi
+	@if [ -x $(BIN)/metadata-assets ]; then $(BIN)/metadata-assets clean --yes || true; fi
 	rm -rf $(VENV) .metadata build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

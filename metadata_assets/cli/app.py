@@ -1,0 +1,213 @@
+"""The surface: every command, its parameters and its help. What a command does is imported when it is called."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from metadata_assets.cli.commands import PROGRAM, accept_before_commands, command
+from metadata_assets.cli.context import Cli
+from metadata_assets.cli.exit_codes import ExitCode
+
+
+class LineageFormat(StrEnum):
+    """How lineage is written."""
+
+    TREE = "tree"
+    JSON = "json"
+    MERMAID = "mermaid"
+
+
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="endpoint/schema/table, or the full key mid1:…", show_default=False)
+]
+Depth = Annotated[int | None, typer.Option(min=1, metavar="N", help="How many steps far; to the end without it.")]
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many at most.")]
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="One identity per dataset, one record per materialization, one lineage graph.",
+    epilog="\n\n".join(["Exit codes:", *(f"{code.value} {code.meaning}" for code in ExitCode)]),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+accept_before_commands(app)
+_dataset = typer.Typer(help="One dataset.", no_args_is_help=True)
+_materialization = typer.Typer(help="One materialization.", no_args_is_help=True)
+app.add_typer(_dataset, name="dataset")
+app.add_typer(_materialization, name="materialization")
+
+
+@command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"])
+def dev(
+    cli: Cli,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+) -> ExitCode:
+    """Run the project in the Dagster UI, until Ctrl-C.
+
+    Opens the databases (the embedded PostgreSQL where none is configured), starts Dagster's webserver, daemon and code
+    server, prints the address when it answers, and stops all of them when it ends. With --json the document comes when
+    the address answers.
+    """
+    from metadata_assets.cli.dev import serve
+
+    return serve(cli, host=host, port=port)
+
+
+@command(app, "demo", examples=["demo", "demo --days 365", "demo --json > summary.json"])
+def demo(
+    cli: Cli,
+    days: Annotated[int, typer.Option(min=1, metavar="N", help="How many days of data to materialize.")] = 31,
+) -> int:
+    """Run the project's demo headless, to its summary."""
+    from metadata_assets.cli.demo import run_demo
+
+    return run_demo(cli, days=days)
+
+
+@command(app, "collect", examples=["collect", "collect jfk lga", "collect --json"])
+def collect(
+    cli: Cli,
+    endpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ENDPOINT]...", help="Which of the project's endpoints; all that it collects.", show_default=False
+        ),
+    ] = None,
+) -> ExitCode:
+    """Read the catalogs of the project's PostgreSQL endpoints into the store.
+
+    Collecting an unchanged source writes nothing. What a source does not let us see is a gap: the rest is collected,
+    nothing is closed, and the exit code is 5. An endpoint that is down does not stop the others; the exit code is 4.
+    """
+    from metadata_assets.cli.collecting import collect_endpoints
+
+    return collect_endpoints(cli, endpoints or [])
+
+
+@command(app, "datasets", examples=["datasets", "datasets --all --json"])
+def datasets(
+    cli: Cli,
+    all_: Annotated[bool, typer.Option("--all", help="The tables of the sources too.")] = False,
+) -> ExitCode:
+    """List the datasets: their published version, partitions, rows and materializations."""
+    from metadata_assets.cli.catalog import list_datasets
+
+    return list_datasets(cli, collected=all_)
+
+
+@command(_dataset, "show", examples=["dataset show lake/nyc/flights", "dataset show jfk/public/flights --json"])
+def dataset_show(cli: Cli, key: Key) -> ExitCode:
+    """Show one dataset or source table: columns, what is published, what it is made from and what from it."""
+    from metadata_assets.cli.catalog import show_dataset
+
+    return show_dataset(cli, key)
+
+
+@command(
+    app,
+    "materializations",
+    examples=[
+        "materializations lake/nyc/flights --limit 5",
+        "materializations lake/nyc/flights --partition 2013-01-15",
+    ],
+)
+def materializations(
+    cli: Cli,
+    key: Key,
+    partition: Annotated[str | None, typer.Option(metavar="PARTITION", help="Only those of one partition.")] = None,
+    limit: Limit = 20,
+) -> ExitCode:
+    """List the materializations of a dataset, the newest first."""
+    from metadata_assets.cli.history import list_materializations
+
+    return list_materializations(cli, key, partition=partition, limit=limit)
+
+
+@command(
+    _materialization,
+    "show",
+    examples=[
+        "materialization show lake/nyc/daily_delays --partition 2013-01-15",
+        "materialization show 3f0c2b6e-52a5-5a0f-9d53-0e3a6a1d7c10 --json",
+    ],
+)
+def materialization_show(
+    cli: Cli,
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID|KEY", help="A materialization's id, or a dataset: its published one.", show_default=False
+        ),
+    ],
+    partition: Annotated[str | None, typer.Option(metavar="PARTITION", help="Which partition of the dataset.")] = None,
+    depth: Depth = None,
+) -> ExitCode:
+    """Show what produced a materialization: run, step, attempt, and its exact inputs, down to the source tables."""
+    from metadata_assets.cli.history import show_materialization
+
+    return show_materialization(cli, which, partition=partition, depth=depth)
+
+
+@command(app, "versions", examples=["versions lake/nyc/flights", "versions lake/nyc/flights --limit 1 --json"])
+def versions(cli: Cli, key: Key, limit: Limit = 20) -> ExitCode:
+    """List the published versions of a dataset, the newest first."""
+    from metadata_assets.cli.history import list_versions
+
+    return list_versions(cli, key, limit=limit)
+
+
+@command(
+    app,
+    "lineage",
+    examples=[
+        "lineage lake/nyc/daily_delays",
+        "lineage jfk/public/flights --down --depth 2",
+        "lineage lake/nyc/carrier_month --format mermaid > lineage.mmd",
+    ],
+)
+def lineage(
+    cli: Cli,
+    key: Key,
+    up: Annotated[bool, typer.Option("--up/--down", help="What it is made from, or what is made from it.")] = True,
+    depth: Depth = None,
+    format_: Annotated[
+        LineageFormat | None, typer.Option("--format", help="A tree without it.", show_default=False)
+    ] = None,
+) -> ExitCode:
+    """Show what a dataset is made from, or what is made from it."""
+    from metadata_assets.cli.lineage import show_lineage
+
+    return show_lineage(cli, key, direction="up" if up else "down", depth=depth, format_=format_)
+
+
+@command(app, "migrate", examples=["migrate", "--tenant sales migrate"])
+def migrate(cli: Cli) -> ExitCode:
+    """Bring the metadata database to this release and make the tenant. Safe to repeat.
+
+    Needs a login that may create roles and schemas: the one in METADATA_DATABASE_URL, or the embedded server's.
+    """
+    from metadata_assets.cli.migrating import migrate_database
+
+    return migrate_database(cli)
+
+
+@command(app, "doctor", examples=["doctor", "doctor --json"])
+def doctor(cli: Cli) -> ExitCode:
+    """Look at every part and say what to do about the ones that are not well."""
+    from metadata_assets.cli.doctor import examine
+
+    return examine(cli)
+
+
+@command(app, "clean", examples=["clean", "clean --yes"])
+def clean(
+    cli: Cli,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> ExitCode:
+    """Stop the embedded PostgreSQL and delete its data. Files of datasets and configured databases stay."""
+    from metadata_assets.cli.cleaning import remove_server
+
+    return remove_server(cli, confirmed=yes)

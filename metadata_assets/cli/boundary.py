@@ -1,0 +1,88 @@
+"""The one place where errors become messages and exit codes."""
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import typer
+from typer.exceptions import TyperException
+
+from identity.errors import MetadataError
+from metadata_assets.cli.app import app
+from metadata_assets.cli.commands import PROGRAM
+from metadata_assets.cli.context import Start
+from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.output import document, plain
+from metadata_assets.cli.scrubbing import scrub, scrub_all
+
+
+class UsageRefused(MetadataError):
+    """{problem}; see: metadata-assets --help"""
+
+    problem: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+class ConnectionBroke(MetadataError):
+    """a database stopped answering ({reason}); nothing half-written; look with: metadata-assets doctor"""
+
+    reason: str
+    exit_code: ClassVar[int] = ExitCode.UNUSABLE
+
+
+class Unexpected(MetadataError):
+    """unexpected: {type}; run `metadata-assets --debug …` again for the traceback"""
+
+    type: str
+
+
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run one command; its exit code. Without arguments, those of the process."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    start = Start(environ=dict(os.environ if environ is None else environ), cwd=Path.cwd)
+    try:
+        outcome = typer.main.get_command(app)(given, prog_name=PROGRAM, standalone_mode=False, obj=start)
+        return int(outcome or ExitCode.OK)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, people get a message and scripts a code
+        return _report(error, given, start.environ)
+
+
+def _report(error: Exception, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    ours = _ours(error)
+    if "--debug" in arguments:
+        sys.stderr.write(scrub("".join(traceback.format_exception(error)), environ))
+    if "--json" in arguments:
+        described = {**ours.facts, "error": type(ours).__name__, "message": str(ours), "exit_code": ours.exit_code}
+        sys.stderr.write(document(scrub_all(plain(described), environ)))
+    else:
+        sys.stderr.write(f"{scrub(str(ours), environ)}\n")
+    return ours.exit_code
+
+
+def _ours(error: Exception) -> MetadataError:
+    match error:
+        case MetadataError():
+            return error
+        case TyperException():
+            return UsageRefused(problem=error.format_message().strip().rstrip("."))
+        case _ if _is_lost_connection(error):
+            return ConnectionBroke(reason=type(error).__name__)
+        case _:
+            return Unexpected(type=type(error).__qualname__)
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    """Whether a driver lost its server. Looked up only where a driver is loaded: most of the errors come before."""
+    if "psycopg" not in sys.modules:
+        return False
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, psycopg.OperationalError)

@@ -1,0 +1,91 @@
+"""`datasets` and `dataset show`."""
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+
+from metadata_assets.cli import records
+from metadata_assets.cli.context import Cli
+from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.output import facts, table
+from resources.graph.walk import Lineage
+from resources.metadata.assets import short_name
+from resources.models import Asset, Current, DatasetSummary
+
+
+def list_datasets(cli: Cli, *, collected: bool) -> ExitCode:
+    with cli.opened() as opened:
+        found = opened.store.datasets(collected=collected)
+    cli.show([records.summary(one) for one in found], _listing(found, collected))
+    return ExitCode.OK
+
+
+def _listing(found: Sequence[DatasetSummary], collected: bool) -> RenderableType:
+    if not found:
+        kind = "assets" if collected else "datasets"
+        return f"no {kind} yet: `metadata-assets collect` reads the sources, a materialization makes a dataset"
+    columns = ("dataset", "type", "publish", "version", "partitions", "rows", "materializations", "updated")
+    return table("Datasets", columns, (_cells(one) for one in found))
+
+
+def _cells(one: DatasetSummary) -> Sequence[object]:
+    return (
+        short_name(one.key),
+        one.type.lower().replace("_", " "),
+        one.publish_policy,
+        one.published_version or None,
+        one.partitions or None,
+        one.row_count,
+        one.materializations or None,
+        one.updated_at,
+    )
+
+
+def show_dataset(cli: Cli, name: str) -> ExitCode:
+    with cli.opened() as opened:
+        key = opened.store.resolve(name)
+        asset = opened.store.asset(key)
+        summary = next((one for one in opened.store.datasets() if one.key == key), None)
+        current = opened.store.current(key)
+        made_from = opened.graph.lineage(opened.store.entity(key), "up", depth=1)
+        makes = opened.graph.lineage(opened.store.entity(key), "down", depth=1)
+    answer = {
+        **records.asset(asset),
+        "publish": summary.publish_policy if summary else None,
+        "version": (summary.published_version or None) if summary else None,
+        "materializations": summary.materializations if summary else 0,
+        "partitions": [records.current(one) for one in current],
+        "made_from": _others(made_from),
+        "makes": _others(makes),
+    }
+    cli.show(answer, *_shown(asset, summary, current, _others(made_from), _others(makes)))
+    return ExitCode.OK
+
+
+def _others(found: Lineage) -> list[str]:
+    return [short_name(key) for key in sorted(found.nodes) if key != found.start]
+
+
+def _shown(
+    asset: Asset, summary: DatasetSummary | None, current: Sequence[Current], made_from: list[str], makes: list[str]
+) -> list[RenderableType]:
+    rows = [one.row_count for one in current if one.row_count is not None]
+    partitions = sorted(one.partition for one in current if one.partition is not None)
+    about = {
+        "key": asset.key,
+        "type": asset.type.lower().replace("_", " "),
+        "description": asset.description,
+        "publish": summary.publish_policy if summary else None,
+        "version": (summary.published_version or "nothing published yet") if summary else None,
+        "partitions": f"{len(partitions):,}, from {partitions[0]} to {partitions[-1]}" if partitions else None,
+        "rows": sum(rows) if rows else asset.metadata.get("row_estimate"),
+        "materializations": summary.materializations if summary else None,
+        "made from": ", ".join(made_from),
+        "makes": ", ".join(makes),
+    }
+    shown: list[RenderableType] = [facts(short_name(asset.key), about)]
+    if asset.fields:
+        columns = ("column", "type", "nullable", "comment")
+        cells = ((one.name, one.type, one.nullable, one.metadata.get("comment")) for one in asset.fields)
+        shown += ["", table("Columns", columns, cells)]
+    return shown

@@ -1,0 +1,139 @@
+"""`collect`: the catalogs of the project's PostgreSQL endpoints into the store."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from rich.console import RenderableType
+
+from identity.errors import MetadataError, shown
+from metadata_assets.cli.context import Cli, Opened
+from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.output import plain, printable, table
+from metadata_assets.collection.collection import collect_endpoint
+from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from metadata_assets.spec import Project, ProjectEndpoint, load_project
+from metadata_assets.spec.problems import did_you_mean
+from resources.metadata.catalogs import Collected
+from resources.models import Gap
+
+GAPS_SHOWN = 20
+
+
+class NoSuchEndpoint(MetadataError):
+    """the project {project} has no endpoint {endpoint}; {hint}"""
+
+    project: str
+    endpoint: str
+    hint: str
+    exit_code: ClassVar[int] = ExitCode.NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one endpoint: it was collected, or it was not, and why."""
+
+    endpoint: str
+    collected: Collected | None = None
+    error: MetadataError | None = None
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        return self.collected.gaps if self.collected else ()
+
+
+def collect_endpoints(cli: Cli, names: Sequence[str]) -> ExitCode:
+    project = load_project(cli.settings.project)
+    wanted = _wanted(project, names)
+    with cli.opened() as opened:
+        outcomes = list(_collect(cli, opened, wanted))
+    cli.show(described(outcomes), *_shown(outcomes))
+    return exit_code(outcomes)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
+    """UNUSABLE when an endpoint could not be used, else what went wrong with one; PARTIAL when something was unseen."""
+    failed = {outcome.error.exit_code for outcome in outcomes if outcome.error}
+    if failed:
+        return ExitCode.UNUSABLE if ExitCode.UNUSABLE in failed else ExitCode(min(failed))
+    return ExitCode.PARTIAL if any(outcome.gaps for outcome in outcomes) else ExitCode.OK
+
+
+def described(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """The same as JSON. What was counted is null for an endpoint that could not be collected, and `error` says why."""
+    return {
+        "rows_written": sum(outcome.collected.rows_written for outcome in outcomes if outcome.collected),
+        "endpoints": [_document(outcome) for outcome in outcomes],
+    }
+
+
+def _wanted(project: Project, names: Sequence[str]) -> Sequence[ProjectEndpoint]:
+    for name in names:
+        if name not in project.endpoints:
+            hint = did_you_mean(name, list(project.endpoints))
+            raise NoSuchEndpoint(project=project.name, endpoint=shown(name), hint=hint)
+    if names:
+        return [project.endpoints[name] for name in dict.fromkeys(names)]
+    return [one for one in project.endpoints.values() if one.collect is not None]
+
+
+def _collect(cli: Cli, opened: Opened, wanted: Sequence[ProjectEndpoint]) -> Iterator[Outcome]:
+    """One after the other: what goes wrong with one is told at the end and does not stop the others."""
+    for number, endpoint in enumerate(wanted, start=1):
+        with cli.err.status(f"collecting {endpoint.slug}, {number} of {len(wanted)}"):
+            schemas = Schemas.of(endpoint.collect.schemas) if endpoint.collect else EVERY_SCHEMA
+            try:
+                found = collect_endpoint(
+                    opened.store, endpoint.location, cli.settings, opened.databases.data, schemas=schemas
+                )
+                yield Outcome(endpoint.slug, collected=found)
+            except MetadataError as error:
+                yield Outcome(endpoint.slug, error=error)
+
+
+def _document(outcome: Outcome) -> Mapping[str, object]:
+    found, error = outcome.collected, outcome.error
+    return {
+        "endpoint": outcome.endpoint,
+        "complete": found.complete if found else None,
+        "rows_written": found.rows_written if found else None,
+        "assets": asdict(found.assets) if found else None,
+        "columns": asdict(found.fields) if found else None,
+        "edges": asdict(found.edges) if found else None,
+        "gaps": plain(outcome.gaps),
+        "fingerprint": found.fingerprint if found else None,
+        "error": {**error.facts, "error": type(error).__name__, "message": str(error)} if error else None,
+    }
+
+
+def _shown(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
+    if not outcomes:
+        yield "nothing to collect: no endpoint of this project says `collect: {schemas: […]}`, and none was named"
+        return
+    columns = ("endpoint", "new", "changed", "closed", "unchanged", "columns", "edges", "rows written", "gaps")
+    yield table("Collected", columns, (_cells(outcome) for outcome in outcomes))
+    for outcome in outcomes:
+        if outcome.error:
+            yield f"not collected: {printable(outcome.error)}"
+        for gap in outcome.gaps[:GAPS_SHOWN]:
+            yield f"gap in {outcome.endpoint}: {printable(gap.name)}: {printable(gap.reason)}"
+        if len(outcome.gaps) > GAPS_SHOWN:
+            yield f"{len(outcome.gaps) - GAPS_SHOWN} more gaps in {outcome.endpoint}; --json lists all"
+
+
+def _cells(outcome: Outcome) -> Sequence[object]:
+    found = outcome.collected
+    if found is None:
+        return (outcome.endpoint, *[None] * 8)
+    columns, edges = found.fields, found.edges
+    return (
+        outcome.endpoint,
+        found.assets.new + found.assets.reopened,
+        found.assets.changed,
+        found.assets.closed,
+        found.assets.unchanged,
+        columns.new + columns.changed + columns.reopened + columns.closed,
+        edges.opened + edges.closed,
+        found.rows_written,
+        len(found.gaps),
+    )

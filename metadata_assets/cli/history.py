@@ -1,0 +1,130 @@
+"""`materializations`, `materialization show` and `versions`."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+from uuid import UUID
+
+from rich.console import RenderableType
+
+from identity.errors import MetadataError, shown
+from metadata_assets.cli import records
+from metadata_assets.cli.context import Cli
+from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.output import printable, table
+from metadata_assets.cli.provenance import described, drawn, trace
+from resources.metadata.assets import short_name
+from resources.metadata_store import MetadataStore
+from resources.models import UNPARTITIONED, Materialization, Version
+
+
+class NotMaterialized(MetadataError):
+    """{dataset} has no materialization{of_partition}"""
+
+    dataset: str
+    of_partition: str
+    exit_code: ClassVar[int] = ExitCode.NOT_FOUND
+
+
+class PartitionWithoutDataset(MetadataError):
+    """--partition goes with a dataset; {id} names a materialization, which has one partition"""
+
+    id: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+class PartitionNeeded(MetadataError):
+    """{dataset} has {count} partitions; say which with --partition, for example --partition {example}"""
+
+    dataset: str
+    count: int
+    example: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+def list_materializations(cli: Cli, name: str, *, partition: str | None, limit: int) -> ExitCode:
+    with cli.opened() as opened:
+        key = opened.store.resolve(name)
+        found = opened.store.materializations(key, partition=partition, limit=limit)
+    cli.show([records.materialization(one) for one in found], _materializations(short_name(key), found))
+    return ExitCode.OK
+
+
+def _materializations(name: str, found: Sequence[Materialization]) -> RenderableType:
+    if not found:
+        return f"{printable(name)} has no such materializations"
+    columns = ("committed", "partition", "id", "rows", "bytes", "run", "code", "version", "state", "redelivered")
+    return table(f"Materializations of {printable(name)}", columns, (_cells(one) for one in found))
+
+
+def _cells(one: Materialization) -> Sequence[object]:
+    return (
+        one.committed_at,
+        one.partition,
+        one.id,
+        one.row_count,
+        one.byte_count,
+        one.run_id[:8],
+        one.code_version,
+        one.published_in,
+        state_of(one),
+        one.redeliveries or None,
+    )
+
+
+def state_of(one: Materialization) -> str:
+    """Whether readers get it, got it, or never did."""
+    if one.current:
+        return "published"
+    return "not published" if one.published_in is None else "replaced"
+
+
+def show_materialization(cli: Cli, which: str, *, partition: str | None, depth: int | None) -> ExitCode:
+    with cli.opened() as opened:
+        start = _identifier(which)
+        if start is not None and partition is not None:
+            raise PartitionWithoutDataset(id=str(start))
+        found = trace(opened.store, start or _latest(opened.store, which, partition), depth=depth)
+    cli.show(described(found), drawn(found))
+    return ExitCode.OK
+
+
+def _identifier(which: str) -> UUID | None:
+    try:
+        return UUID(which)
+    except ValueError:
+        return None
+
+
+def _latest(store: MetadataStore, name: str, partition: str | None) -> UUID:
+    """What readers get for the partition, or the newest materialization where nothing is published."""
+    key = store.resolve(name)
+    current = store.current(key, None if partition is None else [partition])
+    partitions = [one.partition for one in current if one.partition is not None]
+    if partition is None and partitions:
+        raise PartitionNeeded(dataset=short_name(key), count=len(partitions), example=partitions[-1])
+    if current:
+        return current[0].materialization_id
+    newest = store.materializations(key, partition=partition, limit=1)
+    if not newest:
+        of = f" of partition {shown(partition)}" if partition not in (None, UNPARTITIONED) else ""
+        raise NotMaterialized(dataset=short_name(key), of_partition=of)
+    return newest[0].id
+
+
+def list_versions(cli: Cli, name: str, *, limit: int) -> ExitCode:
+    with cli.opened() as opened:
+        key = opened.store.resolve(name)
+        found = opened.store.versions(key, limit=limit)
+    cli.show([records.version(one) for one in found], _versions(short_name(key), found))
+    return ExitCode.OK
+
+
+def _versions(name: str, found: Sequence[Version]) -> RenderableType:
+    if not found:
+        return f"{printable(name)} has no published version"
+    columns = ("version", "published", "changed", "partitions", "rows", "by")
+    cells = (
+        (one.number, one.published_at, one.partitions_changed, one.partitions, one.row_count, one.actor)
+        for one in found
+    )
+    return table(f"Versions of {printable(name)}", columns, cells)

@@ -1,0 +1,235 @@
+"""The parts that `doctor` looks at, one function each. They change nothing but start a server that has data."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cached_property, partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from identity.errors import MetadataError
+from identity.naming import authority
+from metadata_assets.cli import surroundings
+from metadata_assets.collection.connect import connected
+from metadata_assets.factory import definitions_for
+from metadata_assets.spec import Project, ProjectEndpoint, load_project
+from resources.locations import EndpointLocation
+from resources.metadata.assets import short_name
+from resources.metadata.health import Health
+from resources.postgres import embedded
+from resources.postgres.databases import Databases, locate
+from resources.postgres.engine import VARIABLE, Plane, app_engine, check_server, plain_engine
+from resources.postgres.isolation import isolation_problems
+from resources.postgres.migrate import check_current, stamp
+from resources.postgres.session import Sessions
+from resources.settings import Settings
+
+NAMED = 5
+"""How many of something are named in a message."""
+
+
+class Wrong(Enum):
+    """Whether something is wrong with a part."""
+
+    NO = auto()
+    A_LITTLE = auto()
+    YES = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a look found, in words."""
+
+    detail: str
+    wrong: Wrong = Wrong.NO
+    fix: str | None = None
+
+
+Look = Callable[[], Iterable[Answer]]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Everything around one process of these settings. What several looks need is opened once, by the first."""
+
+    settings: Settings
+    status: embedded.Status
+    engines: list[sa.Engine]
+    answering: set[Plane]
+
+    def looks(self) -> Iterator[tuple[str, Look]]:
+        """The parts in the order in which they build on each other."""
+        yield "settings", self.look_at_settings
+        yield "embedded server", self.look_at_server
+        for plane in VARIABLE:
+            yield f"{plane} database", partial(self.look_at_database, plane)
+        yield "schema", self._on_metadata(self.look_at_schema)
+        yield "tenant separation", self._on_metadata(self.look_at_isolation)
+        yield "dagster.yaml", self.look_at_dagster_yaml
+        yield "project", self.look_at_project
+        for slug, endpoint in self.endpoints.items():
+            yield f"endpoint {slug}", partial(self.look_at_endpoint, endpoint)
+        yield "unfinished writes", self._on_metadata(self.look_at_leases)
+        yield "unpublished data", self._on_metadata(self.look_at_unpublished)
+
+    def _on_metadata(self, look: Look) -> Look:
+        """The look, or word that it cannot be had while the metadata database does not answer."""
+        if "metadata" in self.answering:
+            return look
+        return lambda: [Answer(_WAITS.format(plane="metadata"), Wrong.UNKNOWN)]
+
+    def look_at_settings(self) -> Iterator[Answer]:
+        settings = self.settings
+        yield Answer(f"tenant {settings.tenant_slug}, project {settings.project}, home {settings.home}")
+        _ = settings.tenant  # raises InvalidTenant
+
+    def look_at_server(self) -> Iterator[Answer]:
+        status = self.status
+        if self.embedded_planes == ():
+            yield Answer("not needed: all databases are configured")
+        elif status.version is None:
+            yield Answer("none yet; the first command that needs it makes it")
+        elif status.running and status.users and status.supervisor_pid is None:
+            fix = "any other command gives it one"
+            yield Answer("it runs, and nothing would stop it after its last user", Wrong.A_LITTLE, fix)
+        else:
+            state = f"runs with {status.users} users" if status.running else "stopped, as it should be without users"
+            yield Answer(f"PostgreSQL {status.version} in {status.data_directory}, {state}")
+
+    def look_at_database(self, plane: Plane) -> Iterator[Answer]:
+        url = self.configured[plane]
+        if url is not None:
+            check_server(url, plane)
+            yield Answer(f"answers at {authority(url)}, from {VARIABLE[plane]}")
+        elif self.status.version is None:
+            yield Answer("not looked at: there is no embedded server yet", Wrong.UNKNOWN)
+            return
+        else:
+            _ = self.databases
+            yield Answer("answers, on the embedded server")
+        self.answering.add(plane)
+
+    def look_at_schema(self) -> Iterator[Answer]:
+        check_current(self.migration_engine, tenant=self.settings.tenant_slug)
+        yield Answer(f"is at {stamp()}, and tenant {self.settings.tenant_slug} is there")
+
+    def look_at_isolation(self) -> Iterator[Answer]:
+        problems = isolation_problems(self.migration_engine)
+        for problem in problems:
+            yield Answer(problem, Wrong.YES, "undo that, or restore the database: rows of one tenant may reach another")
+        if not problems:
+            yield Answer("every table is confined to the tenant of the transaction, for every role")
+
+    def look_at_dagster_yaml(self) -> Iterator[Answer]:
+        given = self.settings.variables.get("DAGSTER_HOME")
+        home = Path(given) if given else surroundings.dagster_home(self.settings)
+        file = home / surroundings.DAGSTER_YAML
+        if not file.exists():
+            yield Answer(f"none in {home}; `dev` and `demo` write it to {surroundings.dagster_home(self.settings)}")
+        elif file.read_text(encoding="utf-8") != surroundings.shipped(surroundings.DAGSTER_YAML):
+            fix = "delete it if you did not change it: the next `dev` writes it anew"
+            yield Answer(f"{file} is not the one of this release", Wrong.A_LITTLE, fix)
+        else:
+            yield Answer(f"{file} is the one of this release")
+
+    def look_at_project(self) -> Iterator[Answer]:
+        project = self.project
+        definitions_for(project)
+        yield Answer(f"{project.name} has {len(project.endpoints)} endpoints and {len(project.datasets)} datasets")
+
+    def look_at_endpoint(self, endpoint: ProjectEndpoint) -> Iterator[Answer]:
+        location = endpoint.location
+        if location.system == "files":
+            yield _files(location, self.settings)
+        elif location.url is None and "data" not in self.answering:
+            yield Answer(_WAITS.format(plane="data"), Wrong.UNKNOWN)
+        else:
+            data_url = self.databases.data if "data" in self.answering else ""
+            with connected(location, self.settings, data_url):
+                yield Answer(f"answers at {location.where(self.settings, data_url)}")
+
+    def look_at_leases(self) -> Iterator[Answer]:
+        found = self.health.expired_leases()
+        if found:
+            places = _few([one.location for one in found])
+            fix = "nobody reads these files and no version needs them"
+            yield Answer(f"{len(found)} attempts ended without a commit and left {places}", Wrong.A_LITTLE, fix)
+        else:
+            yield Answer("none")
+
+    def look_at_unpublished(self) -> Iterator[Answer]:
+        found = self.health.never_published()
+        for one in found:
+            why = "its checks failed" if one.publish_policy == "when_checks_pass" else f"publish: {one.publish_policy}"
+            detail = f"{short_name(one.key)} has {one.materializations} materializations and no version ({why})"
+            yield Answer(detail, Wrong.A_LITTLE, f"see: metadata-assets materializations {short_name(one.key)}")
+        if not found:
+            yield Answer("every dataset with data has a version")
+
+    @property
+    def configured(self) -> dict[Plane, str | None]:
+        settings = self.settings
+        return {"metadata": settings.metadata_url, "dagster": settings.dagster_url, "data": settings.data_url}
+
+    @property
+    def embedded_planes(self) -> Sequence[Plane]:
+        return tuple(plane for plane, url in self.configured.items() if url is None)
+
+    @cached_property
+    def databases(self) -> Databases:
+        """Where the databases are. Starts the embedded server."""
+        return locate(self.settings)
+
+    @property
+    def migration_engine(self) -> sa.Engine:
+        return plain_engine(self.databases.migration)
+
+    @cached_property
+    def project(self) -> Project:
+        return load_project(self.settings.project)
+
+    @property
+    def endpoints(self) -> Mapping[str, ProjectEndpoint]:
+        """None where the project is invalid, which its own look tells."""
+        try:
+            return self.project.endpoints
+        except MetadataError:
+            return {}
+
+    @cached_property
+    def health(self) -> Health:
+        self.engines.append(app_engine(self.databases.metadata))
+        return Health(Sessions(self.engines[-1], self.settings.tenant, "doctor"))
+
+
+_WAITS = "not looked at: the {plane} database does not answer"
+
+
+@contextmanager
+def surroundings_of(settings: Settings) -> Iterator[Surroundings]:
+    """What is around a process of these settings; what was opened for a look is closed afterwards."""
+    around = Surroundings(settings, embedded.status(settings.home / "postgres"), [], set())
+    try:
+        yield around
+    finally:
+        for engine in around.engines:
+            engine.dispose()
+
+
+def _files(location: EndpointLocation, settings: Settings) -> Answer:
+    root = location.root_path(settings)
+    if "://" in str(root) or root.protocol not in ("", "file"):
+        return Answer(f"at {root}; not looked at", Wrong.UNKNOWN)
+    folder = Path(str(root))
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if os.access(nearest, os.W_OK) and nearest.is_dir():
+        return Answer(f"can be written at {folder}")
+    return Answer(f"{nearest} cannot be written", Wrong.YES, f"allow writing in {nearest}")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
