@@ -28,9 +28,10 @@ def definitions_for(project: Project) -> list[Definition]:
     is not there, parameters that are not the inputs.
     """
     found = [_implemented(project, dataset) for dataset in project.datasets]
-    problems = [problem for one in found if isinstance(one, list) for problem in one]
+    problems = sorted(problem for one in found if isinstance(one, list) for problem in one)
     if problems:
-        raise ProjectInvalid(project=str(project.folder), problems=problems)
+        first = {problem.reason: problem for problem in reversed(problems)}  # a broken module is told once
+        raise ProjectInvalid(project=str(project.folder), problems=list(first.values()))
     assets = [_asset(project, one) for one in found if isinstance(one, Implemented)]
     return [*(source_spec(key) for key in project.sources), *assets]
 

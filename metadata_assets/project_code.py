@@ -52,7 +52,7 @@ def _module(folder: Path, function: Function) -> ModuleType | Problem:
                 function, f"there is no module {file}", f"create {file} in the project, or correct the name"
             )
         return _failed(folder, function, error)
-    except Exception as error:  # noqa: BLE001 a module of the project may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # noqa: BLE001 a module may raise anything while it is imported
         return _failed(folder, function, error)
 
 
@@ -90,7 +90,7 @@ def _is_below(folder: Path, module: ModuleType) -> bool:
     return file is not None and Path(file).is_relative_to(folder)
 
 
-def _failed(folder: Path, function: Function, error: Exception) -> Problem:
+def _failed(folder: Path, function: Function, error: BaseException) -> Problem:
     reason = f"importing {function.module} failed{_where(folder, error)}: {told(error)}"
     return _problem(function, reason, "correct that module")
 

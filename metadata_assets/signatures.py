@@ -146,7 +146,7 @@ def _parameter(one: inspect.Parameter, hint: Any, wants: _Wants, several: bool) 
 
 
 def _data(name: str, hint: Any) -> Parameter | Refusal:
-    frame = frame_of(hint)
+    frame = _frame(hint)
     return (
         Parameter(name=name, kind="data", frame=frame) if frame else (f"its parameter {name} {_NOT_A_TABLE}", _FRAMES)
     )
