@@ -69,7 +69,7 @@ def _job(watched: _Watched) -> dg.JobDefinition:
     slug = watched.location.slug
 
     @dg.op(
-        name=watched.name,
+        name=f"{watched.name}_catalog",  # a job's graph has the job's name, and a repository has a name once
         out=dg.Out(dg.Nothing),  # no I/O manager has to do with it
         required_resource_keys={watched.resource_key},
         retry_policy=_RETRIES,
