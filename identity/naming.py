@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from identity.errors import InvalidUrl
 from identity.ids import sha256_of
+from identity.keys import SLUG
 
 LOCAL: Final = "local"
 """The host of everything reached without a network: a unix socket, a file, an engine inside the process."""
@@ -111,14 +112,14 @@ def endpoint_slug(server: Authority) -> str:
     that different servers get different slugs.
     """
     plain = f"{server.system}_{server.host}"
-    if server.port is None and _PLAIN_SLUG.fullmatch(plain) and not _DIGEST.search(plain):
+    says_it_all = server.port is None and "_" not in server.system  # so the first _ is where the system ends
+    if says_it_all and SLUG.fullmatch(plain) and not _DIGEST.search(plain):
         return plain
     digest = sha256_of(server.system, server.host, None if server.port is None else str(server.port)).hex()[:10]
     system, host = (re.sub(r"[^a-z0-9]+", "-", name).strip("-") for name in (server.system, str(server)))
     return f"{f'{system}_{host}'[:52].rstrip('-')}-{digest}"
 
 
-_PLAIN_SLUG = re.compile(r"(?=.{1,63}\Z)[a-z0-9-]+_[a-z0-9_-]+")  # the first _ ends the system: no two share one
 _DIGEST = re.compile(r"-[0-9a-f]{10}\Z")
 _SHAPE = "a connection URL is <system>://<host>, for example postgresql://db.example.com:5433/sales"
 
