@@ -199,8 +199,10 @@ def _own_files(home: Path) -> Iterator[None]:
 def _user_lock(home: Path) -> tuple[locks.Lock, bool]:
     """This process's registration, and whether it is new. Waits while a supervisor stops the server."""
     seat = _seats.get(home)
-    if seat is not None and seat.lock.counts():
-        return seat.lock, False
+    if seat is not None:
+        if seat.lock.counts():
+            return seat.lock, False
+        seat.lock.release()
     return locks.take(home / "users.lock", locks.SHARED), True
 
 

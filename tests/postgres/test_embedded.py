@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from resources.postgres import embedded
 from resources.postgres.embedded import Server, attach, ensure_databases, status, stop
+from resources.postgres.server.lifecycle import openers
 
 
 @pytest.fixture
@@ -170,6 +171,44 @@ def test_newcomers_at_the_moment_of_leaving_always_get_a_living_server(home: Pat
     wait_for(lambda: is_down(home))
 
 
+@pytest.fixture
+def leaving(home: Path) -> Iterator[psutil.Process]:
+    """The main process of a server whose last user is gone, held in the middle of stopping until it is resumed."""
+    user = User(home)
+    user.says()
+    main = psutil.Process(status(home).pid)
+    supervisor = psutil.Process(status(home).supervisor_pid)
+    main.suspend()
+    user.kill()
+    wait_for(lambda: len(_lock_files(supervisor)) == 1)  # it has given its post back: it got the users' lock
+    yield main
+    if main.is_running():
+        main.resume()
+
+
+def _lock_files(process: psutil.Process) -> list[str]:
+    return [file.path for file in process.open_files() if file.path.endswith(".lock")]
+
+
+def test_newcomer_waits_for_a_server_that_is_leaving(home: Path, leaving: psutil.Process) -> None:
+    newcomer = User(home)
+    wait_for(lambda: newcomer.process.pid in openers(home).get("users.lock", ()))
+    leaving.resume()
+    assert newcomer.says(), "the newcomer was given a server that went away"
+    assert status(home).pid not in (None, leaving.pid)
+    assert status(home).supervisor_pid is not None
+    assert runs(home)
+
+
+def test_stop_waits_for_a_server_that_is_leaving(home: Path, leaving: psutil.Process) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        stopped = thread.submit(stop, home)
+        wait_for(lambda: os.getpid() in openers(home).get("users.lock", ()))
+        leaving.resume()
+        assert stopped.result() is True
+    assert is_down(home)
+
+
 def test_killed_supervisor_is_replaced_by_the_next_user(home: Path) -> None:
     attach(home)
     supervisor = status(home).supervisor_pid
@@ -263,7 +302,7 @@ def test_subprocess_of_a_user_keeps_nothing(home: Path) -> None:
 
 
 def test_nothing_of_the_callers_reaches_the_server(home: Path) -> None:
-    user = User(home)
+    user = User(home, command=("env", "CANARY=secret", sys.executable))
     user.says()
     here = status(home)
     lock_files = {home / name for name in ("start.lock", "users.lock", "supervisor.lock")}
@@ -273,6 +312,8 @@ def test_nothing_of_the_callers_reaches_the_server(home: Path) -> None:
         assert not lock_files & set(files.values())
         assert files["0"] == Path(os.devnull)
     assert here.supervisor_pid is not None
+    for pid in (here.pid, here.supervisor_pid):
+        assert b"CANARY" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert psutil.Process(here.supervisor_pid).cwd() == "/"
     assert {Path(f"/proc/{here.supervisor_pid}/fd/{fd}").readlink() for fd in range(3)} == {Path(os.devnull)}
 

@@ -188,6 +188,11 @@ def test_normal_user_runs_its_own_server_and_shares_it_with_no_other(
     ours = new_home("ours")
     attach(ours)
     assert User(ours, script=_SAYS_REFUSAL, command=nobody).says().startswith("ForeignDataDirectory")
+    shared = new_home("shared")
+    shared.mkdir()
+    shared.chmod(0o777)
+    assert "belongs to user 0" in User(shared, script=_SAYS_REFUSAL, command=nobody).says()
+    assert not list(shared.iterdir())
 
 
 _SAYS_REFUSAL = """
