@@ -77,11 +77,13 @@ _REASONS: Final = (
     ("starting up", "it is starting up"),
     ("shutting down", "it is shutting down"),
     ("could not translate host name", "its host name is unknown"),
+    ("failed to resolve host", "its host name is unknown"),
     ("timeout expired", "no answer within the time limit"),
     ("timed out", "no answer within the time limit"),
     ("Connection refused", "nothing listens there"),
     ("No such file or directory", "there is no such socket"),
     ("SSL", "it and the URL disagree about SSL"),
+    ("is bad: invalid", "libpq cannot read its URL"),
 )
 
 
@@ -96,14 +98,14 @@ def reading(endpoint: str, where: str) -> Iterator[None]:
     """Turn what goes wrong while a source is read into our errors, without the driver's words."""
     try:
         yield
-    except UnicodeDecodeError:  # a database in SQL_ASCII holds whatever bytes it was given
-        raise EndpointRefused(endpoint=endpoint, reason="some of its names are not UTF-8") from None
     except psycopg.Error as error:
         raise _translated(error, endpoint, where) from None
 
 
 def _translated(error: psycopg.Error, endpoint: str, where: str) -> MetadataError:
     match error:
+        case errors.CharacterNotInRepertoire() | errors.UntranslatableCharacter():
+            return EndpointRefused(endpoint=endpoint, reason="some of its names are not UTF-8")  # it is in SQL_ASCII
         case errors.QueryCanceled():
             return EndpointBusy(endpoint=endpoint, reason="a query ran into the time limit")
         case errors.LockNotAvailable():

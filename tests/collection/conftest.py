@@ -109,6 +109,4 @@ def contents(url: str) -> dict[str, list[Any]]:
             "SELECT relname FROM pg_class WHERE relnamespace = 'metadata'::regnamespace AND relkind = 'r' ORDER BY 1"
         ).fetchall()
         query = "SELECT xmin::text, xmax::text, to_jsonb(t) FROM metadata.{} t ORDER BY ctid"
-        return {
-            name: connection.execute(sql.SQL(query).format(sql.Identifier(name))).fetchall() for (name,) in tables
-        }
+        return {name: connection.execute(sql.SQL(query).format(sql.Identifier(name))).fetchall() for (name,) in tables}
