@@ -1,0 +1,102 @@
+"""The small pure parts: patterns of schemas, text that may hold a password, when to collect."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity.errors import WITHHELD
+from metadata_assets.collection.rows import without_credentials
+from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.watching import LONGEST_PAUSE, Memory, Run, decide
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://user:hunter2@host/db",
+        "dblink('host=h user=u password=hunter2'::text, 'SELECT 1'::text)",
+        "dblink('PASSWORD=hunter2')",
+        "connect(password => 'hunter2')",
+        "WHERE (api_key = 'hunter2'::text)",
+        "'aws_secret=hunter2'",
+        "token=abc",
+    ],
+)
+def test_text_with_a_password_is_withheld(text: str) -> None:
+    assert without_credentials(text) == WITHHELD
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "SELECT u.password, u.token FROM users u",
+        "SELECT a.token = b.token AS same FROM a JOIN b USING (id)",
+        "see https://example.com/docs?x=1",
+        "mail to data@example.com",
+        "time 10:30 @ noon",
+        "a secret ballot",
+    ],
+)
+def test_other_text_is_kept(text: str | None) -> None:
+    assert without_credentials(text) == text
+
+
+def test_patterns_become_anchored_expressions() -> None:
+    schemas = Schemas.of(["sales_*", "a.b", "x?", "!old", 'we"ird'])
+    assert schemas.wanted == ["^(?:sales_.*)$", r"^(?:a\.b)$", "^(?:x.)$", r"^(?:we\"ird)$"]
+    assert schemas.unwanted == ["^(?:old)$"]
+    assert schemas.named == ["a.b", 'we"ird']
+    assert Schemas().wanted == ["^(?:.*)$"]
+
+
+def test_a_change_is_asked_for_once() -> None:
+    first = decide(Memory(), seen="A", collected=None, last_run=Run.NONE)
+    assert (first.skip, first.memory.run_key) == (None, "1:A")
+    assert decide(first.memory, seen="A", collected=None, last_run=Run.ACTIVE).skip == "its collection is under way"
+    done = decide(first.memory, seen="A", collected="A", last_run=Run.SUCCEEDED)
+    assert done.skip == "the schema has not changed"
+    second = decide(done.memory, seen="B", collected="A", last_run=Run.SUCCEEDED)
+    assert (second.skip, second.memory.run_key) == (None, "2:B")
+    back = decide(second.memory, seen="A", collected="B", last_run=Run.SUCCEEDED)
+    assert (back.skip, back.memory.run_key) == (None, "3:A")
+
+
+def test_a_schema_that_somebody_collected_already_is_not_asked_for() -> None:
+    assert decide(Memory(), seen="A", collected="A", last_run=Run.NONE).skip is not None
+
+
+def test_a_change_during_the_collection_that_is_taken_back_is_collected() -> None:
+    """Asked for A, collected B, and now it is A again."""
+    asked = Memory(sequence=1, fingerprint="A")
+    again = decide(asked, seen="A", collected="B", last_run=Run.SUCCEEDED)
+    assert (again.skip, again.memory.run_key) == (None, "2:A")
+
+
+def test_failed_collections_are_asked_for_again_at_growing_distances() -> None:
+    memory, asked = Memory(sequence=1, fingerprint="A"), []
+    for look in range(300):
+        decision = decide(memory, seen="A", collected=None, last_run=Run.FAILED)
+        memory = decision.memory
+        if decision.skip is None:
+            asked.append(look)
+    distances = [later - earlier for earlier, later in pairwise(asked)]
+    assert distances == [3, 5, 9, 17, 33, 65, 65, 65]
+    assert max(distances) == LONGEST_PAUSE + 1
+    recovered = decide(memory, seen="A", collected="A", last_run=Run.SUCCEEDED).memory
+    assert (recovered.failures, recovered.pause) == (0, 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from([None, "A", "B"]), st.sampled_from(Run)), max_size=40))
+def test_no_run_key_is_used_twice(looks: list[tuple[str, str | None, Run]]) -> None:
+    memory, used = Memory(), []
+    for seen, collected, last_run in looks:
+        decision = decide(Memory.parse(memory.cursor), seen=seen, collected=collected, last_run=last_run)
+        memory = decision.memory
+        if decision.skip is None:
+            used.append(memory.run_key)
+            assert seen != collected
+    assert len(used) == len(set(used))
