@@ -3,7 +3,7 @@
 Written for dagster 1.13; `tests/dagster/test_private_api.py` names what is gone after an upgrade.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ __all__ = [
     "Step",
     "current_step",
     "has_materialized",
+    "has_refused",
     "upstream_partitions",
     "was_materialized_in",
 ]
@@ -109,13 +110,28 @@ def was_materialized_in(backfill: Any, asset_graph: Any, asset_key: dg.AssetKey,
 
 def has_materialized(instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey, partition: str | None) -> bool:
     """Whether a run's event log has a materialization of this partition."""
+    return any(
+        event.asset_key == asset_key and event.partition == partition
+        for event in _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    )
+
+
+def has_refused(instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey) -> bool:
+    """Whether a blocking check of the asset failed in a run."""
+    evaluations = (
+        event.asset_check_evaluation_data
+        for event in _events(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    )
+    return any(one.asset_key == asset_key and one.blocking and not one.passed for one in evaluations)
+
+
+def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
     cursor: str | None = None
     while True:
-        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=kind)
         for record in page.records:
-            event = record.event_log_entry.dagster_event
-            if event is not None and event.asset_key == asset_key and event.partition == partition:
-                return True
+            if record.event_log_entry.dagster_event is not None:
+                yield record.event_log_entry.dagster_event
         if not page.has_more:
-            return False
+            return
         cursor = page.cursor

@@ -5,8 +5,8 @@ No tag alone is evidence, because Dagster copies tags into later runs. What coun
 | the run                              | has its parent's intent when                                             |
 |--------------------------------------|--------------------------------------------------------------------------|
 | a step that retries                  | always: it is the same run                                               |
-| retried by the daemon                | the parent names this very run in `dagster/auto_retry_run_id`            |
-| re-executed from failure             | `dagster/is_resume_retry`                                                |
+| retried by the daemon                | the parent names this very run in `dagster/auto_retry_run_id` (*)        |
+| re-executed from failure             | `dagster/is_resume_retry` (*)                                            |
 | re-executed from asset failure       | `dagster/is_asset_resume_retry`, and the parent neither succeeded nor    |
 |                                      | materialized this partition (the tag leaks into later runs)              |
 | part of a backfill                   | the intent is the backfill's: it asks for each partition once            |
@@ -14,9 +14,14 @@ No tag alone is evidence, because Dagster copies tags into later runs. What coun
 | all re-executed by a person, a new   | never: a new intent                                                      |
 | run, a schedule's or a sensor's run  |                                                                          |
 
+(*) Unless a blocking check refused what the parent delivered. That delivery is complete, and what it committed stands
+as a record that is not published; delivering it again could only find the same refused data.
+
 The run tag `metadata_assets/idempotency_key` makes the intent explicit and outranks all of these.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import dagster as dg
@@ -27,11 +32,11 @@ from metadata_assets import _dagster
 from metadata_assets._dagster import Step
 
 IDEMPOTENCY_KEY_TAG: Final = "metadata_assets/idempotency_key"
-_LONGEST_CHAIN: Final = 1_000
+_LONGEST_CHAIN: Final = 100
 
 
 class EndlessReexecution(MetadataError):
-    """run {run_id} is more than 1,000 re-executions away from the run that it repeats"""
+    """run {run_id} is more than 100 re-executions away from the run that it repeats"""
 
     run_id: str
 
@@ -41,54 +46,56 @@ def intent_of(step: Step, asset_key: dg.AssetKey, partition: str | None) -> Inte
     explicit = step.run.tags.get(IDEMPOTENCY_KEY_TAG)
     if explicit:
         return Intent("key", explicit)
-    run_id, first = _first_delivery(step.instance, step.run, asset_key, partition)
+    run_id, first = first_delivery(step.instance, step.run, asset_key, partition)
     if first is None or first.parent_run_id or _dagster.BACKFILL_ID_TAG not in first.tags:
         return Intent("run", run_id)
     return Intent("backfill", _first_backfill(step, first.tags[_dagster.BACKFILL_ID_TAG], asset_key, partition))
 
 
-def _first_delivery(
+def repeats(
+    run: dg.DagsterRun,
+    parent: dg.DagsterRun | None,
+    *,
+    materialized: Callable[[], bool],
+    refused: Callable[[], bool],
+) -> bool:
+    """Whether a run delivers again what its parent was asked for. `parent` is None where its record is gone.
+
+    `materialized` and `refused` say what the parent's event log has about the partition, and about its blocking checks;
+    they are asked only when the tags leave it open.
+    """
+    resumed = run.tags.get(_dagster.RESUME_RETRY_TAG) == "true"
+    asset_resumed = run.tags.get(_dagster.ASSET_RESUME_RETRY_TAG) == "true"
+    if parent is None:  # the run's own tags are all there is
+        return resumed or asset_resumed or _dagster.RETRY_NUMBER_TAG in run.tags
+    if parent.tags.get(_dagster.AUTO_RETRY_RUN_ID_TAG) == run.run_id or resumed:
+        return not refused()
+    return asset_resumed and parent.status is not dg.DagsterRunStatus.SUCCESS and not materialized()
+
+
+def first_delivery(
     instance: dg.DagsterInstance, run: dg.DagsterRun, asset_key: dg.AssetKey, partition: str | None
 ) -> tuple[str, dg.DagsterRun | None]:
-    """The run that was asked first; None beside its id when its record is gone."""
+    """The run that was asked first for what this run delivers; None beside its id where its record is gone.
+
+    Raises EndlessReexecution.
+    """
     for _hop in range(_LONGEST_CHAIN):
         parent_id = run.parent_run_id or run.tags.get(_dagster.PARENT_RUN_ID_TAG)
         if not parent_id:
             return run.run_id, run
         parent = instance.get_run_by_id(parent_id)
-        if parent is None:
-            return (parent_id, None) if _repeats_a_lost_run(run) else (run.run_id, run)
-        if not _repeats(instance, run, parent, asset_key, partition):
+        if not repeats(
+            run,
+            parent,
+            materialized=partial(_dagster.has_materialized, instance, parent_id, asset_key, partition),
+            refused=partial(_dagster.has_refused, instance, parent_id, asset_key),
+        ):
             return run.run_id, run
+        if parent is None:
+            return parent_id, None
         run = parent
     raise EndlessReexecution(run_id=run.run_id)
-
-
-def _repeats(
-    instance: dg.DagsterInstance,
-    run: dg.DagsterRun,
-    parent: dg.DagsterRun,
-    asset_key: dg.AssetKey,
-    partition: str | None,
-) -> bool:
-    """Whether a run delivers what its parent was asked for."""
-    if (
-        parent.tags.get(_dagster.AUTO_RETRY_RUN_ID_TAG) == run.run_id
-        or run.tags.get(_dagster.RESUME_RETRY_TAG) == "true"
-    ):
-        return True
-    return (
-        run.tags.get(_dagster.ASSET_RESUME_RETRY_TAG) == "true"
-        and parent.status is not dg.DagsterRunStatus.SUCCESS
-        and not _dagster.has_materialized(instance, parent.run_id, asset_key, partition)
-    )
-
-
-def _repeats_a_lost_run(run: dg.DagsterRun) -> bool:
-    """The same, where the parent's record is gone: the run's own tags are all there is."""
-    tags = run.tags
-    resumed = "true" in (tags.get(_dagster.RESUME_RETRY_TAG), tags.get(_dagster.ASSET_RESUME_RETRY_TAG))
-    return resumed or _dagster.RETRY_NUMBER_TAG in tags
 
 
 def _first_backfill(step: Step, backfill_id: str, asset_key: dg.AssetKey, partition: str | None) -> str:
