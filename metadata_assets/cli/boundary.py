@@ -33,6 +33,14 @@ class ConnectionBroke(MetadataError):
     exit_code: ClassVar[int] = ExitCode.UNUSABLE
 
 
+class LoginRefused(MetadataError):
+    """a database login lacks a right ({reason}); nothing half-written; \
+use the login that ran `metadata-assets migrate`, or grant it the role metadata_app"""
+
+    reason: str
+    exit_code: ClassVar[int] = ExitCode.UNUSABLE
+
+
 class Unexpected(MetadataError):
     """unexpected: {type}; run `metadata-assets --debug …` again for the traceback"""
 
@@ -71,18 +79,25 @@ def _ours(error: Exception) -> MetadataError:
             return error
         case TyperException():
             return UsageRefused(problem=error.format_message().strip().rstrip("."))
-        case _ if _is_lost_connection(error):
-            return ConnectionBroke(reason=type(error).__name__)
         case _:
-            return Unexpected(type=type(error).__qualname__)
+            return _of_a_driver(error) or Unexpected(type=type(error).__qualname__)
 
 
-def _is_lost_connection(error: Exception) -> bool:
-    """Whether a driver lost its server. Looked up only where a driver is loaded: most of the errors come before."""
+def _of_a_driver(error: Exception) -> MetadataError | None:
+    """What a database refused or why it went away, without the driver's words, which may hold a URL.
+
+    Looked up only where a driver is loaded: it takes longer than most of the errors that come before.
+    """
     if "psycopg" not in sys.modules:
-        return False
+        return None
     import psycopg
     from sqlalchemy.exc import DBAPIError
 
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(original, psycopg.OperationalError)
+    match error.orig if isinstance(error, DBAPIError) else error:
+        case psycopg.errors.InsufficientPrivilege() as refused:
+            return LoginRefused(reason=refused.diag.message_primary or "permission denied")
+        case psycopg.OperationalError() as lost if "permission denied to set role" in str(lost):
+            return LoginRefused(reason="it may not act as metadata_app")
+        case psycopg.OperationalError() as lost:
+            return ConnectionBroke(reason=type(lost).__name__)
+    return None

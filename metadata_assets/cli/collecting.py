@@ -47,7 +47,9 @@ def collect_endpoints(cli: Cli, names: Sequence[str]) -> ExitCode:
     wanted = _wanted(project, names)
     with cli.opened() as opened:
         outcomes = list(_collect(cli, opened, wanted))
-    cli.show(described(outcomes), *_shown(outcomes))
+    cli.show(described(outcomes), _shown(outcomes))
+    for complaint in _complaints(outcomes):
+        cli.complain(complaint)
     return exit_code(outcomes)
 
 
@@ -106,12 +108,14 @@ def _document(outcome: Outcome) -> Mapping[str, object]:
     }
 
 
-def _shown(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
+def _shown(outcomes: Sequence[Outcome]) -> RenderableType:
     if not outcomes:
-        yield "nothing to collect: no endpoint of this project says `collect: {schemas: […]}`, and none was named"
-        return
+        return "nothing to collect: no endpoint of this project says `collect: {schemas: […]}`, and none was named"
     columns = ("endpoint", "new", "changed", "closed", "unchanged", "columns", "edges", "rows written", "gaps")
-    yield table("Collected", columns, (_cells(outcome) for outcome in outcomes))
+    return table("Collected", columns, (_cells(outcome) for outcome in outcomes))
+
+
+def _complaints(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for outcome in outcomes:
         if outcome.error:
             yield f"not collected: {printable(outcome.error)}"

@@ -79,6 +79,11 @@ class Cli:
             else:
                 self.out.print(part)
 
+    def complain(self, text: str) -> None:
+        """Say on stderr what did not work out; with --json the document says it."""
+        if not self.json_output:
+            self.err.print(text, markup=False, soft_wrap=True)
+
     def write(self, text: str) -> None:
         """Print text exactly as it is."""
         self.out.file.write(text)

@@ -1,5 +1,6 @@
 """`doctor`: look at every part, say what is not well and what to do about it."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -94,9 +95,9 @@ _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.PROBLEM: "bold r
 def _shown(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     rows = ((text(one.status, _STYLES[one.status]), one.part, _told(one)) for one in findings)
     yield table("", ("", "part", ""), rows)
-    problems = sum(one.status is Status.PROBLEM for one in findings)
-    warnings = sum(one.status is Status.WARNING for one in findings)
-    yield f"{problems} problems, {warnings} warnings" if problems or warnings else "all is well"
+    count = Counter(one.status for one in findings)
+    counted = ", ".join(f"{count[status]} {status}" for status in Status if count[status] and status is not Status.OK)
+    yield counted or "all is well"
 
 
 def _told(one: Finding) -> Text:

@@ -53,33 +53,51 @@ class Answer:
 
 
 Run = Callable[..., Answer]
+Call = Callable[..., Answer]
+
+
+@pytest.fixture(scope="session")
+def empty_url(make_database: Callable[..., str]) -> str:
+    """A database for the planes that these tests only connect to."""
+    return make_database()
 
 
 @pytest.fixture
-def environ(tmp_path: Path, metadata_url: str, make_database: Callable[..., str]) -> dict[str, str]:
-    """The environment of a deployment whose three databases are configured."""
+def elsewhere(tmp_path: Path, empty_url: str) -> dict[str, str]:
+    """The environment of a deployment with a project and without a control plane."""
     project = tmp_path / "a project"
     project.mkdir()
     return {
         "METADATA_HOME": str(tmp_path / "home"),
         "METADATA_PROJECT": str(project),
-        "METADATA_DATABASE_URL": metadata_url,
-        "DAGSTER_POSTGRES_URL": make_database(),
-        "DATA_DATABASE_URL": make_database(),
+        "DAGSTER_POSTGRES_URL": empty_url,
+        "DATA_DATABASE_URL": empty_url,
     }
 
 
 @pytest.fixture
-def run(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line in this process: `run("datasets", "--json")`; keywords are further variables."""
+def environ(elsewhere: dict[str, str], metadata_url: str) -> dict[str, str]:
+    """The environment of a deployment whose three databases are configured."""
+    return {**elsewhere, "METADATA_DATABASE_URL": metadata_url}
 
-    def call(*arguments: str, **variables: str) -> Answer:
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in this process, in an environment: `call(environ, "datasets", "--json")`."""
+
+    def called(environ: Mapping[str, str], *arguments: str) -> Answer:
         capsys.readouterr()
-        code = main(arguments, {**environ, **variables})
+        code = main(arguments, environ)
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 
-    return call
+    return called
+
+
+@pytest.fixture
+def run(environ: dict[str, str], call: Call) -> Run:
+    """The same in the whole deployment: `run("datasets", "--json")`; keywords are further variables."""
+    return lambda *arguments, **variables: call({**environ, **variables}, *arguments)
 
 
 def program(*arguments: str, environ: Mapping[str, str], timeout: float = 120) -> Answer:
