@@ -131,7 +131,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A dataset's version after a publish, which materializations it made current and which it found fenced."""
+    """What a publish came to in one dataset.
+
+    `version` is the one that it made or, where it changed nothing, the one by which all of its materializations were
+    published or fenced: a later attempt at the partition had been published.
+    """
 
     dataset: EntityId
     version: int

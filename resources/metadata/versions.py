@@ -49,10 +49,10 @@ class Versions(Noun):
 
         One transaction for all of them, one round trip; a reader sees all or nothing. One that a later attempt has
         overtaken is fenced: it stays a fact and replaces nothing. Without a `key` publishing the same set again is a
-        replay, so an attempt may ask until it is answered. Raises UnknownMaterialization, IdempotencyConflict,
-        AmbiguousPublish; then nothing was published.
+        replay, so an attempt may ask until it is answered; a replay has the first answer, whatever happened since.
+        Raises UnknownMaterialization, IdempotencyConflict, AmbiguousPublish; then nothing was published.
         """
-        ordered = sorted(materializations)
+        ordered = sorted(set(materializations))
         content = sha256_of("publish", *(one.bytes for one in ordered))
         rows = self.sessions.call(
             _PUBLISH,

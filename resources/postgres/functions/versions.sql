@@ -1,8 +1,11 @@
 -- Make materializations the current ones of their partitions: one new version for each dataset that changes, all in one
--- transaction, so readers see all or nothing. Answers one row per dataset: its version after this call, which of the
--- given materializations were fenced (a later attempt is published already) and whether the call is a replay.
--- Lock order: idempotency, then datasets by id. Errors: MA404 unknown materialization; MA409 key used for another
--- request; MA422 two materializations of one partition.
+-- transaction, so readers see all or nothing. Answers one row per dataset: its version, which of the given
+-- materializations had been published by then, and which were fenced, because a later attempt had been. The version is
+-- the one that this call made, or else the one by which all of them were published or fenced. An answer is made of
+-- history up to its version alone, and history only grows: the same call gets the same answer for ever.
+-- Lock order: datasets by advisory lock, idempotency, datasets by row. The advisory locks come before the transaction
+-- has an id, so that whoever waits for a dataset gets a later id and is told later in the outbox.
+-- Errors: MA404 unknown materialization; MA409 key used for another request; MA422 two materializations of one partition.
 CREATE OR REPLACE FUNCTION metadata.publish(
   p_key text, p_fingerprint bytea, p_publish_id uuid, p_materializations uuid[]
 ) RETURNS TABLE (dataset_id uuid, version bigint, published uuid[], fenced uuid[], replayed boolean)
@@ -14,6 +17,11 @@ DECLARE
   v_replayed boolean := false;
   v_fingerprint bytea;
 BEGIN
+  PERFORM pg_advisory_xact_lock(l.key) FROM (
+    SELECT DISTINCT uuid_hash_extended(m.dataset_id, 0) AS key
+    FROM metadata.materialization m WHERE m.tenant_id = v_tenant AND m.materialization_id = ANY (p_materializations)
+    ORDER BY 1) l;
+
   INSERT INTO metadata.idempotency (tenant_id, op, key, fingerprint, result_id)
   VALUES (v_tenant, 'publish', p_key, p_fingerprint, p_publish_id)
   ON CONFLICT (tenant_id, op, key) DO NOTHING;
@@ -29,27 +37,30 @@ BEGIN
   END IF;
 
   RETURN QUERY
-    SELECT m.dataset_id,
-      coalesce(v.version, d.published_version),
-      coalesce(array_agg(m.materialization_id ORDER BY m.materialization_id)
-        FILTER (WHERE p.materialization_id IS NOT NULL), '{}'),
-      coalesce(array_agg(m.materialization_id ORDER BY m.materialization_id)
-        FILTER (WHERE p.materialization_id IS NULL), '{}'),
+    WITH decided AS (
+      SELECT m.dataset_id, m.materialization_id, mine.version AS published_in,
+        coalesce(made.version, max(least(mine.version, later.version)) OVER (PARTITION BY m.dataset_id)) AS version
+      FROM metadata.materialization m
+      LEFT JOIN metadata.version made
+        ON made.tenant_id = v_tenant AND made.dataset_id = m.dataset_id AND made.idempotency_key = p_key
+      CROSS JOIN LATERAL (
+        SELECT min(c.from_version) AS version FROM metadata.version_partition c
+        WHERE c.tenant_id = v_tenant AND c.materialization_id = m.materialization_id) mine
+      CROSS JOIN LATERAL (
+        SELECT min(c.from_version) AS version FROM metadata.version_partition c
+        JOIN metadata.materialization o
+          ON o.tenant_id = v_tenant AND o.materialization_id = c.materialization_id
+        WHERE c.tenant_id = v_tenant AND c.dataset_id = m.dataset_id AND c.partition_key = m.partition_key
+          AND o.fencing_token > m.fencing_token AND made.version IS NULL) later
+      WHERE m.tenant_id = v_tenant AND m.materialization_id = ANY (p_materializations)
+    )
+    SELECT d.dataset_id, d.version,
+      coalesce(array_agg(d.materialization_id ORDER BY d.materialization_id)
+        FILTER (WHERE d.published_in <= d.version), '{}'),
+      coalesce(array_agg(d.materialization_id ORDER BY d.materialization_id)
+        FILTER (WHERE (d.published_in <= d.version) IS NOT TRUE), '{}'),
       v_replayed
-    FROM metadata.materialization m
-    JOIN metadata.dataset d ON d.tenant_id = v_tenant AND d.dataset_id = m.dataset_id
-    LEFT JOIN metadata.version v
-      ON v.tenant_id = v_tenant AND v.dataset_id = m.dataset_id AND v.idempotency_key = p_key
-    LEFT JOIN LATERAL (
-      SELECT vp.materialization_id FROM metadata.version_partition vp
-      WHERE vp.tenant_id = v_tenant AND vp.materialization_id = m.materialization_id
-        AND vp.from_version <= coalesce(v.version, d.published_version)
-        AND (vp.to_version IS NULL OR vp.to_version > coalesce(v.version, d.published_version))
-      LIMIT 1
-    ) p ON true
-    WHERE m.tenant_id = v_tenant AND m.materialization_id = ANY (p_materializations)
-    GROUP BY m.dataset_id, v.version, d.published_version
-    ORDER BY m.dataset_id;
+    FROM decided d GROUP BY d.dataset_id, d.version ORDER BY d.dataset_id;
 END $$;
 
 -- The effect of one publish, for functions of this owner only. Nothing replaces what a later attempt published, and what
