@@ -71,6 +71,7 @@ __all__ = [
     "ServerDidNotStart",
     "Status",
     "WrongPostgresVersion",
+    "abandoned",
     "attach",
     "ensure_databases",
     "status",
@@ -185,6 +186,11 @@ def status(home: Path) -> Status:
             user_pids=tuple(sorted(openers.get("users.lock", set()) - guards)),
             supervisor_pid=next(iter(guards), None),
         )
+
+
+def abandoned() -> tuple[Path, ...]:
+    """What root keeps elsewhere for homes that are gone. Nothing deletes it by itself: a home may only be moved."""
+    return tuple(root for root in clusters.kept_elsewhere() if not clusters.is_claimed(root))
 
 
 @contextlib.contextmanager

@@ -105,8 +105,10 @@ def test_home_made_again_does_not_meet_old_data_and_a_copy_is_refused(new_home: 
         attach(copy)
     assert refused.value.path == copy / "cluster-id"
     kept = home.rename(new_home("closed/away"))
+    assert first.data_directory.parent in embedded.abandoned()
     second = attach(home)
     assert second.data_directory != first.data_directory
+    assert second.data_directory.parent not in embedded.abandoned()
     assert runs(home)
     assert stop(kept, remove=True)
     assert runs(home)

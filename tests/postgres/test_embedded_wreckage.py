@@ -17,6 +17,7 @@ from resources.postgres import embedded
 from resources.postgres.embedded import attach, status, stop
 from resources.postgres.server.account import server_account
 from resources.postgres.server.binaries import Binaries, choose, find, usable_of
+from resources.postgres.server.cluster import initialise, locate
 from resources.postgres.server.lifecycle import openers
 from resources.postgres.server.postmaster import PidFile, Sight, State, judge, parse_pid_file
 
@@ -293,6 +294,20 @@ def test_other_version_is_refused_by_name(home: Path) -> None:
     finally:
         version.write_text(before)
     attach(home)
+
+
+def test_data_of_an_older_version_are_served_by_it_while_it_is_here(new_home: Callable[..., Path]) -> None:
+    account = server_account()
+    older = next((one for one in find(account) if one.major < find(account)[0].major), None)
+    if older is None:
+        pytest.skip("only one version of PostgreSQL here")
+    home = new_home()
+    home.mkdir()
+    initialise(locate(home), older)
+    with psycopg.connect(attach(home).url("postgres")) as connection:
+        row = connection.execute("SELECT current_setting('server_version_num')::int / 10000").fetchone()
+    assert row == (older.major,)
+    assert status(home).version == older.major
 
 
 def test_best_binaries_are_those_that_made_the_data() -> None:

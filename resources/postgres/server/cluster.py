@@ -158,6 +158,16 @@ def remove(cluster: Cluster) -> None:
     (cluster.home / "cluster-id").unlink(missing_ok=True)
 
 
+def kept_elsewhere() -> list[Path]:
+    """The roots of all clusters of this machine that are not in their homes."""
+    return sorted(path.parent for path in binaries.SYSTEM_DIRECTORY.glob("*/home"))
+
+
+def is_claimed(root: Path) -> bool:
+    """Whether the home that last used it still does."""
+    return _id_of(Path((root / "home").read_text())) == root.name
+
+
 def _root(home: Path, cluster_id: str, account: Account) -> Path:
     elsewhere = binaries.SYSTEM_DIRECTORY / cluster_id
     if not account.dropped:
