@@ -1,0 +1,232 @@
+"""The sensor and the job, on a real Dagster instance, a real source and a real store."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from metadata_assets.collection.sensors import collection_definitions
+from metadata_assets.collection.watching import Memory
+from metadata_assets.spec import load_project
+from resources.configurable import MetadataResource, close_all
+from resources.metadata_store import MetadataStore
+from resources.postgres.embedded import Server
+from tests.collection.conftest import Source
+
+PROJECT = """
+name: shops
+endpoints:
+  shop: {{system: postgres, database: {database}, collect: {{schemas: [public], every: 10m}}}}
+  shop-2: {{system: postgres, url: env:SHOP_2, database: {database}, collect: {{}}}}
+  shop_2: {{system: postgres, database: {database}, collect: {{}}}}
+  uncollected: {{system: postgres, database: {database}}}
+  lake: {{system: files}}
+"""
+
+
+class NoOutputs(dg.IOManager):
+    """The default I/O manager of a project: a collection has no business with it."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        raise AssertionError(f"{context.step_key} stored {obj!r}")
+
+    def load_input(self, context: dg.InputContext) -> None:
+        raise AssertionError(context)
+
+
+@pytest.fixture
+def definitions(
+    source: Source, metadata_url: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.Definitions]:
+    source.run("CREATE TABLE customer (id int PRIMARY KEY)")
+    (tmp_path / "metadata.yml").write_text(PROJECT.format(database=source.database))
+    monkeypatch.setenv("METADATA_DATABASE_URL", metadata_url)
+    for name in ("DAGSTER_POSTGRES_URL", "DATA_DATABASE_URL"):
+        monkeypatch.setenv(name, server.url("postgres"))
+    resources = dg.Definitions(resources={"metadata": MetadataResource(), "io_manager": NoOutputs()})
+    yield dg.Definitions.merge(resources, collection_definitions(load_project(tmp_path).endpoints.values()))
+    close_all()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+class Daemon:
+    """What Dagster's daemon does with one sensor: keep its cursor, launch what it asks for, once for each run key."""
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, job: str = "collect_shop") -> None:
+        self.definitions, self.instance, self.job = definitions, instance, job
+        self.cursor: str | None = None
+        self.launched: set[str] = set()
+
+    def look(self) -> dg.RunRequest | str:
+        """One evaluation: the run that it asks for, or why it asks for none."""
+        repository = self.definitions.get_repository_def()
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            repository_def=repository,
+            resources={"metadata": MetadataResource()},
+        )
+        with context:
+            tick = repository.get_sensor_def(f"{self.job}_on_change").evaluate_tick(context)
+        self.cursor = tick.cursor
+        return tick.run_requests[0] if tick.run_requests else str(tick.skip_message)
+
+    def run(self, request: dg.RunRequest | str) -> dg.ExecuteInProcessResult:
+        assert isinstance(request, dg.RunRequest)
+        assert request.run_key is not None
+        assert request.run_key not in self.launched, "the daemon launches a run key once"
+        self.launched.add(request.run_key)
+        return self.definitions.resolve_job_def(self.job).execute_in_process(
+            instance=self.instance, tags={**request.tags, "dagster/run_key": request.run_key}, raise_on_error=False
+        )
+
+
+@pytest.fixture
+def daemon(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Daemon:
+    return Daemon(definitions, instance)
+
+
+def test_there_is_a_job_and_a_running_sensor_for_each_collected_endpoint(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs == {"collect_shop", "collect_shop_2_8a8b2b14", "collect_shop_2_5451d1ed"}
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert sensors.keys() == {f"{job}_on_change" for job in jobs}
+    assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
+    assert sensors["collect_shop_on_change"].minimum_interval_seconds == 600
+
+
+def test_a_run_is_asked_for_once_for_each_change(daemon: Daemon, source: Source, store: MetadataStore) -> None:
+    first = daemon.look()
+    assert isinstance(first, dg.RunRequest)
+    assert first.run_key == f"1:{source.look().fingerprint}"
+    result = daemon.run(first)
+    assert result.success
+    assert store.endpoint("shop").schema_fingerprint == source.fingerprint()  # type: ignore[union-attr]
+    assert daemon.look() == "the schema has not changed"
+
+    source.run("INSERT INTO customer VALUES (1)", "ANALYZE")
+    assert daemon.look() == "the schema has not changed"
+
+    original = source.fingerprint()
+    source.run("ALTER TABLE customer ADD COLUMN name text")
+    assert daemon.run(daemon.look()).success
+    assert daemon.look() == "the schema has not changed"
+
+    source.run("ALTER TABLE customer DROP COLUMN name")
+    back = daemon.look()
+    assert isinstance(back, dg.RunRequest)
+    assert back.run_key == f"3:{original}", "the same fingerprint again is another run"
+    assert daemon.run(back).success
+
+
+def test_a_run_that_is_under_way_is_not_asked_for_again(
+    daemon: Daemon, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    request = daemon.look()
+    assert isinstance(request, dg.RunRequest)
+    instance.create_run_for_job(
+        definitions.resolve_job_def("collect_shop"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/run_key": str(request.run_key)},
+    )
+    assert daemon.look() == "its collection is under way"
+
+
+def test_a_collection_that_failed_is_asked_for_again(
+    daemon: Daemon, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    request = daemon.look()
+    assert isinstance(request, dg.RunRequest)
+    instance.create_run_for_job(
+        definitions.resolve_job_def("collect_shop"),
+        status=dg.DagsterRunStatus.FAILURE,
+        tags={"dagster/run_key": str(request.run_key)},
+    )
+    assert daemon.run(daemon.look()).success
+    assert daemon.look() == "the schema has not changed"
+
+
+def test_what_somebody_collected_by_hand_is_not_collected_again(
+    daemon: Daemon, source: Source, store: MetadataStore
+) -> None:
+    source.collect_into(store, "shop")
+    assert daemon.look() == "the schema has not changed"
+
+
+def test_an_unreachable_endpoint_is_skipped_and_the_cursor_stays(
+    daemon: Daemon, source: Source, server: Server
+) -> None:
+    daemon.run(daemon.look())
+    cursor = daemon.cursor
+    database = source.database
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {database} RENAME TO {database}_away".encode())
+        skipped = daemon.look()
+        assert str(skipped).startswith("cannot reach endpoint shop at ")
+        assert "no such database" in str(skipped)
+        assert daemon.cursor == cursor
+        connection.execute(f"ALTER DATABASE {database}_away RENAME TO {database}".encode())
+    assert daemon.look() == "the schema has not changed"
+
+
+def test_the_run_shows_what_it_did(
+    daemon: Daemon, source: Source, reader: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.run("CREATE TABLE denied (x int)", f"GRANT SELECT ON customer TO {reader}")
+    url = make_url(server.url("postgres")).set(username=reader).render_as_string()
+    monkeypatch.setenv("DATA_DATABASE_URL", url)
+    result = daemon.run(daemon.look())
+    assert result.success
+    (event,) = [event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"]
+    metadata = {name: value.value for name, value in event.step_output_data.metadata.items()}
+    assert metadata["tables_new"] == 1
+    assert metadata["columns_new"] == 1
+    assert metadata["rows_written"] == 3
+    assert metadata["complete"] is False
+    assert metadata["gaps"] == [
+        {
+            "name": "shop/public/denied",
+            "reason": f"it may not be selected from: GRANT SELECT ON public.denied TO {reader}",
+        }
+    ]
+
+
+def test_a_failing_collection_says_why_without_a_password(
+    monkeypatch: pytest.MonkeyPatch, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    second = Daemon(definitions, instance, "collect_shop_2_8a8b2b14")
+    monkeypatch.setenv("SHOP_2", "mysql://u:planted-canary@nowhere/")
+    result = second.run(dg.RunRequest(run_key="1:x"))
+    assert not result.success
+    (event,) = [event for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
+    failure = event.step_failure_data
+    assert failure.user_failure_data.description.startswith("this connection URL cannot be used")
+    assert "planted-canary" not in repr(list(instance.all_logs(result.run_id)))
+
+
+def test_loading_the_definitions_connects_to_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_source: Callable[..., Source]
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    database = make_source().database
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    (tmp_path / "metadata.yml").write_text(PROJECT.format(database=database))
+    definitions = collection_definitions(load_project(tmp_path).endpoints.values())
+    dg.Definitions.merge(definitions, dg.Definitions(resources={"metadata": MetadataResource()})).get_repository_def()
+
+
+def test_a_cursor_survives_the_round_trip() -> None:
+    memory = Memory(sequence=3, fingerprint="f", failures=2, pause=1)
+    assert Memory.parse(memory.cursor) == memory
+    assert Memory.parse(None) == Memory()
