@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from metadata_assets.cli import documents
 from metadata_assets.cli.commands import PROGRAM, accept_before_commands, command
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
@@ -39,11 +40,11 @@ app.add_typer(_dataset, name="dataset")
 app.add_typer(_materialization, name="materialization")
 
 
-@command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"])
+@command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"], document=documents.DEV)
 def dev(
     cli: Cli,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="PORT", help="Port to listen on.")] = 3000,
 ) -> ExitCode:
     """Run the project in the Dagster UI, until Ctrl-C.
 
@@ -56,7 +57,7 @@ def dev(
     return serve(cli, host=host, port=port)
 
 
-@command(app, "demo", examples=["demo", "demo --days 365", "demo --json > summary.json"])
+@command(app, "demo", examples=["demo", "demo --days 365", "demo --json > summary.json"], document=documents.DEMO)
 def demo(
     cli: Cli,
     days: Annotated[int, typer.Option(min=1, metavar="N", help="How many days of data to materialize.")] = 31,
@@ -67,7 +68,7 @@ def demo(
     return run_demo(cli, days=days)
 
 
-@command(app, "collect", examples=["collect", "collect jfk lga", "collect --json"])
+@command(app, "collect", examples=["collect", "collect jfk lga", "collect --json"], document=documents.COLLECT)
 def collect(
     cli: Cli,
     endpoints: Annotated[
@@ -87,7 +88,7 @@ def collect(
     return collect_endpoints(cli, endpoints or [])
 
 
-@command(app, "datasets", examples=["datasets", "datasets --all --json"])
+@command(app, "datasets", examples=["datasets", "datasets --all --json"], document=documents.DATASETS)
 def datasets(
     cli: Cli,
     all_: Annotated[bool, typer.Option("--all", help="The tables of the sources too.")] = False,
@@ -98,7 +99,12 @@ def datasets(
     return list_datasets(cli, collected=all_)
 
 
-@command(_dataset, "show", examples=["dataset show lake/nyc/flights", "dataset show jfk/public/flights --json"])
+@command(
+    _dataset,
+    "show",
+    examples=["dataset show lake/nyc/flights", "dataset show jfk/public/flights --json"],
+    document=documents.DATASET,
+)
 def dataset_show(cli: Cli, key: Key) -> ExitCode:
     """Show one dataset or source table: columns, what is published, what it is made from and what from it."""
     from metadata_assets.cli.catalog import show_dataset
@@ -113,6 +119,7 @@ def dataset_show(cli: Cli, key: Key) -> ExitCode:
         "materializations lake/nyc/flights --limit 5",
         "materializations lake/nyc/flights --partition 2013-01-15",
     ],
+    document=documents.MATERIALIZATIONS,
 )
 def materializations(
     cli: Cli,
@@ -133,6 +140,7 @@ def materializations(
         "materialization show lake/nyc/daily_delays --partition 2013-01-15",
         "materialization show 3f0c2b6e-52a5-5a0f-9d53-0e3a6a1d7c10 --json",
     ],
+    document=documents.MATERIALIZATION,
 )
 def materialization_show(
     cli: Cli,
@@ -151,7 +159,12 @@ def materialization_show(
     return show_materialization(cli, which, partition=partition, depth=depth)
 
 
-@command(app, "versions", examples=["versions lake/nyc/flights", "versions lake/nyc/flights --limit 1 --json"])
+@command(
+    app,
+    "versions",
+    examples=["versions lake/nyc/flights", "versions lake/nyc/flights --limit 1 --json"],
+    document=documents.VERSIONS,
+)
 def versions(cli: Cli, key: Key, limit: Limit = 20) -> ExitCode:
     """List the published versions of a dataset, the newest first."""
     from metadata_assets.cli.history import list_versions
@@ -167,6 +180,7 @@ def versions(cli: Cli, key: Key, limit: Limit = 20) -> ExitCode:
         "lineage jfk/public/flights --down --depth 2",
         "lineage lake/nyc/carrier_month --format mermaid > lineage.mmd",
     ],
+    document=documents.LINEAGE,
 )
 def lineage(
     cli: Cli,
@@ -174,7 +188,8 @@ def lineage(
     up: Annotated[bool, typer.Option("--up/--down", help="What it is made from, or what is made from it.")] = True,
     depth: Depth = None,
     format_: Annotated[
-        LineageFormat | None, typer.Option("--format", help="A tree without it.", show_default=False)
+        LineageFormat | None,
+        typer.Option("--format", metavar="tree|json|mermaid", help="A tree without it.", show_default=False),
     ] = None,
 ) -> ExitCode:
     """Show what a dataset is made from, or what is made from it."""
@@ -183,7 +198,7 @@ def lineage(
     return show_lineage(cli, key, direction="up" if up else "down", depth=depth, format_=format_)
 
 
-@command(app, "migrate", examples=["migrate", "--tenant sales migrate"])
+@command(app, "migrate", examples=["migrate", "--tenant sales migrate"], document=documents.MIGRATE)
 def migrate(cli: Cli) -> ExitCode:
     """Bring the metadata database to this release and make the tenant. Safe to repeat.
 
@@ -194,7 +209,7 @@ def migrate(cli: Cli) -> ExitCode:
     return migrate_database(cli)
 
 
-@command(app, "doctor", examples=["doctor", "doctor --json"])
+@command(app, "doctor", examples=["doctor", "doctor --json"], document=documents.DOCTOR)
 def doctor(cli: Cli) -> ExitCode:
     """Look at every part and say what to do about the ones that are not well."""
     from metadata_assets.cli.doctor import examine
@@ -202,7 +217,7 @@ def doctor(cli: Cli) -> ExitCode:
     return examine(cli)
 
 
-@command(app, "clean", examples=["clean", "clean --yes"])
+@command(app, "clean", examples=["clean", "clean --yes"], document=documents.CLEAN)
 def clean(
     cli: Cli,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

@@ -14,26 +14,27 @@ from metadata_assets.cli.context import Common, Start
 B = TypeVar("B", bound=Callable[..., int])
 
 PROGRAM = "metadata-assets"
-_PANEL = "Options of every command"
+DOCUMENT = "With --json: "
+PANEL = "Options of every command"
 
 
 def common_options(
     json_output: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.", rich_help_panel=_PANEL)
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.", rich_help_panel=PANEL)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_PANEL)
+        bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=PANEL)
     ] = False,
     project: Annotated[
         Path | None,
-        typer.Option(help="Folder of the project, instead of METADATA_PROJECT.", rich_help_panel=_PANEL),
+        typer.Option(metavar="PATH", help="Folder of the project, instead of METADATA_PROJECT.", rich_help_panel=PANEL),
     ] = None,
     home: Annotated[
         Path | None,
-        typer.Option(help="Folder of local data, instead of METADATA_HOME.", rich_help_panel=_PANEL),
+        typer.Option(metavar="PATH", help="Folder of local data, instead of METADATA_HOME.", rich_help_panel=PANEL),
     ] = None,
     tenant: Annotated[
-        str | None, typer.Option(help="Tenant, instead of METADATA_TENANT.", rich_help_panel=_PANEL)
+        str | None, typer.Option(metavar="NAME", help="Tenant, instead of METADATA_TENANT.", rich_help_panel=PANEL)
     ] = None,
 ) -> Common:
     """What `metadata-assets` and each of its commands accept."""
@@ -60,10 +61,11 @@ def accept_before_commands(app: typer.Typer) -> None:
     app.callback()(before)
 
 
-def command(app: typer.Typer, name: str, *, examples: Sequence[str]) -> Callable[[B], B]:
+def command(app: typer.Typer, name: str, *, examples: Sequence[str], document: str) -> Callable[[B], B]:
     """Register a function of a Cli and of its own parameters; what it returns is the exit code.
 
-    The docstring is the help; `examples` are what to type after `metadata-assets`.
+    The docstring is the help; `examples` are what to type after `metadata-assets`, and
+    `document` is the shape of what --json prints: field names, nested where it is.
     """
 
     def register(body: B) -> B:
@@ -75,13 +77,13 @@ def command(app: typer.Typer, name: str, *, examples: Sequence[str]) -> Callable
 
         own = list(inspect.signature(body).parameters.values())[1:]
         run.__signature__ = inspect.Signature([_CONTEXT, *map(_by_name, own), *_COMMON])  # type: ignore[attr-defined]
-        app.command(name, help=inspect.getdoc(body), epilog=epilog(examples))(run)
+        app.command(name, help=inspect.getdoc(body), epilog=epilog(examples, document))(run)
         return body
 
     return register
 
 
-def epilog(examples: Sequence[str]) -> str:
+def epilog(examples: Sequence[str], document: str) -> str:
     """The end of a command's help. Each paragraph stays a line of its own."""
     title = "Examples:" if len(examples) > 1 else "Example:"
-    return "\n\n".join([title, *(f"  {PROGRAM} {example}" for example in examples)])
+    return "\n\n".join([title, *(f"  {PROGRAM} {example}" for example in examples), f"{DOCUMENT}{document}"])

@@ -11,6 +11,7 @@ from identity.errors import spellings
 HIDDEN = "***"
 
 _URL = re.compile(r"://(?P<user>[^/\s:@]*):(?P<password>[^\s]*)@(?P<rest>[^\s]*)")
+_PARAMETER = re.compile(r"(?:^|[?&\s])(?:ssl)?password\s*=\s*'?([^&#\s']*)")
 _USERINFO = re.compile(r"(?<=://)[^/\s@'\"]*:[^\s'\"]*@")
 _NAMED = re.compile(
     r"(?i)\b((?:ssl)?passw(?:or)?d|passfile|secret|token)\b(\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s&'\",)]+)"
@@ -46,13 +47,12 @@ def secrets_in(variables: Mapping[str, str]) -> frozenset[str]:
 
 
 def _passwords(value: str) -> Iterator[str]:
-    """The passwords of a connection URL.
+    """The passwords of a connection URL or a connection string.
 
     One that is the user's or the database's name too is none that hiding it would hide: `postgres` stays readable.
     """
+    yield from (match[1] for match in _PARAMETER.finditer(value) if match[1])
     for match in _URL.finditer(value):
-        path, _, query = match["rest"].partition("?")
-        public = {unquote(match["user"]), *map(unquote, path.split("/")), ""}
-        parameters = (part.partition("=") for part in query.split("&"))
-        given = [match["password"], *(text for name, _, text in parameters if name in ("password", "sslpassword"))]
-        yield from (password for password in given if unquote(password) not in public)
+        public = {unquote(match["user"]), *map(unquote, match["rest"].partition("?")[0].split("/")), ""}
+        if unquote(match["password"]) not in public:
+            yield match["password"]

@@ -1,0 +1,31 @@
+"""The shape of what each command prints with --json. Field names are a promise to scripts; tests hold them to it.
+
+`{a, b: [{c}]}` is an object whose field `b` is a list of objects with the field `c`.
+"""
+
+_COUNTS = "{new, changed, reopened, closed, unchanged}"
+_CURRENT = "{partition, version, materialization, location, rows, data_version}"
+_MATERIALIZATION = (
+    "id, name, key, partition, committed_at, rows, bytes, location, manifest_sha256, data_version, code_version, "
+    "intent, run, step, attempt, actor, published_in, current, redeliveries, metadata"
+)
+_INPUT = "{name, key, partition, materialization, version, metadata}"
+
+DEV = "{url, pid, project, home}"
+DEMO = "what the project's demo prints"
+COLLECT = (
+    f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
+    "edges: {opened, closed}, gaps: [{name, reason}], fingerprint, error}]}"
+)
+DATASETS = "[{name, key, type, publish, version, partitions, rows, materializations, updated_at}]"
+DATASET = (
+    "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], publish, version, "
+    f"materializations, partitions: [{_CURRENT}], made_from, makes}}"
+)
+MATERIALIZATIONS = f"[{{{_MATERIALIZATION}}}]"
+MATERIALIZATION = f"{{start, materializations: [{{{_MATERIALIZATION}, inputs: [{_INPUT}]}}]}}"
+VERSIONS = "[{version, published_at, partitions_changed, partitions, rows, actor}]"
+LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
+MIGRATE = "{before, after, changed, tenant}"
+DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
+CLEAN = "{removed}"

@@ -1,0 +1,132 @@
+"""Graphs as text: pure functions, on graphs that are awkward."""
+
+import io
+import re
+
+import pytest
+from rich.console import RenderableType
+
+from identity.keys import CanonicalKey, dataset_key
+from metadata_assets.cli.lineage import described, drawn, mermaid
+from metadata_assets.cli.output import console, document, plain, printable, table
+from resources.graph.walk import Lineage
+from resources.models import AssetType, Direction, Edge
+
+_NODE = re.compile(r'  n\d+(\["[^"\[\]]*"\]|\[\("[^"\[\]]*"\)\])')
+_EDGE = re.compile(r"  n\d+ --> n\d+")
+
+
+def key(name: str) -> CanonicalKey:
+    return dataset_key("lake", schema="nyc", table=name)
+
+
+def graph(*edges: tuple[str, str], start: str = "a", direction: Direction = "up") -> Lineage:
+    """Each edge: the first is made from the second. A name in capitals is a source table."""
+    names = sorted({start, *(name for edge in edges for name in edge)})
+    return Lineage(
+        start=key(start),
+        direction=direction,
+        nodes={key(name): AssetType.TABLE if name.isupper() else AssetType.DATASET for name in names},
+        edges=tuple(sorted(Edge(key(source), key(target)) for source, target in edges)),
+    )
+
+
+def lines(what: RenderableType) -> list[str]:
+    stream = io.StringIO()
+    console(stream).print(what)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_a_shared_node_is_drawn_once_and_referred_to() -> None:
+    diamond = graph(("a", "b"), ("a", "c"), ("b", "D"), ("c", "D"), ("D", "E"))
+    assert lines(drawn(diamond)) == [
+        "lake/nyc/a  dataset",
+        "├── lake/nyc/b  dataset",
+        "│   └── lake/nyc/D  table",
+        "│       └── lake/nyc/E  table",
+        "└── lake/nyc/c  dataset",
+        "    └── lake/nyc/D  table  (shown above)",
+    ]
+
+
+def test_down_follows_the_edges_the_other_way() -> None:
+    found = graph(("a", "b"), ("b", "C"), start="C", direction="down")
+    assert lines(drawn(found)) == ["lake/nyc/C  table", "└── lake/nyc/b  dataset", "    └── lake/nyc/a  dataset"]
+
+
+def test_a_circle_ends() -> None:
+    assert lines(drawn(graph(("a", "b"), ("b", "a")))) == [
+        "lake/nyc/a  dataset",
+        "└── lake/nyc/b  dataset",
+        "    └── lake/nyc/a  dataset  (shown above)",
+    ]
+
+
+def test_a_chain_of_any_length_is_drawn_as_far_as_there_is_room() -> None:
+    chain = graph(*((f"n{i:04}", f"n{i + 1:04}") for i in range(3000)), start="n0000")
+    drawing = lines(drawn(chain))
+    assert len(drawing) == 31
+    assert drawing[-1].endswith("… and deeper")
+
+
+def test_alone_is_a_tree_too() -> None:
+    assert lines(drawn(graph())) == ["lake/nyc/a  dataset"]
+
+
+def test_mermaid_draws_data_flowing_to_what_is_made_from_it() -> None:
+    assert mermaid(graph(("a", "B"))).splitlines() == [
+        "flowchart LR",
+        '  n0[("lake/nyc/B")]',
+        '  n1["lake/nyc/a"]',
+        "  n0 --> n1",
+        "  style n1 stroke-width:3px",
+    ]
+
+
+HOSTILE = [
+    '"]; click n0 "x',
+    "end",
+    "a]b[c",
+    "`code`",
+    "50% <b>&amp;",
+    "#35;",
+    "line\nbreak",
+    "café ☕",
+    "graph TD",
+    "--> n9",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_out_of_mermaid(name: str) -> None:
+    first, *middle, _style = mermaid(graph((name, "T"), start=name)).splitlines()
+    assert first == "flowchart LR"
+    assert sum(bool(_NODE.fullmatch(line)) for line in middle) == 2
+    assert sum(bool(_EDGE.fullmatch(line)) for line in middle) == 1
+    assert len(middle) == 3
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "[red]markup[/red]", "\x1b[31mred\x1b[0m", "\u202eltr", ":smile:"])
+def test_no_name_speaks_to_the_terminal(name: str) -> None:
+    shown = "\n".join(lines(drawn(graph((name, "T"), start=name)))[:1])
+    assert printable(name) in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert printable(name) in "\n".join(lines(table("", ["a"], [[name]])))
+
+
+def test_the_document_says_who_is_made_from_whom() -> None:
+    assert plain(described(graph(("a", "B")))) == {
+        "start": "mid1:dataset:lake:~/nyc/a",
+        "direction": "up",
+        "nodes": [
+            {"key": "mid1:dataset:lake:~/nyc/B", "name": "lake/nyc/B", "type": "TABLE"},
+            {"key": "mid1:dataset:lake:~/nyc/a", "name": "lake/nyc/a", "type": "DATASET"},
+        ],
+        "edges": [{"source": "mid1:dataset:lake:~/nyc/a", "target": "mid1:dataset:lake:~/nyc/B"}],
+    }
+
+
+def test_a_document_holds_no_number_that_json_has_not() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        document({"mean": float("nan")})
