@@ -22,15 +22,17 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_new_runs_for_automatic_reexecution
 from dagster._daemon.backfill import execute_backfill_iteration
+from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster_graphql.test.utils import execute_dagster_graphql
 
 PROJECTS = Path(__file__).parent / "projects"
-IN_PROCESS = """
+IN_THIS_PROCESS = ("dagster._core.launcher.sync_in_memory_run_launcher", "SyncInMemoryRunLauncher")
+SETTINGS = """
 run_launcher:
-  module: dagster._core.launcher.sync_in_memory_run_launcher
-  class: SyncInMemoryRunLauncher
+  module: {module}
+  class: {name}
 run_retries:
   enabled: true
   max_retries: {retries}
@@ -87,6 +89,12 @@ class Deployment:
         _exhaust(consume_new_runs_for_automatic_reexecution(self.workspace, records, LOG))
         return self.finish(self.run(run.run_id).tags["dagster/auto_retry_run_id"])
 
+    def monitor(self, run: dg.DagsterRun) -> dg.DagsterRun:
+        """What the daemon does about a run whose worker may be lost."""
+        (record,) = self.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+        monitor_started_run(self.instance, self.workspace.create_request_context(), record, LOG)
+        return self.run(run.run_id)
+
     def backfill(self, *assets: str, partitions: Sequence[str]) -> str:
         """Ask for a backfill; its id."""
         params = {"assetSelection": _keys(assets), "partitionNames": list(partitions)}
@@ -123,7 +131,7 @@ class Deployment:
         return self._work_off({"dagster/sensor_name": name})
 
     def finish(self, run_id: str) -> dg.DagsterRun:
-        """Execute a queued run, as the daemon that empties the queue has it done."""
+        """Launch a queued run, as the daemon that empties the queue does; the run as it is after that."""
         self.instance.launch_run(run_id, self.workspace.create_request_context())
         return self.run(run_id)
 
@@ -169,10 +177,16 @@ def _keys(assets: Sequence[str]) -> list[dict[str, list[str]]]:
 
 
 @contextmanager
-def deployed(home: Path, project: str, *, retries: int = 0) -> Iterator[Deployment]:
-    """The code location of a file in `projects`, on the instance of DAGSTER_HOME."""
+def deployed(
+    home: Path, project: str, *, launcher: tuple[str, str] = IN_THIS_PROCESS, retries: int = 0
+) -> Iterator[Deployment]:
+    """The code location of a file in `projects`, on the instance of DAGSTER_HOME.
+
+    `launcher` is the module and the class that executes runs, `retries` how often the daemon retries a failed one.
+    """
+    module, name = launcher
     with (home / "dagster.yaml").open("a") as file:
-        file.write(IN_PROCESS.format(retries=retries))
+        file.write(SETTINGS.format(module=module, name=name, retries=retries))
     origin = InProcessCodeLocationOrigin(
         LoadableTargetOrigin(executable_path=sys.executable, python_file=str(PROJECTS / project)),
         location_name=project,

@@ -1,0 +1,38 @@
+"""A project of one dataset that is something else each time it is computed."""
+
+import os
+import signal
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from metadata_assets.io_manager import MetadataIOManager, begin_attempt
+from resources.configurable import MetadataResource
+
+
+def computed(rows: int) -> pl.DataFrame:
+    """So many rows that all say how often the dataset was computed."""
+    tally = Path(os.environ["METADATA_PROJECT"]) / "computed"
+    with tally.open("a") as file:
+        file.write("x")
+    return pl.DataFrame({"computed": [len(tally.read_text())] * rows})
+
+
+@dg.asset(required_resource_keys={"metadata"})
+def data(context: dg.AssetExecutionContext) -> pl.DataFrame:
+    begin_attempt(context, context.resources.metadata)
+    table = computed(rows=1_000)
+    note = Path(os.environ["METADATA_PROJECT"]) / "stop while computing"
+    if note.exists():
+        note.unlink()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return table
+
+
+metadata = MetadataResource()
+defs = dg.Definitions(
+    assets=[data],
+    resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
+    executor=dg.in_process_executor,
+)
