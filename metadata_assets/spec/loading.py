@@ -1,5 +1,7 @@
 """From the files of a project to its value, with all their problems at once."""
 
+import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from identity.keys import SLUG, CanonicalKey
 from metadata_assets.spec.circles import circles, one_name_each
 from metadata_assets.spec.entries import Entry, Known, dataset_of, declared_twice, key_of
 from metadata_assets.spec.models import DatasetFields, DatasetsFields, EndpointFields, ProjectFields
-from metadata_assets.spec.problems import At, Problem, ProjectInvalid
+from metadata_assets.spec.problems import At, Problem, ProjectInvalid, field_name
 from metadata_assets.spec.problems import Path as FieldPath
 from metadata_assets.spec.project import Collect, Dataset, Project, ProjectEndpoint
 from metadata_assets.spec.references import dependencies
@@ -77,7 +79,11 @@ class _Reading:
 
     def _read_dataset(self, source: Source, index: int, value: Value) -> None:
         path = ("datasets", index)
+        before = len(self.problems)
         fields = self._validated(DatasetFields, source, value, path)
+        if fields is None and isinstance(value, dict):
+            wrong = {_top_field(problem, path) for problem in self.problems[before:]}
+            fields = validated(DatasetFields, source, _rest(value, wrong), path)[0]
         if fields:
             self.entries.append(Entry(source, path, fields))
         elif isinstance(value, dict) and value.get("name"):
@@ -119,6 +125,18 @@ class _Reading:
         already = {(problem.at, problem.field) for problem in self.problems}
         self.problems.extend(problem for problem in problems if (problem.at, problem.field) not in already)
         return fields
+
+
+def _top_field(problem: Problem, path: FieldPath) -> str:
+    """Which field of a dataset it is about: `owners` for `datasets[0].owners[1]`."""
+    return re.split(r"[.\[]", problem.field.removeprefix(field_name(path)).removeprefix("."))[0]
+
+
+def _rest(value: dict[str, Value], wrong: Set[str]) -> Value:
+    """A dataset without its wrong fields, for what it says about others; None when that is among the wrong ones."""
+    if wrong & {"name", "endpoint", "schema", "partitions", "depends_on"}:
+        return None
+    return {"python": "module:function", **{name: part for name, part in value.items() if name not in wrong}}
 
 
 def _endpoint(slug: str, fields: EndpointFields, at: At) -> ProjectEndpoint:

@@ -2,7 +2,8 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, LiteralString, NoReturn
+from functools import cache
+from typing import Annotated, Final, Literal, NoReturn, TypeVar
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
@@ -21,12 +22,19 @@ from metadata_assets.spec.partitions import (
 from resources.locations import System
 from resources.models import PublishPolicy
 
-REFUSED: LiteralString = "refused"
+REFUSED: Final = "refused"
 """The type of the errors that these models raise themselves."""
+
+REFUSED_UNSEEN: Final = "refused_unseen"
+"""The same, where the value must not be repeated."""
 
 
 def refuse(reason: str, fix: str) -> NoReturn:
     raise PydanticCustomError(REFUSED, "{reason}", {"reason": reason, "fix": fix})
+
+
+def refuse_unseen(reason: str, fix: str) -> NoReturn:
+    raise PydanticCustomError(REFUSED_UNSEEN, "{reason}", {"reason": reason, "fix": fix})
 
 
 def _name(text: str) -> str:
@@ -53,8 +61,15 @@ def _pattern(expression: str, reason: str, fix: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _filled(text: str) -> str:
+    if not text.strip():
+        refuse("it is empty", "write something, or leave the field out")
+    return text
+
+
 WORD = re.compile(r"[A-Za-z0-9_]+")
 Name = Annotated[str, AfterValidator(_name)]
+Filled = Annotated[str, AfterValidator(_filled)]
 DatasetName = Annotated[
     str,
     _pattern(
@@ -84,22 +99,24 @@ Tag = Annotated[
     str,
     _pattern(r"[A-Za-z0-9_.-]{1,63}", "it is not a tag", "use 1 to 63 letters, digits, _, . and -"),
 ]
-EnvironmentReference = Annotated[
-    str,
-    _pattern(
-        "env:[A-Za-z_][A-Za-z0-9_]*",
-        "a connection URL does not belong into the project",
-        "write env:NAME and put the URL into that environment variable",
-    ),
-]
+
+
+def _reference(text: str) -> str:
+    if not re.fullmatch(_REFERENCE, text):
+        refuse_unseen("a connection URL does not belong into the project", _BY_REFERENCE)
+    return text
 
 
 def _root(text: str) -> str:
     if "://" in text and re.search("[@?#=;]", text.partition("://")[2]):
-        refuse("it holds more than the place of the files", "write env:NAME and put it into that environment variable")
-    if text.startswith("env:") and not re.fullmatch("env:[A-Za-z_][A-Za-z0-9_]*", text):
-        refuse("it does not name an environment variable", "write env:NAME")
+        refuse_unseen("it holds more than the place of the files", _BY_REFERENCE)
+    if text.startswith("env:") and not re.fullmatch(_REFERENCE, text):
+        refuse_unseen("it does not name an environment variable", _BY_REFERENCE)
     return text
+
+
+_REFERENCE = "env:[A-Za-z_][A-Za-z0-9_]*"
+_BY_REFERENCE = "write env:NAME and put the value into that environment variable"
 
 
 def _duration(text: object) -> timedelta:
@@ -122,9 +139,14 @@ def _moment(text: object) -> datetime:
 
 
 def _timezone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _timezones():
         refuse("it is not a timezone", "write a name of the IANA database, such as UTC or America/New_York")
     return name
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def _mapping(value: object) -> Mapping:
@@ -160,7 +182,7 @@ class EndpointFields(_Declared):
     """One entry of `endpoints`."""
 
     system: System
-    url: EnvironmentReference | None = None
+    url: Annotated[str, AfterValidator(_reference)] | None = None
     database: Name | None = None
     root: Annotated[str, AfterValidator(_root)] | None = None
     collect: CollectFields | None = None
@@ -257,7 +279,7 @@ _BEGINNINGS: dict[Grain, str] = {
 class ColumnFields(_Declared):
     """One column, as the dataset promises it."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Filled
     type: str | None = None
     description: str | None = None
 
@@ -280,6 +302,17 @@ class CheckFields(_Declared):
     description: str | None = None
 
 
+Named = TypeVar("Named", ColumnFields, CheckFields)
+
+
+def _different(items: tuple[Named, ...]) -> tuple[Named, ...]:
+    names = [item.name for item in items]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        refuse(f"{', '.join(twice)} is there twice", "name each once")
+    return items
+
+
 class DatasetFields(_Declared):
     """One entry of `datasets`."""
 
@@ -290,12 +323,12 @@ class DatasetFields(_Declared):
     owners: tuple[Owner, ...] = ()
     tags: tuple[Tag, ...] = ()
     group: Word | None = None
-    columns: tuple[ColumnFields, ...] = ()
+    columns: Annotated[tuple[ColumnFields, ...], AfterValidator(_different)] = ()
     partitions: PartitionsFields | None = None
     depends_on: tuple[Annotated[DependencyFields, BeforeValidator(_dependency)], ...] = ()
     python: FunctionReference
-    code_version: Annotated[str, Field(min_length=1)] | None = None
-    checks: tuple[CheckFields, ...] = ()
+    code_version: Filled | None = None
+    checks: Annotated[tuple[CheckFields, ...], AfterValidator(_different)] = ()
     publish: PublishPolicy | None = None
 
 

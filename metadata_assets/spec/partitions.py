@@ -137,7 +137,7 @@ def _missing_input(mapping: Mapping, own: Partitions | None, upstream: Partition
                 return f"its partitions before {first:%Y-%m-%d %H:%M} would find no input", fix
             last = upstream.end and _shifted(upstream.end, upstream.grain, min(0, -mapping.offset))
             if last and (own.end is None or own.end > last):
-                return f"its partitions after {last:%Y-%m-%d %H:%M} would find no input", fix
+                return f"its partitions from {last:%Y-%m-%d %H:%M} on would find no input", fix
         case StaticPartitions(), StaticPartitions() if set(own.keys) - set(upstream.keys):
             absent = ", ".join(sorted(set(own.keys) - set(upstream.keys))[:5])
             return f"its partitions {absent} would find no input", fix

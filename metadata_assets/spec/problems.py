@@ -69,4 +69,4 @@ def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     if near:
         return f"did you mean {' or '.join(near)}?"
     shown = sorted(known)[:12]
-    return f"known are {', '.join(shown)}{', …' if len(known) > len(shown) else ''}" if known else "there is none yet"
+    return f"known are {', '.join(shown)}{', …' if len(known) > len(shown) else ''}" if known else "declare it first"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from identity.errors import shown
-from metadata_assets.spec.models import REFUSED
+from metadata_assets.spec import models
 from metadata_assets.spec.problems import Path, Problem, did_you_mean, field_name
 from metadata_assets.spec.yaml_source import Source, Value
 
@@ -38,8 +38,10 @@ def _words(model: type[BaseModel], detail: ErrorDetails, path: Path) -> tuple[st
     """Reason and fix. Only names of fields and values of closed sets are repeated."""
     context = detail.get("ctx", {})
     match detail["type"]:
-        case "refused":
+        case models.REFUSED:
             return _with_value(context["reason"], detail["input"]), context["fix"]
+        case models.REFUSED_UNSEEN:
+            return context["reason"], context["fix"]
         case "missing":
             return "it is missing", f"add `{path[-1]}: …`"
         case "extra_forbidden":
@@ -51,20 +53,19 @@ def _words(model: type[BaseModel], detail: ErrorDetails, path: Path) -> tuple[st
             )
         case kind:
             written = _WRITTEN.get(type(detail["input"]), "something else")
-            expected = next((words for start, words in _EXPECTED.items() if kind.startswith(start)), "another value")
-            return f"{expected} belongs here, not {written}", "correct it"
+            expected = next((words for start, words in _EXPECTED.items() if kind.startswith(start)), _OTHER)
+            return f"{expected[0]} belongs here, not {written}", expected[1]
 
 
 _WRITTEN: Mapping[type, str] = {type(None): "nothing", str: "a text", list: "a list", dict: "a mapping"}
-_EXPECTED: Mapping[str, str] = {
-    "string_type": "a text",
-    "string_too_short": "a text that is not empty",
-    "bool": "true or false",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a mapping of names",
-    "model": "a mapping of fields",
+_EXPECTED: Mapping[str, tuple[str, str]] = {
+    "string": ("a text", "write one in the same line, in quotes if it begins with { or ["),
+    "bool": ("true or false", "write true or false"),
+    "tuple": ("a list", "write [one, two], or a line `- one` for each"),
+    "dict": ("a mapping of names", "write a line `name: …` for each"),
+    "model": ("a mapping of fields", "write a line `field: …` for each"),
 }
+_OTHER = ("another value", "look it up in docs/project.md")
 
 
 def _with_value(reason: str, value: object) -> str:
@@ -99,6 +100,3 @@ def _parts(annotation: Any) -> Iterator[Any]:
     if get_origin(annotation) is not None:
         for part in get_args(annotation):
             yield from _parts(part)
-
-
-__all__ = ["REFUSED", "validated"]

@@ -81,7 +81,17 @@ def _syntax_problem(error: MarkedYAMLError, file: str) -> Problem:
     if re.search("alias|anchor|tag|directive", problem):
         problem = "an alias, anchor or tag in this line has no meaning here"
     inside = f" ({error.context}, line {error.context_mark.line + 1})" if error.context and error.context_mark else ""
-    return Problem(at, "", f"not valid YAML: {problem}{inside}", "correct the indentation, quotes or brackets there")
+    fix = next((fix for start, fix in _SYNTAX_FIXES.items() if problem.startswith(start)), _CORRECT)
+    return Problem(at, "", f"not valid YAML: {problem}{inside}", fix)
+
+
+_CORRECT = "correct the indentation, quotes or brackets there"
+_SYNTAX_FIXES = {
+    "mapping values are not allowed": "put quotes around a text with a colon in it",
+    "found character '\\t'": "indent with blanks, not with tabs",
+    "found character": "put quotes around a text that begins with it",
+    "but found another document": "make it one file for each document, or take the line --- out",
+}
 
 
 @dataclass(slots=True)
