@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from identity.errors import spellings
 
 HIDDEN = "***"
+_SHORTEST = 3  # hiding every "a" of a message tells more than it hides
 
 _URL = re.compile(r"://(?P<user>[^/\s:@]*):(?P<password>[^\s]*)@(?P<rest>[^\s]*)")
 _PARAMETER = re.compile(r"(?:^|[?&\s])(?:ssl)?password\s*=\s*'?([^&#\s']*)")
@@ -41,9 +42,10 @@ def scrub_all(value: Any, variables: Mapping[str, str]) -> Any:
 
 def secrets_in(variables: Mapping[str, str]) -> frozenset[str]:
     """The passwords in an environment's URLs, in every spelling, and the values of variables named like secrets."""
-    named = (value for name, value in variables.items() if _SECRET_VARIABLE.search(name) and len(value) >= 4)
+    named = (value for name, value in variables.items() if _SECRET_VARIABLE.search(name))
     found = chain(named, chain.from_iterable(map(_passwords, variables.values())))
-    return frozenset(chain.from_iterable(map(spellings, found)))
+    spelled = chain.from_iterable(map(spellings, found))
+    return frozenset(one for one in spelled if len(one) >= _SHORTEST)
 
 
 def _passwords(value: str) -> Iterator[str]:

@@ -1,0 +1,136 @@
+"""doctor: finds each thing that is broken on purpose, and nothing else."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from conftest import FLIGHTS, WEATHER, Answer, Call, Run, Writer
+from sqlalchemy.engine import make_url
+
+from metadata_assets.cli.surroundings import shipped
+
+PROJECT = """\
+name: shop
+endpoints:
+  crm: {system: postgres, url: env:CRM_URL, database: DATABASE, collect: {}}
+  lake: {system: files}
+"""
+
+
+@pytest.fixture
+def project(environ: dict[str, str], empty_url: str) -> Path:
+    """A project with a source that answers."""
+    environ["CRM_URL"] = empty_url
+    folder = Path(environ["METADATA_PROJECT"])
+    (folder / "metadata.yml").write_text(PROJECT.replace("DATABASE", str(make_url(empty_url).database)))
+    return folder
+
+
+def by_part(answer: Answer) -> dict[str, Any]:
+    return {one["part"]: one for one in answer.json["findings"]}
+
+
+def unwell(answer: Answer) -> dict[str, str]:
+    return {one["part"]: one["status"] for one in answer.json["findings"] if one["status"] != "ok"}
+
+
+def test_all_is_well(run: Run, project: Path, filled: dict[str, UUID]) -> None:
+    assert project.exists()
+    assert filled
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {}
+    assert answer.json["healthy"] is True
+    assert answer.code == 0
+    people = run("doctor")
+    assert people.code == 0
+    assert people.out.rstrip().endswith("all is well")
+
+
+def test_data_that_nobody_gets_and_files_that_nobody_needs(run: Run, project: Path, writer: Writer) -> None:
+    assert project.exists()
+    writer.dataset(FLIGHTS, "manually")
+    writer.write(FLIGHTS, "2013-01-01", publish=False)
+    writer.dataset(WEATHER)
+    writer.stage(WEATHER, "2013-01-01", ttl=timedelta(microseconds=1))
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {"unfinished writes": "warning", "unpublished data": "warning"}
+    found = by_part(answer)
+    assert "1 attempts ended without a commit" in found["unfinished writes"]["detail"]
+    assert "weather/2013-01-01/" in found["unfinished writes"]["detail"]
+    assert (
+        "lake/nyc/flights has 1 materializations and no version (publish: manually)"
+        in found["unpublished data"]["detail"]
+    )
+    assert answer.code == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("ALTER TABLE metadata.asset NO FORCE ROW LEVEL SECURITY", "table metadata.asset does not confine"),
+        ("ALTER TABLE metadata.version DISABLE ROW LEVEL SECURITY", "table metadata.version does not confine"),
+        ("DROP POLICY tenant ON metadata.dataset", "table metadata.dataset does not confine"),
+        ("ALTER TABLE metadata.outbox OWNER TO metadata_app", "table metadata.outbox belongs to metadata_app"),
+    ],
+)
+def test_tenants_that_are_no_longer_kept_apart(
+    run: Run, environ: dict[str, str], project: Path, damage: str, told: str
+) -> None:
+    assert project.exists()
+    with psycopg.connect(environ["METADATA_DATABASE_URL"]) as connection:
+        connection.execute(damage.encode())
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {"tenant separation": "problem"}
+    assert told in by_part(answer)["tenant separation"]["detail"]
+    assert answer.code == 1
+
+
+def test_one_endpoint_that_is_down_does_not_hide_the_others(run: Run, project: Path) -> None:
+    with (project / "metadata.yml").open("a") as file:
+        file.write("  down: {system: postgres, url: env:DOWN_URL, database: x, collect: {}}\n")
+    answer = run("doctor", "--json", DOWN_URL="postgresql://ann:s3cr3t@127.0.0.1:1/x")
+    assert unwell(answer) == {"endpoint down": "problem"}
+    assert answer.code == 4
+    assert "s3cr3t" not in answer.out + answer.err
+    unset = run("doctor", "--json")
+    assert "the environment variable DOWN_URL is not set" in by_part(unset)["endpoint down"]["detail"]
+    assert unset.code == 1
+
+
+def test_a_database_that_is_down_does_not_hide_the_project(call: Call, environ: dict[str, str], project: Path) -> None:
+    assert project.exists()
+    answer = call({**environ, "METADATA_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "doctor", "--json")
+    waiting = dict.fromkeys(("schema", "tenant separation", "unfinished writes", "unpublished data"), "skipped")
+    assert unwell(answer) == {"metadata database": "problem", **waiting}
+    assert answer.code == 4
+
+
+def test_a_schema_that_was_never_made(call: Call, environ: dict[str, str], empty_url: str, project: Path) -> None:
+    assert project.exists()
+    answer = call({**environ, "METADATA_DATABASE_URL": empty_url}, "doctor", "--json")
+    assert by_part(answer)["schema"]["detail"].endswith("run: metadata-assets migrate")
+    assert answer.code == 4
+
+
+def test_a_dagster_yaml_of_ones_own(run: Run, environ: dict[str, str], project: Path) -> None:
+    assert project.exists()
+    home = Path(environ["METADATA_HOME"]) / "dagster"
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").write_text(shipped("dagster.yaml"))
+    assert unwell(run("doctor", "--json")) == {}
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    assert unwell(run("doctor", "--json")) == {"dagster.yaml": "warning"}
+
+
+def test_a_project_whose_function_is_missing(run: Run, project: Path) -> None:
+    (project / "datasets").mkdir()
+    (project / "datasets" / "orders.yml").write_text(
+        "datasets: [{name: orders, endpoint: lake, python: nosuch:orders}]\n"
+    )
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {"project": "problem"}
+    assert "datasets/orders.yml:1" in by_part(answer)["project"]["detail"]
+    assert answer.code == 1
