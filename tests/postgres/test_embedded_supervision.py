@@ -231,6 +231,20 @@ def test_server_goes_though_its_home_was_removed_or_moved(new_home: Callable[...
     wait_for(lambda: not any(_lives(process) for process in processes))
 
 
+def test_home_made_anew_is_nothing_to_the_old_supervisor(new_home: Callable[..., Path]) -> None:
+    home = new_home()
+    old = User(home)
+    old.says()
+    before = servers_below(home)
+    subprocess.run(["rm", "-rf", home], check=True)
+    attach(home)
+    new = servers_below(home)
+    old.kill()
+    wait_for(lambda: not any(_lives(process) for process in before))
+    assert all(_lives(process) for process in new if process not in before)
+    assert runs(home)
+
+
 def _lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 

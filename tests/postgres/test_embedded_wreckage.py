@@ -106,12 +106,18 @@ def bystander() -> Iterator[int]:
 
 def _plant(home: Path, text: str) -> None:
     (home / "data" / "postmaster.pid").write_text(text)
-    (home / "run" / ".s.PGSQL.5432.lock").write_text(text)
-    (home / "run" / ".s.PGSQL.5432").touch()
+    (_sockets(home) / ".s.PGSQL.5432.lock").write_text(text)
+    (_sockets(home) / ".s.PGSQL.5432").touch()
 
 
 def _pid_file(pid: int, home: Path) -> str:
-    return f"{pid}\n{home}/data\n1\n5432\n{home}/run\n\n  1  1\nready   \n"
+    return f"{pid}\n{home}/data\n1\n5432\n{_sockets(home)}\n\n  1  1\nready   \n"
+
+
+def _sockets(home: Path) -> Path:
+    directory = status(home).socket_directory
+    assert directory is not None
+    return directory
 
 
 def test_recycled_pid_is_not_taken_for_a_server(home: Path, bystander: int) -> None:
@@ -225,7 +231,7 @@ def test_server_launched_by_a_killed_starter_is_stopped_though_it_appears_late(h
     (home / "launching").touch()
     user.kill()
     time.sleep(0.2)
-    late = _start_by_hand(home, home / "run")
+    late = _start_by_hand(home, _sockets(home))
     assert late.wait(timeout=30) in (0, 1)  # 1: stopped before it was ready
     assert late.stderr is not None
     assert b"received fast shutdown request" in late.stderr.read()

@@ -47,8 +47,8 @@ class Account:
         )
 
     def start(self, *command: str | Path, log: Path) -> int:
-        """Start as this user in the background, detached from us, output appended to the log; answers its pid."""
-        return int(self.run("/bin/sh", "-c", _IN_BACKGROUND, log, *command).stdout)
+        """Start as this user in the background, detached from us, output appended to the log; its pid, 0 if none."""
+        return int(self.run("/bin/sh", "-c", _IN_BACKGROUND, log, *command).stdout or 0)
 
     def reaches(self, directory: Path) -> bool:
         """Whether this user can enter the directory, asked of the kernel rather than computed from modes."""

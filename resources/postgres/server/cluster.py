@@ -1,7 +1,7 @@
 """Where a home keeps its server, whether what lies there is ours, and making it the first time.
 
-Usually everything is in the home: `data`, and `run` with the socket. When root starts a server whose system user cannot
-enter the home (a clone under a 0700 directory), parents are not opened for it: the cluster then is in
+Usually everything is in the home: `data`, and `run-…` with the socket. When root starts a server whose system user
+cannot enter the home (a clone under a 0700 directory), parents are not opened for it: the cluster then is in
 /var/lib/metadata-assets/<cluster id>. The id is random and kept in the home, so a home that was deleted and made again
 at the same path does not meet the old data.
 """
@@ -155,7 +155,8 @@ def remove(cluster: Cluster) -> None:
             shutil.rmtree(directory)
     if cluster.root != cluster.home and cluster.root.exists():
         shutil.rmtree(cluster.root)
-    (cluster.home / "cluster-id").unlink(missing_ok=True)
+    for name in ("launching", "cluster-id"):
+        (cluster.home / name).unlink(missing_ok=True)
 
 
 def kept_elsewhere() -> list[Path]:
@@ -198,8 +199,11 @@ def _id_of(home: Path) -> str | None:
 
 
 def _sockets(root: Path, home: Path, cluster_id: str) -> Path:
-    """`run` in the root, or a short directory in /tmp (not $TMPDIR: all processes must find the same one)."""
-    usual = root / "run"
+    """In the root, or a short directory in /tmp (not $TMPDIR: all processes must find the same one).
+
+    Never the one of an earlier cluster of the same home: its server, if it still lives, removes its socket by name.
+    """
+    usual = root / f"run-{cluster_id[:8]}"
     text = os.fspath(usual)
     if len(os.fsencode(text)) <= _LONGEST_SOCKET_DIRECTORY and _PLAIN_PATH.fullmatch(text):
         return usual

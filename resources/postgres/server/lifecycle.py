@@ -48,10 +48,7 @@ def bring_up(cluster: Cluster) -> None:
 
 def take_down(cluster: Cluster) -> None:
     """No server of this cluster any more; one that is not ours is left alone."""
-    state = _state(cluster)
-    if state is State.FOREIGN:
-        raise _locked(cluster)
-    if state is not State.ABSENT:
+    if _seen(cluster) is not State.ABSENT:
         _stop_all(cluster)
 
 
@@ -91,12 +88,10 @@ def _settled(cluster: Cluster) -> State:
     """RUNNING or ABSENT, after waiting for what is under way and clearing away what is left of a dead server."""
     since = time.monotonic()
     mark = supervisor.launching(cluster.home)  # left by a starter that was killed: its server may still appear
-    while (state := _state(cluster)) is not State.RUNNING:
+    while (state := _seen(cluster)) is not State.RUNNING:
         waited = time.monotonic() - since
         if state is State.ABSENT and (waited > supervisor.LATE_START or not mark.exists()):
             break
-        if state is State.FOREIGN:
-            raise _locked(cluster)
         if state is State.ORPHANED or (state is State.UNNAMED and waited > _UNNAMED):
             _stop_all(cluster)
         elif waited > _RECOVERY:
@@ -107,6 +102,15 @@ def _settled(cluster: Cluster) -> State:
 
 def _state(cluster: Cluster) -> State:
     return judge(look(cluster.data, cluster.sockets), cluster.sockets)
+
+
+def _seen(cluster: Cluster) -> State:
+    """The state, of a server that is ours; DataDirectoryLocked when it is not."""
+    sight = look(cluster.data, cluster.sockets)
+    state = judge(sight, cluster.sockets)
+    if state is State.FOREIGN and sight.postmaster is not None:
+        raise DataDirectoryLocked(data_directory=cluster.data, pid=sight.postmaster)
+    return state
 
 
 def _start(cluster: Cluster, programs: Binaries) -> None:
@@ -141,10 +145,6 @@ def _stop_all(cluster: Cluster) -> None:
 
 def _failed(cluster: Cluster, reason: str, written: int = 0) -> ServerDidNotStart:
     return ServerDidNotStart(data_directory=cluster.data, reason=reason, log=_tail(cluster.log, written))
-
-
-def _locked(cluster: Cluster) -> DataDirectoryLocked:
-    return DataDirectoryLocked(data_directory=cluster.data, pid=pid(cluster) or 0)
 
 
 def _rotate(log: Path) -> None:

@@ -122,7 +122,7 @@ def processes(places: Collection[Inode]) -> list[psutil.Process]:
 def alive(pid: int) -> bool:
     """Whether there is such a process, zombies not counted."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

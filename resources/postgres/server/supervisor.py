@@ -9,7 +9,7 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -32,18 +32,12 @@ def ensure(home: Path, data: Path) -> None:
     post = locks.take_if_free(home / "supervisor.lock", locks.EXCLUSIVE)
     if post is None:
         return
-    users = locks.opened(home / "users.lock")
-    try:
+    with contextlib.closing(post), _descriptors(home, data) as (users, place):
         roots = [os.fspath(Path(str(module.__file__)).parents[1]) for module in (resources, psutil)]
-        place = inode(data) or (0, 0)
-        facts = [post.fd, users, *place, data, launching(home)]
-        start_detached(
-            [sys.executable, "-I", "-S", "-B", "-c", _BOOT, *roots, *(str(fact) for fact in facts)],
-            keep=[post.fd, users],
-        )
-    finally:
-        os.close(users)
-        post.release()  # our copy of it: the supervisor was born holding the lock, so there are never two
+        facts = [str(fact) for fact in (post.fd, users, place, data, home)]
+        command = [sys.executable, "-I", "-S", "-B", "-c", _BOOT, *roots, *facts]
+        start_detached(command, keep=[post.fd, users, place])
+    # Only our copy of its post was closed: the supervisor was born holding the lock, so there are never two.
 
 
 def launching(home: Path) -> Path:
@@ -53,22 +47,46 @@ def launching(home: Path) -> Path:
 
 def main(arguments: Sequence[str]) -> None:
     """Wait until nobody uses the server, then stop it."""
-    post, users, device, number, data, mark = arguments
+    post, users, place = (int(number) for number in arguments[:3])
+    data, home = (Path(path) for path in arguments[3:])
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    fcntl.flock(int(users), fcntl.LOCK_EX)
-    os.close(int(post))  # before anybody can become a user again: who finds this lock held has a waiting supervisor
-    _finish(Path(data), (int(device), int(number)), Path(mark))
+    fcntl.flock(users, fcntl.LOCK_EX)
+    os.close(post)  # before anybody can become a user again: who finds this lock held has a waiting supervisor
+    if _is(home / "users.lock", users):
+        _finish(_places(place, data), launching(home))
+    else:
+        shut_down(_places(place))
 
 
-def _finish(data: Path, born: Inode, mark: Path) -> None:
+@contextlib.contextmanager
+def _descriptors(home: Path, data: Path) -> Iterator[tuple[int, int]]:
+    """The users' lock, opened anew and not locked, and the data directory: held open, its inode is not used again."""
+    with contextlib.ExitStack() as opened:
+        users = locks.opened(home / "users.lock")
+        opened.callback(os.close, users)
+        place = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, place)
+        yield users, place
+
+
+def _finish(places: set[Inode], mark: Path) -> None:
     if mark.exists():
-        wait_until(lambda: bool(processes(_places(data, born))), LATE_START)
-    shut_down(_places(data, born))
+        wait_until(lambda: bool(processes(places)), LATE_START)
+    shut_down(places)
     with contextlib.suppress(OSError):
         mark.unlink()
 
 
-def _places(data: Path, born: Inode) -> set[Inode]:
-    """The data directory when we came (it may be moved or deleted since) and what has its name now (if made anew)."""
-    return {place for place in (born, inode(data)) if place is not None}
+def _places(born: int, data: Path | None = None) -> set[Inode]:
+    """The data directory of our birth, which may be moved or deleted since, and what has its name now."""
+    birth = os.fstat(born)
+    named = inode(data) if data is not None else None  # not when the home was made anew: its users are not ours
+    return {(birth.st_dev, birth.st_ino), *([named] if named else [])}
+
+
+def _is(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except OSError:
+        return False
