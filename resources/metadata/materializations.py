@@ -31,7 +31,7 @@ SELECT metadata.open_staging(%(attempt)s, %(leases)s, %(run_id)s, %(step_key)s, 
 
 _COMMIT = """
 SELECT * FROM metadata.commit_materializations(%(attempt)s, %(run_id)s, %(step_key)s, %(retry_number)s,
-  %(fencing_token)s, %(staged)s, %(items)s, %(inputs)s)
+  %(fencing_token)s, %(items)s, %(inputs)s)
 """
 
 _COLUMNS = """
@@ -112,7 +112,8 @@ class Materializations(Noun):
         A delivery whose intent was committed before is answered with that commit (`replayed`), and the difference is
         kept as a redelivery. Safe to call again until it answers: the outcome is the same.
 
-        Raises IdempotencyConflict, LeaseLost, NotRegistered; then nothing was written.
+        What has a location must have been staged there by this attempt. Raises IdempotencyConflict, LeaseLost,
+        NotRegistered; then nothing was written.
         """
         items = [_item(one) for one in staged]
         inputs = [_input(one, read) for one in staged for read in reads.get(one.delivery.partition, ())]
@@ -124,7 +125,6 @@ class Materializations(Noun):
                 "step_key": attempt.step_key,
                 "retry_number": attempt.retry_number,
                 "fencing_token": attempt.fencing_token,
-                "staged": any(one.location is not None for one in staged),
                 "items": Jsonb(items),
                 "inputs": Jsonb(inputs),
             },

@@ -22,7 +22,10 @@ OLDEST_SERVER = 15
 APP_ROLE = "metadata_app"
 
 # What the role's own settings would say, for whoever logs in under another name and acts as it.
-_APP_OPTIONS = f"-c role={APP_ROLE} -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+_APP_OPTIONS = (
+    f"-c role={APP_ROLE} -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+    r" -c default_transaction_isolation=read\ committed"  # whatever the database's own default: the functions need it
+)
 
 
 def app_engine(url: str) -> sa.Engine:

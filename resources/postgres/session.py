@@ -84,16 +84,25 @@ class Sessions:
     def _call_once(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         fairy = self.engine.raw_connection()
         try:
-            driver: psycopg.Connection[Any] = fairy.driver_connection  # type: ignore[assignment]
-            with driver.pipeline(), driver.cursor(row_factory=dict_row) as cursor:
-                with driver.transaction():
-                    cursor.execute(_BIND, (str(self.tenant), self.actor))
-                    cursor.execute(statement.encode(), parameters)
-                rows = cursor.fetchall()
+            rows = self._ask(fairy.driver_connection, statement, parameters)  # type: ignore[arg-type]
         except BaseException:
             fairy.invalidate()  # a pipeline cut short leaves answers behind: never back into the pool
             raise
         fairy.close()
+        return rows
+
+    def _ask(self, driver: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """What one pipeline does between two syncs is one transaction: it needs no BEGIN and no COMMIT to wait for.
+
+        The rows count as an answer only when the last sync came back, which the server sends after the commit.
+        """
+        driver.autocommit = True
+        with driver.cursor(row_factory=dict_row) as cursor:
+            with driver.pipeline():
+                cursor.execute(_BIND, (str(self.tenant), self.actor))
+                cursor.execute(statement.encode(), parameters)
+            rows = cursor.fetchall()
+        driver.autocommit = False
         return rows
 
 

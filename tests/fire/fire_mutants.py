@@ -41,8 +41,8 @@ _READ_TOO = """
       ON k.tenant_id = v_tenant AND k.op = 'commit' AND k.key = i.idempotency_key)
   INTO v_fresh, v_read;
 """
-_ANSWER = "AND m.idempotency_key = i.idempotency_key\n    ORDER BY"
-_ANSWER_READ = "AND m.idempotency_key = i.idempotency_key AND m.idempotency_key = ANY (v_fresh || v_read)\n    ORDER BY"
+_ANSWER = "AND m.idempotency_key = ANY (v_keys)\n    ORDER BY"
+_ANSWER_READ = "AND m.idempotency_key = ANY (v_fresh || v_read)\n    ORDER BY"
 
 
 def claiming_and_reading_at_once(url: str) -> None:

@@ -11,7 +11,8 @@ import random
 import signal
 import sys
 
-_COMMITTED = b"COMMIT\0"  # the server's word for it; a chunk with it was sent after the commit
+_READY = b"Z\0\0\0\5I"  # ready for the next transaction: what came before it is committed
+_LOGGED_IN = b"R\0\0\0\10\0\0\0\0"
 
 
 class Proxy:
@@ -34,11 +35,16 @@ class Proxy:
     async def pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, swallows: bool) -> None:
         with contextlib.suppress(OSError):
             while chunk := await source.read(65536):
-                if swallows and _COMMITTED in chunk and random.random() < self.share:
+                if swallows and _acknowledges(chunk) and random.random() < self.share:
                     self.swallowed += 1
+                    sink.write(random.choice([b"", chunk.removesuffix(_READY)]))  # the rows alone are no answer
                     return
                 sink.write(chunk)
                 await sink.drain()
+
+
+def _acknowledges(chunk: bytes) -> bool:
+    return chunk.endswith(_READY) and _LOGGED_IN not in chunk
 
 
 async def main(listen: str, target: str, share: float) -> None:

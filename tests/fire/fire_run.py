@@ -44,12 +44,12 @@ _TABLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blaze:
-    """How hot a fire is, and what it does to whom."""
+    """How hot a fire is, and what it does to whom. Zero seconds between two deaths: nobody dies."""
 
     seconds: float
     items_per_second: float = 12.0
-    seconds_between_terminations: float = 0.04
-    seconds_between_kills: float = 0.4
+    seconds_between_terminations: float = 0.06
+    seconds_between_kills: float = 0.6
     swallowed_share: float = 0.02
     fresh_keys: bool = False
 
@@ -148,7 +148,7 @@ def _proxy(url: str, folder: str, share: float) -> Iterator[tuple[str, Callable[
 def _terminate(url: str, plan: Plan, pause: float, terminated: list[int]) -> None:
     """End random backends in the middle of whatever they do; the writers finish what they began in peace."""
     with psycopg.connect(url, autocommit=True) as connection:
-        while time.monotonic() < plan.end:
+        while pause and time.monotonic() < plan.end:
             time.sleep(random.uniform(0.2, 1.8) * pause)
             terminated[0] += len(connection.execute(_TERMINATE).fetchall())
 

@@ -4,23 +4,27 @@
 --   p_inputs [{materialization_id, asset_id, partition_key, input_materialization_id, input_version, metadata}]
 -- Answers one row per item. Needs READ COMMITTED: the claim waits for a concurrent first attempt, and the SEPARATE
 -- statement after it has a new snapshot in which that attempt's row is visible.
--- Errors: MA409 the key was used for another request; MA423 the staging lease is gone, so the files may be too.
+-- Existing rows are looked up by arrays of keys, never by a join with p_items: the planner takes that for a hundred rows
+-- and would rather read a whole table. Planned once: a plan for each length of these arrays costs more than it saves.
+-- Errors: MA409 the key was used for another request; MA423 the staging lease of something with a location is gone, so
+-- the files may be too.
 CREATE OR REPLACE FUNCTION metadata.commit_materializations(
   p_attempt uuid, p_run_id text, p_step_key text, p_retry_number integer, p_fencing_token bigint,
-  p_staged boolean, p_items jsonb, p_inputs jsonb
+  p_items jsonb, p_inputs jsonb
 ) RETURNS TABLE (
   idempotency_key text, materialization_id uuid, replayed boolean, attempt_id uuid, location text, data_version text,
   manifest_sha256 bytea, row_count bigint, byte_count bigint
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_actor text := current_setting('metadata.actor');
   v_token bigint := coalesce(p_fencing_token, nextval('metadata.fencing_token'));
+  v_keys text[] := ARRAY(SELECT i.idempotency_key FROM jsonb_to_recordset(p_items) AS i (idempotency_key text));
   v_fresh text[];
   v_conflict text;
-  v_count integer;
+  v_leases bigint;
 BEGIN
   -- Claim: sorted by key, so that overlapping batches never deadlock.
   WITH claimed AS (
@@ -34,11 +38,12 @@ BEGIN
   SELECT coalesce(array_agg(key), '{}') INTO v_fresh FROM claimed;
 
   -- Was a key that somebody else holds meant for the same request?
-  IF cardinality(v_fresh) < jsonb_array_length(p_items) THEN
+  IF cardinality(v_fresh) < cardinality(v_keys) THEN
     SELECT min(i.idempotency_key) INTO v_conflict
     FROM jsonb_to_recordset(p_items) AS i (idempotency_key text, fingerprint text)
-    LEFT JOIN metadata.idempotency k
-      ON k.tenant_id = v_tenant AND k.op = 'commit' AND k.key = i.idempotency_key
+    LEFT JOIN (
+      SELECT k.key, k.fingerprint FROM metadata.idempotency k
+      WHERE k.tenant_id = v_tenant AND k.op = 'commit' AND k.key = ANY (v_keys)) k ON k.key = i.idempotency_key
     WHERE i.idempotency_key <> ALL (v_fresh) AND k.fingerprint IS DISTINCT FROM decode(i.fingerprint, 'hex');
     IF v_conflict IS NOT NULL THEN
       RAISE EXCEPTION 'idempotency key % was used for another request', v_conflict
@@ -48,13 +53,18 @@ BEGIN
 
   IF cardinality(v_fresh) > 0 THEN
     -- The fence against garbage collection: it may own these paths by now.
-    IF p_staged THEN
-      DELETE FROM metadata.staging_lease l
-      USING jsonb_to_recordset(p_items) AS i (idempotency_key text, dataset_id uuid, partition_key text)
-      WHERE l.tenant_id = v_tenant AND l.attempt_id = p_attempt AND l.state = 'open'
-        AND l.dataset_id = i.dataset_id AND l.partition_key = i.partition_key AND i.idempotency_key = ANY (v_fresh);
-      GET DIAGNOSTICS v_count = ROW_COUNT;
-      IF v_count <> cardinality(v_fresh) THEN
+    SELECT count(*) INTO v_leases FROM jsonb_to_recordset(p_items) AS i (idempotency_key text, location text)
+    WHERE i.location IS NOT NULL AND i.idempotency_key = ANY (v_fresh);
+    IF v_leases > 0 THEN
+      WITH released AS (
+        DELETE FROM metadata.staging_lease l
+        USING jsonb_to_recordset(p_items) AS i (idempotency_key text, dataset_id uuid, partition_key text, location text)
+        WHERE l.tenant_id = v_tenant AND l.attempt_id = p_attempt AND l.state = 'open' AND l.dataset_id = i.dataset_id
+          AND l.partition_key = i.partition_key AND l.location = i.location AND i.idempotency_key = ANY (v_fresh)
+        RETURNING 1
+      )
+      SELECT v_leases - count(*) INTO v_leases FROM released;
+      IF v_leases <> 0 THEN
         RAISE EXCEPTION 'attempt % no longer holds its staging lease', p_attempt USING ERRCODE = 'MA423';
       END IF;
     END IF;
@@ -85,15 +95,26 @@ BEGIN
     WHERE i.idempotency_key = ANY (v_fresh);
 
     -- What was really read is lineage too; one open edge per pair of datasets, however many materializations.
-    INSERT INTO metadata.relationship
-      (tenant_id, source_asset_id, target_asset_id, type, producer, scope, created_by)
-    SELECT DISTINCT v_tenant, i.dataset_id, n.asset_id, 'DEPENDS_ON', 'materialization', i.dataset_id::text, v_actor
-    FROM jsonb_to_recordset(p_inputs) AS n (materialization_id uuid, asset_id uuid)
-    JOIN jsonb_to_recordset(p_items) AS i (idempotency_key text, materialization_id uuid, dataset_id uuid)
-      ON i.materialization_id = n.materialization_id
-    WHERE i.idempotency_key = ANY (v_fresh)
-    ORDER BY 2, 3
-    ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
+    IF EXISTS (
+      SELECT 1 FROM jsonb_to_recordset(p_inputs) AS n (materialization_id uuid, asset_id uuid)
+      JOIN jsonb_to_recordset(p_items) AS i (idempotency_key text, materialization_id uuid, dataset_id uuid)
+        ON i.materialization_id = n.materialization_id
+      WHERE i.idempotency_key = ANY (v_fresh) AND NOT EXISTS (
+        SELECT 1 FROM metadata.relationship r
+        WHERE r.tenant_id = v_tenant AND r.source_asset_id = i.dataset_id AND r.target_asset_id = n.asset_id
+          AND r.type = 'DEPENDS_ON' AND r.producer = 'materialization' AND r.scope = i.dataset_id::text
+          AND r.valid_to IS NULL)) THEN
+      INSERT INTO metadata.relationship
+        (tenant_id, source_asset_id, target_asset_id, type, producer, scope, created_by)
+      SELECT DISTINCT v_tenant, i.dataset_id, n.asset_id, 'DEPENDS_ON', 'materialization', i.dataset_id::text, v_actor
+      FROM jsonb_to_recordset(p_inputs) AS n (materialization_id uuid, asset_id uuid)
+      JOIN jsonb_to_recordset(p_items) AS i (idempotency_key text, materialization_id uuid, dataset_id uuid)
+        ON i.materialization_id = n.materialization_id
+      WHERE i.idempotency_key = ANY (v_fresh)
+      ORDER BY 2, 3
+      ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL
+      DO NOTHING;
+    END IF;
 
     INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
     SELECT v_tenant, i.materialization_id, 'materialization.committed', jsonb_build_object(
@@ -104,7 +125,7 @@ BEGIN
   END IF;
 
   -- The first commit stands. Another attempt that delivers the same intent is noted, with what it wrote.
-  IF cardinality(v_fresh) < jsonb_array_length(p_items) THEN
+  IF cardinality(v_fresh) < cardinality(v_keys) THEN
     INSERT INTO metadata.redelivery
       (tenant_id, materialization_id, attempt_id, run_id, step_key, location, manifest_sha256, same_data, actor)
     SELECT v_tenant, m.materialization_id, p_attempt, p_run_id, p_step_key, i.location,
@@ -112,7 +133,7 @@ BEGIN
     FROM jsonb_to_recordset(p_items) AS i (
       idempotency_key text, location text, manifest_sha256 text, data_version text)
     JOIN metadata.materialization m
-      ON m.tenant_id = v_tenant AND m.idempotency_key = i.idempotency_key
+      ON m.tenant_id = v_tenant AND m.idempotency_key = ANY (v_keys) AND m.idempotency_key = i.idempotency_key
     WHERE i.idempotency_key <> ALL (v_fresh) AND m.attempt_id <> p_attempt
     ORDER BY m.materialization_id
     ON CONFLICT (tenant_id, materialization_id, attempt_id) DO NOTHING;
@@ -121,7 +142,6 @@ BEGIN
   RETURN QUERY
     SELECT m.idempotency_key, m.materialization_id, m.idempotency_key <> ALL (v_fresh), m.attempt_id, m.location,
       m.data_version, m.manifest_sha256, m.row_count, m.byte_count
-    FROM jsonb_to_recordset(p_items) AS i (idempotency_key text)
-    JOIN metadata.materialization m ON m.tenant_id = v_tenant AND m.idempotency_key = i.idempotency_key
+    FROM metadata.materialization m WHERE m.tenant_id = v_tenant AND m.idempotency_key = ANY (v_keys)
     ORDER BY m.idempotency_key;
 END $$;
