@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import dagster as dg
 
+from identity.errors import MetadataError
 from identity.ids import sha256_of
+from identity.keys import CanonicalKey
 from metadata_assets.datasets import key_of, publish_policy_of
 from resources.configurable import MetadataResource
 from resources.graph.edges import EdgeChanges, Link
@@ -16,6 +18,13 @@ from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Edge, PublishPolicy
 
 PRODUCER: Final = "dagster"
+
+
+class SharedDataset(MetadataError):
+    """the assets {assets} are one dataset, {dataset}; give each a metadata_assets/key of its own, or none"""
+
+    assets: str
+    dataset: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +53,10 @@ class Mirrored:
 
 
 def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
-    """The asset graph of a code location (`Definitions.resolve_asset_graph()`), as values."""
+    """The asset graph of a code location (`Definitions.resolve_asset_graph()`), as values. Raises SharedDataset."""
     nodes = {key: asset_graph.get(key) for key in sorted(asset_graph.get_all_asset_keys())}
     keys = {key: key_of(key, node.metadata) for key, node in nodes.items()}
+    _check_each_has_its_own(keys)
     assets = {
         key: Asset(
             key=keys[key],
@@ -102,6 +112,15 @@ def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
         )
 
     return mirror_lineage
+
+
+def _check_each_has_its_own(keys: Mapping[dg.AssetKey, CanonicalKey]) -> None:
+    owners: dict[CanonicalKey, list[dg.AssetKey]] = {}
+    for asset_key, key in keys.items():
+        owners.setdefault(key, []).append(asset_key)
+    for key, found in owners.items():
+        if len(found) > 1:
+            raise SharedDataset(assets=", ".join(one.to_user_string() for one in found), dataset=str(key))
 
 
 def _facts(key: dg.AssetKey, node: Any) -> Mapping[str, Any]:
