@@ -125,10 +125,10 @@ def _all_flights(found: Counted) -> Promise:
 
 def _files_agree(found: Counted) -> Promise:
     differing = [
-        f"{short_name(key)} {day}: {found.in_the_files[key].get(day, 0):,} in its file, {rows:,} recorded"
+        f"{short_name(key)} {day}: {rows:,} in its file, {found.in_the_records[key][day]:,} recorded"
         for key in DAILY
-        for day, rows in found.in_the_records[key].items()
-        if found.in_the_files[key].get(day) != rows
+        for day, rows in found.in_the_files[key].items()
+        if found.in_the_records[key][day] != rows
     ]
     files = sum(map(len, found.in_the_files.values()))
     return Promise(

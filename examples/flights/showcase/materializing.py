@@ -84,7 +84,7 @@ def promises(done: Materialized) -> list[Promise]:
     """No day failed."""
     made, there = sum(map(len, done.made.values())), sum(map(len, done.up_to_date.values()))
     failed = [f"{one.partition}: {one.reason}" for one in done.failures]
-    evidence = f"{made:,} partitions materialized in {done.runs:,} runs, {there:,} were up to date"
+    evidence = f"{made:,} partitions materialized, {there:,} were up to date; runs: {done.runs:,}"
     return [
         Promise(
             name="every_run_succeeded",

@@ -1,5 +1,6 @@
 """Dagster runs, executed here and now, and what became of each."""
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +8,8 @@ from typing import Any, Final
 
 import dagster as dg
 
-from identity.errors import shown
 from identity.keys import CanonicalKey
+from metadata_assets.cli.scrubbing import scrub
 from metadata_assets.factory import step_name
 from metadata_assets.spec import asset_key
 from showcase.job import RUN_CONFIG, reexecuted_job_of
@@ -17,6 +18,7 @@ from showcase.stage import Stage
 RESUME_TAG: Final = "dagster/is_resume_retry"
 """What the menu entry "Re-execute from failure" of Dagster's UI gives to the run that it makes."""
 _LONGEST_REASON = 300
+_QUALIFIED_NAME = re.compile(r"^\w+(\.\w+)+: ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def execute(
         resources=dict(resources or {}),
         raise_on_error=False,
     )
-    return _ran(result.run_id, partition, datasets, result.success, result.all_events)
+    return _ran(stage, result.run_id, partition, datasets, result.success, result.all_events)
 
 
 def execute_again(stage: Stage, failed: Ran, datasets: Sequence[CanonicalKey]) -> Ran:
@@ -75,11 +77,16 @@ def execute_again(stage: Stage, failed: Ran, datasets: Sequence[CanonicalKey]) -
         tags={**parent.tags, RESUME_TAG: "true"},
         reexecution_options=dg.ReexecutionOptions.from_failure(failed.run_id, stage.instance),
     ) as result:
-        return _ran(result.run_id, failed.partition, datasets, result.success, result.all_events)
+        return _ran(stage, result.run_id, failed.partition, datasets, result.success, result.all_events)
 
 
 def _ran(
-    run_id: str, partition: str, datasets: Iterable[CanonicalKey], success: bool, events: Sequence[dg.DagsterEvent]
+    stage: Stage,
+    run_id: str,
+    partition: str,
+    datasets: Iterable[CanonicalKey],
+    success: bool,
+    events: Sequence[dg.DagsterEvent],
 ) -> Ran:
     by_asset = {asset_key(key): key for key in datasets}
     by_step = {step_name(key): key for key in datasets}
@@ -96,7 +103,7 @@ def _ran(
         materialized=materialized,
         skipped=ended[_SKIPPED],
         empty=ended[_SUCCESS] - materialized.keys(),
-        reason=None if success else _reason(events),
+        reason=None if success else _reason(stage, events),
     )
 
 
@@ -115,21 +122,14 @@ def _facts(event: dg.DagsterEvent) -> dict[str, object]:
     return {name: value.value for name, value in metadata.items()}
 
 
-def _reason(events: Iterable[dg.DagsterEvent]) -> str:
-    """The first line of what the first step that failed raised."""
+def _reason(stage: Stage, events: Iterable[dg.DagsterEvent]) -> str:
+    """The first line of what the first step that failed raised, without passwords."""
     for event in events:
         if event.event_type is dg.DagsterEventType.STEP_FAILURE:
             error: Any = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
             if error is not None:
-                return shown_line(error.message)
+                line = error.message.strip().partition("\n")[0]
+                return scrub(_QUALIFIED_NAME.sub("", line), stage.settings.variables)[:_LONGEST_REASON]
     return "it failed outside of its steps; demo.log in the home has more"
-
-
-def shown_line(message: str) -> str:
-    """One line of a message, without what may be a credential."""
-    line = message.strip().partition("\n")[0]
-    kind, colon, words = line.partition(": ")
-    text = shown(words if colon and "." in kind else line)
-    return text[:_LONGEST_REASON]
