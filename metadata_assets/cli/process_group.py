@@ -14,8 +14,8 @@ from typing import Any, Self
 import psutil
 
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_STEPS = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
-"""How to ask, and how long to wait before asking harder."""
+_HARDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+_LEADERLESS = 3.0  # seconds; nobody tells the others to go any more
 
 
 @dataclass(slots=True)
@@ -76,9 +76,12 @@ class Group:
         """Of the program itself; None while it runs."""
         return self.leader.poll()
 
-    def stop(self, signals: Signals) -> None:
-        """No process of the group any more. Asks politely first; every further signal to us makes it ask harder."""
-        for number, patience in _STEPS:
+    def stop(self, signals: Signals, *, patience: float = 30.0) -> None:
+        """No process of the group any more. Asks politely first, and harder when that takes longer than the patience.
+
+        Every further signal to us makes it ask harder at once.
+        """
+        for number in _HARDER:
             if not self._members():
                 return
             with contextlib.suppress(ProcessLookupError):
@@ -86,8 +89,10 @@ class Group:
             self._wait(signals, patience)
 
     def _wait(self, signals: Signals, patience: float) -> None:
-        until, before = time.monotonic() + patience, signals.asked
+        until, before, led = time.monotonic() + patience, signals.asked, True
         while self._members() and time.monotonic() < until and signals.asked == before:
+            if led and not self.running:
+                led, until = False, min(until, time.monotonic() + _LEADERLESS)
             time.sleep(0.05)
 
     def _members(self) -> list[int]:

@@ -1,0 +1,168 @@
+"""dev: Dagster comes up with the project, and goes away with everything it started."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import program
+
+from metadata_assets.cli.process_group import Group, Signals
+
+PROJECT = "name: shop\nendpoints:\n  lake: {system: files}\n"
+DATASETS = "datasets:\n  - {name: orders, endpoint: lake, schema: sales, python: pipeline:orders}\n"
+PIPELINE = "import polars as pl\n\n\ndef orders() -> pl.DataFrame:\n    return pl.DataFrame({'id': [1, 2]})\n"
+LOCATIONS = "{workspaceOrError{... on Workspace{locationEntries{name locationOrLoadError{__typename}}}}}"
+ASSETS = "{assetNodes{assetKey{path}}}"
+NEVER = 3600.0
+"""Patience that no test has: what depends on it to end, does not end."""
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number: int = listener.getsockname()[1]
+        return number
+
+
+@pytest.fixture
+def dev(environ: dict[str, str], port: int, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """`metadata-assets dev` as a shell script starts it in the background: deaf to SIGINT until it listens itself."""
+    project = Path(environ["METADATA_PROJECT"])
+    (project / "metadata.yml").write_text(PROJECT)
+    (project / "datasets").mkdir()
+    (project / "datasets" / "orders.yml").write_text(DATASETS)
+    (project / "pipeline.py").write_text(PIPELINE)
+    command = f'trap "" INT; exec "{sys.executable}" -m metadata_assets.cli dev --port {port} --json'
+    with (tmp_path / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            ["sh", "-c", command], env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+        yield process
+        process.terminate()
+        process.wait(timeout=60)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def ask(url: str, query: str) -> Any:
+    request = urllib.request.Request(
+        f"{url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)["data"]
+
+
+def running_in(group: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, ProcessLookupError):
+            continue
+    return found
+
+
+@pytest.mark.timeout(400)
+def test_dagster_comes_up_with_the_project_and_leaves_nothing_behind(
+    dev: "subprocess.Popen[str]", port: int, environ: dict[str, str], tmp_path: Path
+) -> None:
+    assert dev.stdout is not None
+    lines = iter(dev.stdout.readline, "")
+    announced = json.loads("".join(_until_closed(lines)))
+    assert announced["url"] == f"http://127.0.0.1:{port}"
+    assert announced["project"] == environ["METADATA_PROJECT"]
+    entries = ask(announced["url"], LOCATIONS)["workspaceOrError"]["locationEntries"]
+    expected = {"name": "metadata_assets", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+    assert entries == [expected], (tmp_path / "stderr").read_text()
+    assert {"assetKey": {"path": ["lake", "sales", "orders"]}} in ask(announced["url"], ASSETS)["assetNodes"]
+    assert len(running_in(announced["pid"])) >= 4
+    dev.send_signal(signal.SIGINT)
+    assert dev.wait(timeout=90) == 0, (tmp_path / "stderr").read_text()
+    assert running_in(announced["pid"]) == []
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def _until_closed(lines: Iterator[str]) -> Iterator[str]:
+    """The lines of one JSON document."""
+    for line in lines:
+        yield line
+        if line == "}\n":
+            return
+
+
+def test_dagster_that_does_not_come_up_is_told(environ: dict[str, str], port: int) -> None:
+    (Path(environ["METADATA_PROJECT"]) / "metadata.yml").write_text(PROJECT)
+    home = Path(environ["METADATA_HOME"]) / "dagster"
+    home.mkdir(parents=True)
+    (home / "workspace.yaml").write_text("load_from: nothing\n")
+    answer = program("dev", "--port", str(port), environ=environ, timeout=280)
+    assert answer.code == 1
+    assert answer.out == ""
+    assert "Dagster ended with exit code" in answer.err.splitlines()[-1]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[str], Group]]:
+    """Start a shell script as a group; whatever is left of it is killed after the test."""
+    started: list[Group] = []
+
+    def run(script: str) -> Group:
+        started.append(Group.start(["sh", "-c", script], folder=tmp_path, environment=dict(os.environ)))
+        return started[-1]
+
+    yield run
+    for group in started:
+        for process in running_in(group.pid):
+            process.kill()
+        group.leader.wait(timeout=10)
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_what_outlives_the_leader_goes_too(start: Callable[[str], Group]) -> None:
+    with Signals() as signals:
+        group = start("sleep 1000 & sleep 1000 & exit 3")
+        wait_for(lambda: not group.running)
+        assert group.exit_code == 3
+        assert len(running_in(group.pid)) == 2
+        group.stop(signals, patience=NEVER)
+    assert running_in(group.pid) == []
+
+
+def test_a_second_request_asks_harder(start: Callable[[str], Group], tmp_path: Path) -> None:
+    """Deaf to SIGINT: the second signal to us becomes a SIGTERM to it, without waiting for the patience to end."""
+    with Signals() as signals:
+        group = start("trap '' INT; touch deaf; while true; do sleep 0.1; done")
+        wait_for((tmp_path / "deaf").exists)
+        impatient = subprocess.Popen(["sh", "-c", f"sleep 1; kill -INT {os.getpid()}"])
+        group.stop(signals, patience=NEVER)
+        assert signals.asked == 1
+        impatient.wait(timeout=10)
+    assert running_in(group.pid) == []
+    assert group.exit_code == -signal.SIGTERM
+
+
+def test_signals_are_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_for(lambda: signals.asked == 1)
+    assert signal.getsignal(signal.SIGINT) is before
