@@ -92,7 +92,9 @@ FunctionReference = Annotated[
 Owner = Annotated[
     str,
     _pattern(
-        r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+", "it is not an owner", "write an e-mail address or team:<name>"
+        r"team:[A-Za-z0-9_-]+|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}",
+        "it is not an owner",
+        "write an e-mail address or team:<name>",
     ),
 ]
 Tag = Annotated[
@@ -265,6 +267,8 @@ def _time(grain: Grain, calendar: TimeFields) -> TimePartitions:
     for moment in filter(None, (calendar.start, calendar.end)):
         if moment.strftime(whole) not in ("00", "0000", "010000"):
             refuse(f"{moment:%Y-%m-%d %H:%M} is not the beginning of a partition", _BEGINNINGS[grain])
+    if grain == "weekly" and calendar.end and (calendar.end - calendar.start).days % 7:
+        refuse("its end is not the end of a week", f"weeks begin on the weekday of its start, a {calendar.start:%A}")
     return TimePartitions(grain=grain, start=calendar.start, end=calendar.end, timezone=calendar.timezone)
 
 

@@ -186,7 +186,7 @@ def test_the_hash_changes_with_what_is_declared(tmp_path: Path, old: str, new: s
     assert project(tmp_path / "a").project_hash != project(tmp_path / "b", changed).project_hash
 
 
-@given(owner=st.from_regex(r"(team:)?[a-z.+@-]{0,12}@?[a-z.]{0,8}", fullmatch=True))
+@given(owner=st.from_regex(r"team:[a-z_.@-]{0,6}|[a-z%.+-]{1,6}@[a-z.-]{1,6}[.][a-zA-Z|]{1,9}", fullmatch=True))
 def test_an_owner_that_we_take_is_one_that_dagster_takes(tmp_path: Path, owner: str) -> None:
     try:
         project(tmp_path, CODES + f"    owners: ['{owner}']\n")
@@ -210,11 +210,11 @@ def first_of(month: int) -> datetime:
 @st.composite
 def calendars(draw: st.DrawFn) -> TimePartitions:
     month = draw(st.integers(0, 35))
+    grain, start, end = draw(st.sampled_from(GRAINS)), first_of(month), first_of(month + draw(st.integers(1, 3)))
+    if grain == "weekly":
+        end -= timedelta(days=(end - start).days % 7)
     return TimePartitions(
-        grain=draw(st.sampled_from(GRAINS)),
-        start=first_of(month),
-        end=first_of(month + draw(st.integers(1, 3))),
-        timezone=draw(st.sampled_from(["UTC", "America/New_York"])),
+        grain=grain, start=start, end=end, timezone=draw(st.sampled_from(["UTC", "America/New_York"]))
     )
 
 
