@@ -96,7 +96,7 @@ def look(data: Path, sockets: Path) -> Sight:
     if named is not None and place is not None and _works_in(named.pid, {place}):
         return Sight(pid_file=named, postmaster=named.pid, reachable=(sockets / SOCKET_NAME).exists())
     alive = processes({place} if place is not None else set())
-    main = _main(alive)
+    main = next(iter(_mains(alive)), None)
     if main is None and not alive:
         return Sight(pid_file=named, postmaster=None, reachable=named is not None and _listens(sockets / SOCKET_NAME))
     children = tuple(process.pid for process in alive if process is not main)
@@ -135,10 +135,10 @@ def shut_down(places: Collection[Inode], patience: float = 60.0) -> bool:
     """
     for order, seconds in ((signal.SIGINT, patience), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
         found = processes(places)
-        main = _main(found)
-        if main is None and order is signal.SIGINT:
+        mains = _mains(found)
+        if not mains and order is signal.SIGINT:
             continue  # orphans: to them it would only mean to cancel a query
-        for process in found if main is None or order is signal.SIGKILL else [main]:
+        for process in found if not mains or order is signal.SIGKILL else mains:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(order)
         wait_until(partial(_all_gone, found, places), seconds)
@@ -181,14 +181,15 @@ def _working_directory(pid: int) -> Inode | None:
     return inode(Path(psutil.Process(pid).cwd()))
 
 
-def _main(found: Collection[psutil.Process]) -> psutil.Process | None:
-    """The postmaster: child of none of the others, and not called "postgres: writer" or so, as they call themselves."""
+def _mains(found: Collection[psutil.Process]) -> list[psutil.Process]:
+    """The postmasters: no children of others here, not called "postgres: writer" or so, as those call themselves."""
     pids = {process.pid for process in found}
+    mains = []
     for process in found:
         with contextlib.suppress(psutil.Error):
             if process.ppid() not in pids and not "".join(process.cmdline()[:1]).startswith("postgres:"):
-                return process
-    return None
+                mains.append(process)
+    return mains
 
 
 def _read_pid_file(data: Path) -> PidFile | None:
