@@ -1,5 +1,6 @@
 """The one place where errors become messages and exit codes."""
 
+import io
 import os
 import sys
 import traceback
@@ -41,6 +42,13 @@ use the login that ran `metadata-assets migrate`, or grant it the role metadata_
     exit_code: ClassVar[int] = ExitCode.UNUSABLE
 
 
+class FileRefused(MetadataError):
+    """cannot use {path}: {reason}"""
+
+    path: str
+    reason: str
+
+
 class Unexpected(MetadataError):
     """unexpected: {type}; run `metadata-assets --debug …` again for the traceback"""
 
@@ -50,6 +58,9 @@ class Unexpected(MetadataError):
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run one command; its exit code. Without arguments, those of the process."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write is no error
     start = Start(environ=dict(os.environ if environ is None else environ), cwd=Path.cwd)
     try:
         outcome = typer.main.get_command(app)(given, prog_name=PROGRAM, standalone_mode=False, obj=start)
@@ -79,6 +90,8 @@ def _ours(error: Exception) -> MetadataError:
             return error
         case TyperException():
             return UsageRefused(problem=error.format_message().strip().rstrip("."))
+        case OSError(filename=str() | Path() as path, strerror=str() as reason):
+            return FileRefused(path=str(path), reason=reason)
         case _:
             return _of_a_driver(error) or Unexpected(type=type(error).__qualname__)
 

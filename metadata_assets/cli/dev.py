@@ -47,7 +47,7 @@ def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
         )
         try:
             _wait_until_ready(cli, group, signals, url)
-            if not signals.asked:
+            if group.running and not signals.asked:
                 cli.show(_facts(cli.settings, url, group), f"Dagster is at {url}; Ctrl-C stops it")
             while group.running and not signals.asked:
                 signals.sleep(0.5)

@@ -39,8 +39,8 @@ class Finding:
 
 
 def examine(cli: Cli) -> ExitCode:
-    with parts.surroundings_of(cli.settings) as around:
-        findings = [each for name, look in around.looks() for each in _findings(name, look)]
+    with parts.deployment_of(cli.settings) as deployment:
+        findings = [each for name, look in deployment.looks() for each in _findings(name, look)]
     code = worst(findings)
     cli.show({"healthy": code == ExitCode.OK, "findings": [_document(one) for one in findings]}, *_shown(findings))
     return code

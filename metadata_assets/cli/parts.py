@@ -53,7 +53,7 @@ Look = Callable[[], Iterable[Answer]]
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Deployment:
     """Everything around one process of these settings. What several looks need is opened once, by the first."""
 
     settings: Settings
@@ -194,7 +194,7 @@ class Surroundings:
 
     @property
     def endpoints(self) -> Mapping[str, ProjectEndpoint]:
-        """None where the project is invalid, which its own look tells."""
+        """None of them where the project is invalid, which its own look tells."""
         try:
             return self.project.endpoints
         except MetadataError:
@@ -210,13 +210,13 @@ _WAITS = "not looked at: the {plane} database does not answer"
 
 
 @contextmanager
-def surroundings_of(settings: Settings) -> Iterator[Surroundings]:
+def deployment_of(settings: Settings) -> Iterator[Deployment]:
     """What is around a process of these settings; what was opened for a look is closed afterwards."""
-    around = Surroundings(settings, embedded.status(settings.home / "postgres"), [], set())
+    found = Deployment(settings, embedded.status(settings.home / "postgres"), [], set())
     try:
-        yield around
+        yield found
     finally:
-        for engine in around.engines:
+        for engine in found.engines:
             engine.dispose()
 
 

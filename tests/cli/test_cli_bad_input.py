@@ -147,6 +147,14 @@ def test_a_home_that_is_no_folder(call: Call, elsewhere: dict[str, str], tmp_pat
     assert (tmp_path / "home" / "postgres").read_text() == "not ours"
 
 
+def test_a_home_below_a_file(call: Call, elsewhere: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("not a folder")
+    answer = call(elsewhere, "datasets")
+    assert answer.code in (1, 4)
+    assert str(tmp_path / "home") in answer.err
+    assert "unexpected" not in answer.err
+
+
 @pytest.mark.parametrize("command", ["dev", "collect", "doctor"])
 def test_a_broken_yaml_file(call: Call, elsewhere: dict[str, str], empty_url: str, command: str) -> None:
     project = Path(elsewhere["METADATA_PROJECT"])

@@ -1,9 +1,14 @@
 """The commands that ask the store, on a store with something in it."""
 
 import json
+import os
+import subprocess
+import sys
 from uuid import UUID
 
-from conftest import DAYS, DELAYS, FLIGHTS, JFK_FLIGHTS, Run, Writer
+from conftest import DAYS, DELAYS, FLIGHTS, JFK_FLIGHTS, Run, Writer, program
+
+from identity.keys import dataset_key
 
 
 def test_datasets_lists_what_is_published(run: Run, filled: dict[str, UUID]) -> None:
@@ -162,3 +167,14 @@ def test_options_count_before_the_command_and_after_it(run: Run, filled: dict[st
     assert filled
     assert run("--json", "datasets").json == run("datasets", "--json").json
     assert run("--tenant", "other", "datasets", "--tenant", "default", "--json").json
+
+
+def test_names_that_the_terminal_cannot_write_and_readers_that_leave(environ: dict[str, str], writer: Writer) -> None:
+    writer.source(dataset_key("crm", source="crm", schema="public", table="käufe ☕"))
+    ascii_only = program("datasets", "--all", environ={**environ, "PYTHONIOENCODING": "ascii"})
+    assert ascii_only.code == 0
+    assert "k\\xe4ufe \\u2615" in ascii_only.out
+    script = '"$0" -m metadata_assets.cli datasets --all | true'
+    command, inherited = ["sh", "-c", script, sys.executable], {**os.environ, **environ}
+    left = subprocess.run(command, env=inherited, capture_output=True, text=True, check=False)
+    assert "Traceback" not in left.stderr
