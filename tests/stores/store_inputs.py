@@ -1,0 +1,88 @@
+"""What tests put into the stores: datasets of one endpoint, and attempts that deliver partitions of them."""
+
+import itertools
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from identity.idempotency import Delivery, Intent
+from identity.ids import Entity
+from identity.keys import CanonicalKey, dataset_key
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Attempt, Committed, Read, Staged
+
+_tokens = itertools.count(1)
+
+
+def attempt(*, token: int | None = None) -> Attempt:
+    """An attempt that started after all others, unless its token says otherwise."""
+    token = next(_tokens) if token is None else token
+    return Attempt(id=uuid.uuid4(), run_id="run", step_key="step", retry_number=0, fencing_token=token)
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """An endpoint with datasets."""
+
+    store: MetadataStore
+    endpoint: str
+
+    def key(self, name: str) -> CanonicalKey:
+        return dataset_key(self.endpoint, schema="nyc", table=name)
+
+    def entity(self, name: str) -> Entity:
+        return self.store.entity(self.key(name))
+
+    def datasets(self, *names: str) -> None:
+        """Register datasets."""
+        self.store.register_datasets((self.asset(name), "manually") for name in names)
+
+    def assets(self, *names: str) -> None:
+        """Register assets that we only observe."""
+        self.store.register_assets(map(self.asset, names))
+
+    def asset(self, name: str) -> Asset:
+        return Asset(key=self.key(name), type=AssetType.DATASET)
+
+    def staged(
+        self,
+        name: str,
+        partition: str | None = None,
+        *,
+        intent: str = "first",
+        data: str | None = None,
+        location: str | None = None,
+        rows: int = 1,
+    ) -> Staged:
+        """A delivery whose digests follow from `data`."""
+        entity = self.entity(name)
+        return Staged(
+            delivery=Delivery(entity.tenant, entity.id, partition, Intent("key", intent), "result"),
+            location=location,
+            manifest_sha256=(data or "data").encode().ljust(32, b"."),
+            row_count=rows,
+            byte_count=2 * rows,
+            data_version=data or "data",
+            metadata={"note": intent},
+        )
+
+    def commit(
+        self,
+        *staged: Staged,
+        by: Attempt | None = None,
+        token: int | None = None,
+        reads: Mapping[str | None, Sequence[Read]] | None = None,
+    ) -> list[Committed]:
+        return self.store.commit(by or attempt(token=token), staged, reads or {})
+
+    def committed(self, name: str, partition: str | None = None, *, intent: str, token: int | None = None) -> uuid.UUID:
+        """The id of a new materialization."""
+        (one,) = self.commit(self.staged(name, partition, intent=intent), token=token)
+        assert not one.replayed
+        return one.materialization_id
+
+    def lease(self, by: Attempt, staged: Iterable[tuple[str, Staged]]) -> None:
+        """Open staging for deliveries of the named datasets at their locations."""
+        locations = {(self.entity(name), one.delivery.partition): str(one.location) for name, one in staged}
+        self.store.open_staging(by, locations, ttl=timedelta(hours=1))
