@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, assert_never
 
 import dagster as dg
@@ -48,11 +49,14 @@ def run_of(
     partitions: tuple[str | None, ...] = tuple(context.partition_keys) if dataset.partitions else (None,)
     tables = {name: _by_partition(context, inputs[name], value) for name, value in loaded.items()}
 
+    @cache
+    def upstream_of(partition: str | None) -> Mapping[dg.AssetKey, Sequence[str]]:
+        return upstream_partitions(current_step(), dataset.asset_key, partition)
+
     def needed(partition: str | None, name: str) -> Sequence[str | None]:
         if len(partitions) == 1 or inputs[name].partitions is None:
             return list(tables[name])
-        upstream = upstream_partitions(current_step(), dataset.asset_key, partition)
-        return upstream.get(asset_key(inputs[name].dependency.key), ())
+        return upstream_of(partition).get(asset_key(inputs[name].dependency.key), ())
 
     return Run(dataset=dataset, partitions=partitions, loaded=tables, needed=needed)
 

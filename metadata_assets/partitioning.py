@@ -56,7 +56,7 @@ def partition_mapping(
 
 
 def _of_windows(offset: int, may_miss: bool) -> dg.TimeWindowPartitionMapping:
-    with warnings.catch_warnings():  # the parameter is in beta; a test names it when it changes
+    with warnings.catch_warnings():  # the parameter is in beta, and what it does is tested
         warnings.filterwarnings("ignore", category=dg.BetaWarning)
         return dg.TimeWindowPartitionMapping(
             start_offset=offset, end_offset=offset, allow_nonexistent_upstream_partitions=may_miss

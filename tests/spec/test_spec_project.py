@@ -224,21 +224,21 @@ OFFSETS = [Mapping("offset", steps) for steps in (-3, -1, 1)]
 dividings = calendars() | st.sampled_from(OTHERS)
 
 
-@given(own=dividings | st.none(), upstream=dividings, asked=st.sampled_from(MAPPINGS + OFFSETS))
+@given(own=dividings | st.none(), upstream=dividings, asked=st.sampled_from(MAPPINGS + OFFSETS), may_miss=st.booleans())
 def test_a_mapping_that_we_take_is_one_that_dagster_can_follow(
-    own: Partitions | None, upstream: Partitions, asked: Mapping | None
+    own: Partitions | None, upstream: Partitions, asked: Mapping | None, may_miss: bool
 ) -> None:
     """No partition of a mapping without a problem needs an input that cannot exist, and `feeds_several` is right."""
     mapping = asked or default_mapping(own, upstream)
     assert mapping is not None
-    if own is None or mapping_problem(mapping, own, upstream, may_miss=False):
+    if own is None or mapping_problem(mapping, own, upstream, may_miss=may_miss):
         return
     if DynamicPartitions("x") in (own, upstream):  # which there are is known to the instance only
         return
     theirs, ours = partitions_definition(upstream), partitions_definition(own)
     assert ours is not None
     assert theirs is not None
-    dagster_mapping = partition_mapping(mapping, own, upstream, may_miss=False)
+    dagster_mapping = partition_mapping(mapping, own, upstream, may_miss=may_miss)
     assert dagster_mapping is not None
     for key in ours.get_partition_keys()[:40]:
         result = dagster_mapping.get_upstream_mapped_partitions_result_for_partitions(
