@@ -1,6 +1,5 @@
 """Values that wait for the next op of the same run. They are no datasets: a retry replaces them."""
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -9,25 +8,35 @@ from urllib.parse import quote
 from upath import UPath
 
 from resources.files.formats import Format, decode, encode
+from resources.files.staging import DataDamaged, StagingFailed
 
 
 def keep(root: UPath, names: Sequence[str], value: object) -> None:
-    """Store a value under its names (run, step, output, mapping key), replacing it as one step. Raises NotStorable."""
+    """Store a value under its names (run, step, output, mapping key), replacing it as one step.
+
+    Raises NotStorable or StagingFailed; then what was there before still is.
+    """
     encoded = encode(value)
-    folder = _folder(root, names)
-    folder.mkdir(parents=True, exist_ok=True)
-    passing = folder / f".{os.getpid()}.{encoded.file_name}"
-    passing.write_bytes(encoded.content)
-    passing.rename(folder / encoded.file_name)
-    (folder / "format.json").write_text(json.dumps(encoded.format))
+    path = _path(root, names)
+    passing = path.with_name(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        passing.write_bytes(encoded.format.encode() + b"\n" + encoded.content)
+        passing.rename(path)
+    except OSError as error:
+        raise StagingFailed(path=str(path), reason=error.strerror or type(error).__name__) from error
 
 
 def recall(root: UPath, names: Sequence[str]) -> Any:
-    """The value under these names, as Arrow when it was a table."""
-    folder = _folder(root, names)
-    form: Format = json.loads((folder / "format.json").read_text())
-    return decode((folder / f"data.{form}").read_bytes(), form)
+    """The value under these names, as Arrow when it was a table. Raises DataDamaged when it is not there."""
+    path = _path(root, names)
+    try:
+        form, _newline, content = path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        raise DataDamaged(path=str(path), reason="it is missing") from None
+    known: dict[bytes, Format] = {b"parquet": "parquet", b"json": "json"}
+    return decode(content, known[form])
 
 
-def _folder(root: UPath, names: Sequence[str]) -> UPath:
-    return root.joinpath(*(quote(name, safe="") or "-" for name in names))
+def _path(root: UPath, names: Sequence[str]) -> UPath:
+    return root.joinpath(*(quote(name, safe="").replace(".", "%2E") or "%" for name in names), "value")

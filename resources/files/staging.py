@@ -15,11 +15,13 @@ from urllib.parse import quote
 from upath import UPath
 
 from identity.errors import MetadataError
-from identity.ids import EntityId
+from identity.ids import EntityId, sha256_of
 from resources.files.formats import Encoded, Format, decode, encode
 from resources.models import Attempt
 
 MANIFEST = "manifest.json"
+_LONGEST_NAME = 200
+"""File systems take 255 bytes; encrypted ones, and tools that add an ending, take less."""
 
 
 class StagingFailed(MetadataError):
@@ -36,6 +38,13 @@ class DataDamaged(MetadataError):
     reason: str
 
 
+class DataUnreadable(MetadataError):
+    """cannot read {path}: {reason}; nothing was changed, give access to it and run the step again"""
+
+    path: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """What is at a location now. `data_version` is the digest of the data; equal data has equal versions."""
@@ -47,8 +56,10 @@ class Written:
 
 
 def location_of(dataset: EntityId, partition: str | None, attempt: Attempt) -> str:
-    """Where an attempt writes, below the endpoint's root: no two attempts share a location."""
+    """Where an attempt writes, below the endpoint's root: no two attempts or partitions share a location."""
     part = "unpartitioned" if partition is None else f"partition={quote(partition, safe='')}"
+    if partition is not None and len(part) > _LONGEST_NAME:  # "%~" is in no quoted text
+        part = f"{part[: _LONGEST_NAME - 34]}%~{sha256_of(partition).hex()[:32]}"
     return f"{dataset}/{part}/{attempt.id}"
 
 
@@ -74,7 +85,10 @@ def write(root: UPath, location: str, value: object) -> Written:
 
 
 def read(root: UPath, location: str, manifest_sha256: bytes) -> Any:
-    """The value at a location: an Arrow table or JSON data. Raises DataDamaged unless it is what was committed."""
+    """The value at a location, an Arrow table or JSON data, if it is what was committed.
+
+    Raises DataDamaged, or DataUnreadable where it cannot be told.
+    """
     folder = root / location
     manifest = _get(folder / MANIFEST)
     if hashlib.sha256(manifest).digest() != manifest_sha256:
@@ -110,8 +124,10 @@ def _put(path: UPath, content: bytes) -> None:
 def _get(path: UPath) -> bytes:
     try:
         return bytes(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataDamaged(path=str(path), reason="it is missing") from None
+    except OSError as error:
+        raise DataUnreadable(path=str(path), reason=error.strerror or type(error).__name__) from error
 
 
 def _make_folders(folder: UPath) -> list[UPath]:
