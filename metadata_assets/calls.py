@@ -21,6 +21,13 @@ class NotByPartition(MetadataError):
     returned: str
 
 
+class UnknownPartitions(MetadataError):
+    """{function} returned partitions that the run did not ask for: {partitions}"""
+
+    function: str
+    partitions: str
+
+
 @dataclass(frozen=True, slots=True)
 class NoData:
     """Why there is nothing for a partition: it stays missing."""
@@ -80,6 +87,9 @@ def computed(callee: Callee, run: Run, context: dg.AssetExecutionContext) -> dic
     result = callee.function(**arguments)
     if not isinstance(result, Mapping | None):
         raise NotByPartition(function=str(run.dataset.python), returned=type(result).__name__)
+    unknown = sorted(str(key) for key in set(result or ()) - set(run.partitions))
+    if unknown:
+        raise UnknownPartitions(function=str(run.dataset.python), partitions=", ".join(unknown[:5]))
     returned: dict[str | None, Any] = {key: value for key, value in (result or {}).items() if value is not None}
     return {**dict.fromkeys(run.partitions, NoData("")), **returned}
 

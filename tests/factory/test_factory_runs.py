@@ -224,6 +224,14 @@ def test_what_is_not_by_partition_is_refused(workbench: Any, published: Any) -> 
     assert published("numbers") == {}
 
 
+def test_partitions_that_nobody_asked_for_are_refused(workbench: Any, published: Any) -> None:
+    code = WHOLE_CODE.replace("for one in partitions}", "for one in 'abcd'}", 1)
+    datasets = WHOLE_RUNS.partition("  - name: squares")[0]
+    with pytest.raises(Exception, match="code:numbers returned partitions that the run did not ask for: c, d"):
+        workbench(datasets, code=code).run_range("a", "b", "numbers")
+    assert published("numbers") == {}
+
+
 CHECKED = """
 datasets:
   - name: rows
@@ -326,7 +334,7 @@ def test_an_offset_looks_at_another_partition(workbench: Any, store: MetadataSto
     assert [one.partition for one in store.inputs(made.materialization_id)] == ["2013-01-02"]
 
 
-@pytest.mark.xfail(raises=IndexError, strict=True, reason="an input none of whose partitions exist cannot be loaded yet")
+@pytest.mark.xfail(raises=IndexError, strict=True, reason="an input without any partition cannot be loaded yet")
 def test_the_first_partition_has_no_partition_before_it(workbench: Any, published: Any) -> None:
     assert workbench(OFFSET, code=OFFSET_CODE).run("changes", partition_key="2013-01-01").success
     assert published("changes") == {"2013-01-01": 1}
