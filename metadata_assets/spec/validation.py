@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from identity.errors import shown
-from metadata_assets.spec import models
+from metadata_assets.spec import texts
 from metadata_assets.spec.problems import Path, Problem, did_you_mean, field_name
 from metadata_assets.spec.yaml_source import Source, Value
 
@@ -38,9 +38,9 @@ def _words(model: type[BaseModel], detail: ErrorDetails, path: Path) -> tuple[st
     """Reason and fix. Only names of fields and values of closed sets are repeated."""
     context = detail.get("ctx", {})
     match detail["type"]:
-        case models.REFUSED:
+        case texts.REFUSED:
             return _with_value(context["reason"], detail["input"]), context["fix"]
-        case models.REFUSED_UNSEEN:
+        case texts.REFUSED_UNSEEN:
             return context["reason"], context["fix"]
         case "missing":
             return "it is missing", f"add `{path[-1]}: …`"
