@@ -153,9 +153,7 @@ GROUP BY a.qualified_name ORDER BY a.qualified_name
 
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 
-# Merges with what a declaration wrote: its other metadata and its description stay. A description that is the last
-# collection's comment is the collection's, so it follows the comment.
-_WRITE_ASSETS = """
+_INSERT_ASSETS = """
 INSERT INTO metadata.asset
   (tenant_id, asset_id, endpoint_id, type, name, qualified_name, key_sha256, description, metadata, created_by)
 SELECT %(tenant)s, a.asset_id, %(endpoint)s, a.type, a.name, a.qualified_name, decode(a.key_sha256, 'hex'),
@@ -163,6 +161,18 @@ SELECT %(tenant)s, a.asset_id, %(endpoint)s, a.type, a.name, a.qualified_name, d
 FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, type text, name text, qualified_name text, key_sha256 text,
   description text, metadata jsonb)
 ORDER BY a.asset_id
+"""
+
+# An asset can be declared by somebody else in this very moment. DO UPDATE would settle a conflict on one unique key
+# and break on another one, so new assets are written with DO NOTHING, which waits and settles all; what it left out
+# exists by then.
+_CREATE_ASSETS = _INSERT_ASSETS + "ON CONFLICT DO NOTHING"
+
+# Merges with what a declaration wrote: its other metadata and its description stay. A description that is the last
+# collection's comment is the collection's, so it follows the comment.
+_MERGE_ASSETS = (
+    _INSERT_ASSETS
+    + """
 ON CONFLICT (tenant_id, asset_id) DO UPDATE SET
   key_sha256 = excluded.key_sha256, endpoint_id = excluded.endpoint_id, type = excluded.type,
   description = CASE WHEN asset.description = asset.metadata ->> 'comment' OR asset.description IS NULL
@@ -174,6 +184,7 @@ WHERE asset.key_sha256 <> excluded.key_sha256 OR asset.endpoint_id IS DISTINCT F
   OR asset.metadata <> (asset.metadata - %(ours)s::text[]) || excluded.metadata
   OR (asset.description IS NULL AND excluded.description IS NOT NULL)
 """
+)
 
 _CLOSE_ASSETS = """
 UPDATE metadata.asset SET deleted_at = clock_timestamp(), metadata = metadata - 'relation', version = version + 1,
@@ -242,7 +253,8 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
     """Write a plan: one statement per kind of change, none for a kind that has none."""
     written = sum(
         (
-            _write_assets(session, plan, (*plan.created, *plan.changed, *plan.reopened)),
+            _create_assets(session, plan),
+            _merge_assets(session, plan.endpoint, (*plan.changed, *plan.reopened)),
             _write_fields(session, (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened)),
             _close_fields(session, plan.fields_closed),
             _close_assets(session, plan.closed),
@@ -315,12 +327,25 @@ def _with_fields(asset: KnownAsset, rows: Iterable[Sequence[Any]]) -> KnownAsset
     )
 
 
-def _write_assets(session: Session, plan: Plan, assets: Collection[Asset]) -> int:
+def _create_assets(session: Session, plan: Plan) -> int:
+    if not plan.created:
+        return 0
+    created = session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created))
+    if created == len(plan.created):
+        return created
+    return created + _merge_assets(session, plan.endpoint, plan.created)
+
+
+def _merge_assets(session: Session, endpoint: str, assets: Collection[Asset]) -> int:
     if not assets:
         return 0
-    parameters = _parameters(session, plan.endpoint)
-    rows = Jsonb([_asset_row(Entity(session.tenant, asset.key), asset) for asset in assets])
-    return session.count(_WRITE_ASSETS, {**parameters, "assets": rows, "ours": sorted(COLLECTED_KEYS)})
+    parameters = _asset_parameters(session, endpoint, assets)
+    return session.count(_MERGE_ASSETS, {**parameters, "ours": sorted(COLLECTED_KEYS)})
+
+
+def _asset_parameters(session: Session, endpoint: str, assets: Iterable[Asset]) -> Row:
+    rows = [_asset_row(Entity(session.tenant, asset.key), asset) for asset in assets]
+    return {**_parameters(session, endpoint), "assets": Jsonb(rows)}
 
 
 def _asset_row(entity: Entity, asset: Asset) -> Row:

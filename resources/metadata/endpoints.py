@@ -11,7 +11,7 @@ from resources.models import Endpoint
 from resources.postgres.session import Row
 
 # The anti-join keeps rows that are there as given out of the conflict: a conflict locks its row, and that is a write.
-_REGISTER = """
+_INSERT = """
 INSERT INTO metadata.endpoint (tenant_id, endpoint_id, slug, system, attributes)
 SELECT %(tenant)s, e.endpoint_id, e.slug, e.system, e.attributes
 FROM jsonb_to_recordset(%(endpoints)s) AS e (endpoint_id uuid, slug text, system text, attributes jsonb)
@@ -20,10 +20,19 @@ WHERE NOT EXISTS (
   WHERE k.tenant_id = %(tenant)s AND k.endpoint_id = e.endpoint_id
     AND k.system = e.system AND k.attributes = e.attributes)
 ORDER BY e.endpoint_id
+"""
+
+# Two steps: DO UPDATE settles conflicts on one unique key only, and of two processes that register the same endpoint
+# for the first time one would break on the other key. DO NOTHING settles all, and waits for the other one.
+_REGISTER_NEW = _INSERT + "ON CONFLICT DO NOTHING"
+_REGISTER_CHANGED = (
+    _INSERT
+    + """
 ON CONFLICT (tenant_id, endpoint_id) DO UPDATE SET
   system = excluded.system, attributes = excluded.attributes, updated_at = clock_timestamp()
 WHERE (endpoint.system, endpoint.attributes) IS DISTINCT FROM (excluded.system, excluded.attributes)
 """
+)
 
 _LIST = """
 SELECT slug, system, attributes, schema_fingerprint FROM metadata.endpoint
@@ -46,7 +55,7 @@ class Endpoints(Noun):
             return 0
         with self.session() as session:
             parameters = {"tenant": session.tenant_value, "endpoints": Jsonb(list(rows.values()))}
-            return session.count(_REGISTER, parameters)
+            return session.count(_REGISTER_NEW, parameters) + session.count(_REGISTER_CHANGED, parameters)
 
     def endpoint(self, slug: str) -> Endpoint | None:
         """One endpoint, None when nobody registered it."""

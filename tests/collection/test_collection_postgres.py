@@ -113,23 +113,30 @@ def test_partitions_are_counted_on_their_root(make_source: Callable[..., Source]
         "INSERT INTO events SELECT '2024-02-05', 1 + n % 2 FROM generate_series(1, 30) n",
         "ANALYZE events",
         "CREATE VIEW february AS SELECT * FROM events_2",
-        "CREATE TABLE never (day date) PARTITION BY RANGE (day)",
+        "CREATE TABLE never (day date PRIMARY KEY) PARTITION BY RANGE (day)",
+        "CREATE TABLE bare (day date) PARTITION BY RANGE (day)",
+        "CREATE TABLE never_1 PARTITION OF never FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')",
+        "CREATE TABLE note (day date REFERENCES never)",
     )
     catalog = source.look()
     assets = by_name(catalog)
-    assert assets.keys() == {"public.events", "public.february", "public.never"}
+    assert assets.keys() == {f"public.{name}" for name in ("events", "february", "never", "bare", "note")}
     assert assets["public.events"].metadata == {
         "relation": "partitioned table",
         "row_estimate": 100,
         "partition_key": "RANGE (day)",
         "partitions": 3,
     }
-    assert assets["public.never"].metadata["partitions"] == 0
+    assert assets["public.never"].metadata["partitions"] == 1
+    assert assets["public.bare"].metadata["partitions"] == 0
+    assert len(assets["public.note"].metadata["foreign_keys"]) == 1, "the server has one more for each partition"
     assert catalog.edges == {Edge(key(source, "february"), key(source, "events"))}
 
 
 def test_row_estimates_are_the_servers_and_absent_until_it_has_some(make_source: Callable[..., Source]) -> None:
-    source = make_source("CREATE TABLE t AS SELECT generate_series(1, 500)", "CREATE TABLE empty ()")
+    source = make_source(
+        "CREATE TABLE t WITH (autovacuum_enabled = off) AS SELECT generate_series(1, 500)", "CREATE TABLE empty ()"
+    )
     assert all("row_estimate" not in asset.metadata for asset in source.look().assets)
     source.run("ANALYZE")
     assets = by_name(source.look())

@@ -1,10 +1,12 @@
 """Collections end to end: a real source, a real store, and what is in the store afterwards."""
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
@@ -13,12 +15,20 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from identity.keys import CanonicalKey, dataset_key
+from metadata_assets.collection import postgres
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.diff import diff
-from metadata_assets.collection.errors import EndpointRefused, EndpointUnreachable, NotCollectable
+from metadata_assets.collection.errors import (
+    EndpointBusy,
+    EndpointMoving,
+    EndpointRefused,
+    EndpointTooOld,
+    EndpointUnreachable,
+    NotCollectable,
+)
 from metadata_assets.collection.schemas import Schemas
 from resources.locations import EndpointLocation
-from resources.metadata.assets import UnknownKey
+from resources.metadata.assets import UnknownKey, register
 from resources.metadata.catalogs import (
     CatalogOvertaken,
     Counts,
@@ -32,6 +42,7 @@ from resources.metadata.catalogs import (
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Edge, Endpoint, Field
 from resources.postgres.errors import IdentityCollision
+from tests.cli.old_server import postgres_of_version
 from tests.collection.conftest import Source, contents, settings_with
 from tests.collection.test_collection_diff import applied, catalogs
 
@@ -237,6 +248,25 @@ def test_a_declared_and_a_collected_asset_are_one(
     assert before["endpoint"] != contents(metadata_url)["endpoint"]
 
 
+def test_an_asset_that_is_declared_in_the_very_moment_of_its_first_collection_is_one(
+    shop: Source, open_store: Callable[..., MetadataStore], metadata_url: str
+) -> None:
+    declaring, collecting = open_store(), open_store()
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with declaring.session() as session:
+            register(session, [declared(shop, "customer", "ours")])
+            collection = pool.submit(shop.collect_into, collecting)
+            while rows(metadata_url, waits) == [(0,)]:
+                assert not collection.done()
+        collected = collection.result()
+    assert collected.rows_written == 11
+    customer = declaring.asset(key(shop, "customer"))
+    assert (customer.type, customer.description, len(customer.fields or ())) == (AssetType.TABLE, "ours", 2)
+    assert customer.metadata["dagster"] == {"group": "sources"}
+    assert shop.collect_into(collecting).rows_written == 0
+
+
 def test_a_declared_asset_that_the_source_does_not_have_stays(shop: Source, store: MetadataStore) -> None:
     shop.collect_into(store)
     store.register_assets([declared(shop, "planned")])
@@ -379,6 +409,53 @@ def test_an_unreachable_endpoint_is_one_clear_error_and_changes_nothing(
         caught.value.__suppress_context__
     )
     assert contents(metadata_url) == before
+
+
+def test_a_server_that_is_too_old_is_one_clear_error(store: MetadataStore) -> None:
+    with postgres_of_version("12.9") as port, pytest.raises(EndpointTooOld, match="is PostgreSQL 12; version 15"):
+        Source(f"postgresql://ann@127.0.0.1:{port}/shop").collect_into(store)
+
+
+def test_a_locked_table_is_one_clear_error_and_changes_nothing(
+    shop: Source, store: MetadataStore, metadata_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.collect_into(store)
+    before = contents(metadata_url)
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT", "50ms")
+    with psycopg.connect(shop.url) as somebody:
+        somebody.execute("LOCK TABLE customer IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(EndpointBusy, match="somebody holds a lock"):
+            shop.collect_into(store)
+    assert contents(metadata_url) == before
+
+
+def test_a_schema_that_moves_all_the_time_is_collected_or_refused_and_never_torn(
+    shop: Source, store: MetadataStore
+) -> None:
+    """Relations are dropped between our snapshot and the look at them; see `Look` for what that can do."""
+    over = Event()
+
+    def churn() -> None:
+        with psycopg.connect(shop.url, autocommit=True) as connection:
+            while not over.is_set():
+                connection.execute("CREATE TABLE t (x int DEFAULT 1 PRIMARY KEY); CREATE VIEW w AS SELECT * FROM t")
+                connection.execute("ALTER TABLE t RENAME x TO y; DROP VIEW w; DROP TABLE t")
+
+    with ThreadPoolExecutor(1) as pool:
+        churning = pool.submit(churn)
+        try:
+            for _ in range(40):
+                with contextlib.suppress(EndpointMoving):
+                    shop.collect_into(store)
+        finally:
+            over.set()
+        churning.result()
+    assert shop.collect_into(store).complete
+    names = [asset.key.table for asset in shop.look().assets]
+    assert [
+        known.name.rpartition("/")[2] for known in store.known_catalog("shop").assets.values() if known.open
+    ] == names
+    assert shop.collect_into(store).rows_written == 0
 
 
 def test_names_that_are_not_text_are_one_clear_error(make_database: Callable[..., str], store: MetadataStore) -> None:

@@ -1,6 +1,8 @@
 """Endpoints in the store."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint
@@ -36,3 +38,20 @@ def test_endpoints_of_other_tenants_are_not_seen(open_store: Callable[..., Metad
     other = open_store("other")
     assert other.endpoint("jfk") is None
     assert other.register_endpoints([JFK]) == 1
+
+
+def test_processes_that_start_at_once_register_an_endpoint_once(open_store: Callable[..., MetadataStore]) -> None:
+    """The table has two unique keys; `ON CONFLICT (one of them) DO UPDATE` breaks on the other one here."""
+    stores = [open_store() for _ in range(4)]
+    together = Barrier(4)
+
+    def register(store: MetadataStore) -> list[int]:
+        written = []
+        for number in range(300):
+            together.wait(timeout=60)
+            written.append(store.register_endpoints([Endpoint(slug=f"e{number}", system="files")]))
+        return written
+
+    with ThreadPoolExecutor(4) as pool:
+        rounds = zip(*pool.map(register, stores), strict=True)
+        assert all(sorted(written) == [0, 0, 0, 1] for written in rounds)
