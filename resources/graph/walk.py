@@ -62,15 +62,17 @@ def walk(session: Session, start: Entity, direction: Direction, *, depth: int | 
     ids = _bounded(session, start, direction, depth) if depth is not None else _closure(session, start, direction)
     parameters = {"tenant": session.tenant_value, "ids": sorted(ids)}
     nodes = session.rows(_NODES, parameters)
-    keys = {row["asset_id"]: CanonicalKey.parse(row["qualified_name"]) for row in nodes}
-    edges = (
-        Edge(keys[row["source_asset_id"]], keys[row["target_asset_id"]]) for row in session.rows(_EDGES, parameters)
+    names = {row["asset_id"]: row["qualified_name"] for row in nodes}
+    keys = {name: CanonicalKey.parse(name) for name in names.values()}
+    # Sorted by the keys' text, which is at hand: a key would write itself anew for every comparison.
+    pairs = sorted(
+        (names[row["source_asset_id"]], names[row["target_asset_id"]]) for row in session.rows(_EDGES, parameters)
     )
     return Lineage(
         start=start.key,
         direction=direction,
-        nodes={keys[row["asset_id"]]: AssetType(row["type"]) for row in nodes},
-        edges=tuple(sorted(edges)),
+        nodes={keys[row["qualified_name"]]: AssetType(row["type"]) for row in nodes},
+        edges=tuple(Edge(keys[source], keys[target]) for source, target in pairs),
     )
 
 

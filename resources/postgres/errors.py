@@ -103,7 +103,9 @@ def is_outcome_unknown(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate
-    return state is None or state[:2] in {"08", "40", "57"} or state in {"55P03", "25P03"}
+    if state is None:  # not the server's word: it is gone, or the driver would not even send what it was given
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state[:2] in {"08", "40", "57"} or state in {"55P03", "25P03"}
 
 
 def translated(error: psycopg.Error) -> MetadataError | None:

@@ -98,12 +98,21 @@ class Sessions:
         """
         driver.autocommit = True
         with driver.cursor(row_factory=dict_row) as cursor:
-            with driver.pipeline():
-                cursor.execute(_BIND, (str(self.tenant), self.actor))
-                cursor.execute(statement.encode(), parameters)
+            try:
+                with driver.pipeline():
+                    cursor.execute(_BIND, (str(self.tenant), self.actor))
+                    cursor.execute(statement.encode(), parameters)
+            except psycopg.OperationalError as error:
+                raise _refusal_behind(error) from None
             rows = cursor.fetchall()
         driver.autocommit = False
         return rows
+
+
+def _refusal_behind(error: psycopg.OperationalError) -> psycopg.Error:
+    """What the server said. When it refuses the commit itself, psycopg complains that it cannot leave the pipeline."""
+    refusal = error.__context__
+    return refusal if isinstance(refusal, psycopg.Error) and refusal.sqlstate is not None else error
 
 
 def _may_ask_again(error: BaseException) -> bool:

@@ -35,7 +35,12 @@ def lake(store: MetadataStore) -> Lake:
 def look(stores_url: str) -> Iterator[Callable[..., list[Row]]]:
     """A function that runs a statement as a superuser: all tenants, no policies."""
     with psycopg.connect(stores_url, row_factory=dict_row, autocommit=True) as connection:
-        yield lambda statement, *parameters: connection.execute(statement.encode(), parameters).fetchall()
+
+        def run(statement: str, *parameters: object) -> list[Row]:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
 
 
 @pytest.fixture

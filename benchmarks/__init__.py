@@ -1,0 +1,1 @@
+"""Benchmarks: ratios to a limit that is measured in the same run."""
