@@ -76,11 +76,11 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         target = self._target(context, store)
         audited = obj if isinstance(obj, Audited) else Audited(obj, lambda _committed: ())
         values = by_partition(target, audited.value)
-        committed = commit(step, store, progress, target, values)
+        committed = commit(step, store, progress, target, values) if values else []
         results = audited.audit(CommittedValues(target.root, {one.partition: one for one in committed}))
         failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
         published = None
-        if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed):
+        if committed and (target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed)):
             (published,) = store.publish([one.materialization_id for one in committed])
         _report(context, step, target, committed, published, failed)
 
@@ -182,15 +182,19 @@ def _report(
     failed: Sequence[str],
 ) -> None:
     """Show in Dagster's own event which record, version and files this is."""
-    for one in committed:
-        details = _details(target, one, published, failed)
-        if len(committed) == 1:
-            context.add_output_metadata(details)
-        else:
-            step.asset_context.add_asset_metadata(details, asset_key=target.asset_key, partition_key=one.partition)
-    versions = sorted(one.data_version or "" for one in committed)
-    data_version = versions[0] if len(versions) == 1 else sha256_of(*versions).hex()[:16]
-    step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
+    details: dict[str | None, dict[str, Any]] = {
+        partition: {"metadata_assets/missing": "there is no data for this partition"} for partition in target.partitions
+    }
+    details |= {one.partition: _details(target, one, published, failed) for one in committed}
+    for partition, found in details.items():
+        if len(details) == 1:
+            context.add_output_metadata(found)
+        else:  # Dagster has an event for every partition of the run, also for one that has no data
+            step.asset_context.add_asset_metadata(found, asset_key=target.asset_key, partition_key=partition)
+    if committed:
+        versions = sorted(one.data_version or "" for one in committed)
+        data_version = versions[0] if len(versions) == 1 else sha256_of(*versions).hex()[:16]
+        step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
 
 
 def _details(target: Target, one: Committed, published: Published | None, failed: Sequence[str]) -> dict[str, Any]:

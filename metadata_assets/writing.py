@@ -46,10 +46,15 @@ class Target:
 
 
 def by_partition(target: Target, value: object) -> dict[str | None, object]:
-    """What goes where. A dict keyed by partitions of the run is one value for each; None stands for no data."""
-    if isinstance(value, dict) and value and target.partitions != (None,) and set(value) <= set(target.partitions):
+    """What goes where. A dict keyed by partitions of the run is one value for each; None stands for no data.
+
+    So an empty dict is no data at all, but where there is one partition: there it is a value.
+    """
+    several = len(target.partitions) > 1
+    partitioned = target.partitions != (None,) and (several or value != {})
+    if isinstance(value, dict) and partitioned and set(value) <= set(target.partitions):
         return {partition: one for partition, one in value.items() if one is not None}
-    if len(target.partitions) == 1:
+    if not several:
         return {target.partitions[0]: value}
     got = f"a dict with other keys ({few(list(value))})" if isinstance(value, dict) else type(value).__name__
     raise WrongPartitions(dataset=str(target.entity.key), wanted=str(len(target.partitions)), got=got)
