@@ -8,16 +8,8 @@ from metadata_assets.collection.errors import EndpointMoving
 from metadata_assets.collection.postgres import Look, looking
 from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
 from resources.locations import EndpointLocation
-from resources.metadata.catalogs import (
-    CatalogOvertaken,
-    Collected,
-    Known,
-    Plan,
-    apply_plan,
-    current_catalog,
-    lock_catalog,
-    outcome,
-)
+from resources.metadata.catalogs import CatalogOvertaken, apply_plan, current_catalog, lock_catalog
+from resources.metadata.plans import Collected, Known, Plan, outcome
 from resources.metadata_store import MetadataStore
 from resources.models import Catalog, Endpoint
 from resources.settings import Settings

@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
 from identity.keys import CanonicalKey
-from resources.metadata.catalogs import COLLECTED_KEYS, Column, Known, KnownAsset, Plan
+from resources.metadata.plans import COLLECTED_KEYS, Column, Known, KnownAsset, Plan
 from resources.models import Asset, AssetType, Catalog, Field, Gap
 
 _T = TypeVar("_T")

@@ -24,7 +24,7 @@ WITH RECURSIVE selected AS MATERIALIZED (
   SELECT c.oid, c.relkind, c.reltuples, n.nspname AS schema, c.relname AS name,
     has_schema_privilege(n.oid, 'USAGE') AS usable, has_any_column_privilege(c.oid, 'SELECT') AS selectable
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND n.nspname ~ ANY (%(wanted)s::text[]) AND NOT n.nspname ~ ANY (%(unwanted)s::text[])
 ),

@@ -16,7 +16,8 @@ from metadata_assets.collection.watching import Memory, Run, decide
 from metadata_assets.spec import Collect, ProjectEndpoint
 from resources.configurable import MetadataResource
 from resources.locations import EndpointLocation
-from resources.metadata.catalogs import CatalogOvertaken, Collected
+from resources.metadata.catalogs import CatalogOvertaken
+from resources.metadata.plans import Collected
 
 RUN_KEY_TAG: Final = "dagster/run_key"
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)

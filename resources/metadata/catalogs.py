@@ -1,7 +1,7 @@
 """Catalogs: what collections know of an endpoint's tables, and what one of them changes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -11,27 +11,12 @@ from identity.ids import Entity, EntityId, child_id
 from identity.keys import CanonicalKey, endpoint_key
 from resources.graph.edges import EdgeChanges, Link, assert_edges
 from resources.metadata.noun import Noun
-from resources.models import Asset, Edge, Field, Gap
+from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Column, Known, KnownAsset, Plan, outcome
+from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
+from resources.models import Asset, Field
 from resources.postgres.session import Row, Session
 
 PRODUCER: Final = "collection"
-NO_EDGES: Final = EdgeChanges(0, 0)
-
-COLLECTED_KEYS: Final = frozenset(
-    {
-        "relation",
-        "comment",
-        "row_estimate",
-        "definition",
-        "partition_key",
-        "partitions",
-        "primary_key",
-        "unique_keys",
-        "foreign_keys",
-    }
-)
-"""The keys of an asset's metadata that a collection owns. "relation" says that it saw the asset: without it, an asset
-of the endpoint is only declared, and no collection closes it."""
 
 
 class EndpointNotRegistered(MetadataError):
@@ -44,86 +29,6 @@ class CatalogOvertaken(MetadataError):
     """another collection of endpoint {endpoint} was faster; nothing was written, collect again"""
 
     endpoint: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownAsset:
-    """An asset as it is stored, closed ones included. Compared by text: `name` is the key's."""
-
-    name: str
-    type: str
-    description: str | None
-    metadata: Mapping[str, Any]
-    open: bool
-    fields: Mapping[str, Field] = field(default_factory=dict)
-    closed_fields: frozenset[str] = frozenset()
-
-    @property
-    def collected(self) -> bool:
-        """Whether the last collection that could tell saw it."""
-        return self.open and "relation" in self.metadata
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is stored of an endpoint, fields only counted. `fingerprint` is the one of the look that it comes from."""
-
-    fingerprint: str | None
-    assets: Mapping[str, KnownAsset]
-    fields: int
-
-
-Column = tuple[CanonicalKey, Field]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them."""
-
-    endpoint: str
-    fingerprint: str
-    complete: bool
-    created: tuple[Asset, ...] = ()
-    changed: tuple[Asset, ...] = ()
-    reopened: tuple[Asset, ...] = ()
-    closed: tuple[CanonicalKey, ...] = ()
-    unchanged: int = 0
-    fields_created: tuple[Column, ...] = ()
-    fields_changed: tuple[Column, ...] = ()
-    fields_reopened: tuple[Column, ...] = ()
-    fields_closed: tuple[Column, ...] = ()
-    fields_unchanged: int = 0
-    edges: frozenset[Edge] | None = None
-    gaps: tuple[Gap, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many of something a collection found new, changed, back again, gone, and as they were."""
-
-    new: int
-    changed: int
-    reopened: int
-    closed: int
-    unchanged: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
-    """What a collection did. `rows_written` counts the rows of the catalog, their audit rows left out."""
-
-    endpoint: str
-    fingerprint: str
-    assets: Counts
-    fields: Counts
-    edges: EdgeChanges
-    rows_written: int
-    gaps: tuple[Gap, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether it saw everything. If not, it closed nothing."""
-        return not self.gaps
 
 
 _FINGERPRINT = """
@@ -264,25 +169,6 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
     parameters = _parameters(session, plan.endpoint)
     written += session.count(_SET_FINGERPRINT, {**parameters, "fingerprint": plan.fingerprint})
     return outcome(plan, edges=edges, rows_written=written + edges.opened + edges.closed)
-
-
-def outcome(plan: Plan, *, edges: EdgeChanges = NO_EDGES, rows_written: int = 0) -> Collected:
-    """What a plan amounts to, given what writing it did."""
-    return Collected(
-        endpoint=plan.endpoint,
-        fingerprint=plan.fingerprint,
-        assets=Counts(len(plan.created), len(plan.changed), len(plan.reopened), len(plan.closed), plan.unchanged),
-        fields=Counts(
-            len(plan.fields_created),
-            len(plan.fields_changed),
-            len(plan.fields_reopened),
-            len(plan.fields_closed),
-            plan.fields_unchanged,
-        ),
-        edges=edges,
-        rows_written=rows_written,
-        gaps=plan.gaps,
-    )
 
 
 def _endpoint_id(session: Session, endpoint: str) -> EntityId:

@@ -16,7 +16,7 @@ from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.postgres import collect, fingerprint
 from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
 from resources.locations import EndpointLocation
-from resources.metadata.catalogs import Collected
+from resources.metadata.plans import Collected
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, Catalog
 from resources.settings import Settings
@@ -68,16 +68,40 @@ def settings_with(variables: Mapping[str, str]) -> Settings:
     return Settings(home=Path("/nonexistent"), project=Path("/nonexistent"), variables=variables)
 
 
+_CLEAR = """
+DO $$ DECLARE statement text; BEGIN
+  FOR statement IN
+    SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    UNION ALL SELECT format('DROP FOREIGN DATA WRAPPER %I CASCADE', fdwname) FROM pg_foreign_data_wrapper
+    UNION ALL SELECT format('ALTER DATABASE %I RESET ALL', current_database())
+    UNION ALL SELECT 'CREATE SCHEMA public'
+    UNION ALL SELECT 'GRANT USAGE ON SCHEMA public TO PUBLIC'
+  LOOP EXECUTE statement; END LOOP;
+END $$
+"""
+
+
+@pytest.fixture(scope="session")
+def empty_databases() -> list[str]:
+    """Those that no test uses now: a database takes longer to make than to clear."""
+    return []
+
+
 @pytest.fixture
-def make_source(make_database: Callable[..., str]) -> Callable[..., Source]:
+def make_source(make_database: Callable[..., str], empty_databases: list[str]) -> Iterator[Callable[..., Source]]:
     """A function that makes a source out of SQL statements."""
+    made = []
 
     def make(*statements: str) -> Source:
-        source = Source(make_database())
-        source.run(*statements)
-        return source
+        made.append(Source(empty_databases.pop() if empty_databases else make_database()))
+        made[-1].run(*statements)
+        return made[-1]
 
-    return make
+    yield make
+    for source in made:
+        source.run(_CLEAR)
+        empty_databases.append(source.url)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.diff import diff, reestimated
-from resources.metadata.catalogs import COLLECTED_KEYS, Known, KnownAsset, Plan
+from resources.metadata.plans import COLLECTED_KEYS, Known, KnownAsset, Plan
 from resources.models import Asset, AssetType, Catalog, Edge, Field, Gap
 
 GAP = Gap(name="shop/public/secret", reason="denied")

@@ -90,25 +90,9 @@ NO_CHANGES = [
 ]
 
 
-RESET = (
-    "DROP SCHEMA IF EXISTS public CASCADE",
-    "DROP SCHEMA IF EXISTS side CASCADE",
-    "DROP SCHEMA IF EXISTS aside CASCADE",
-    "DROP SCHEMA IF EXISTS empty CASCADE",
-    "CREATE SCHEMA public",
-)
-
-
-@pytest.fixture(scope="module")
-def database(make_database: Callable[..., str]) -> Source:
-    return Source(make_database())
-
-
 @pytest.fixture
-def base(database: Source) -> Source:
-    """The schema BASE, in a database that all tests here use one after the other."""
-    database.run("; ".join(RESET + BASE))
-    return database
+def base(make_source: Callable[..., Source]) -> Source:
+    return make_source("; ".join(BASE))
 
 
 def without_estimates(catalog: Catalog) -> Catalog:
@@ -144,7 +128,7 @@ def test_what_may_be_read_is_part_of_it(source: Source, reader: str) -> None:
 def test_a_restored_copy_has_the_same_one(base: Source) -> None:
     """Made anew, with other oids."""
     before = base.fingerprint()
-    base.run("; ".join(RESET + BASE))
+    base.run("; ".join(("DROP SCHEMA public, side CASCADE", "CREATE SCHEMA public", *BASE)))
     assert base.fingerprint() == before
 
 

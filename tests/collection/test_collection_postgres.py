@@ -9,7 +9,7 @@ from identity.errors import WITHHELD
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.postgres import collect
 from metadata_assets.collection.schemas import Schemas
-from resources.metadata.catalogs import COLLECTED_KEYS
+from resources.metadata.plans import COLLECTED_KEYS
 from resources.models import AssetType, Edge, Field
 from tests.collection.conftest import Source, by_name
 

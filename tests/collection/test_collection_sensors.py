@@ -1,6 +1,6 @@
 """The sensor and the job, on a real Dagster instance, a real source and a real store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -213,15 +213,12 @@ def test_a_failing_collection_says_why_without_a_password(
     assert "planted-canary" not in repr(list(instance.all_logs(result.run_id)))
 
 
-def test_loading_the_definitions_connects_to_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_source: Callable[..., Source]
-) -> None:
+def test_loading_the_definitions_connects_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("a connection was opened")
 
-    database = make_source().database
     monkeypatch.setattr(psycopg, "connect", refuse)
-    (tmp_path / "metadata.yml").write_text(PROJECT.format(database=database))
+    (tmp_path / "metadata.yml").write_text(PROJECT.format(database="shop"))
     definitions = collection_definitions(load_project(tmp_path).endpoints.values())
     dg.Definitions.merge(definitions, dg.Definitions(resources={"metadata": MetadataResource()})).get_repository_def()
 

@@ -31,14 +31,12 @@ from resources.locations import EndpointLocation
 from resources.metadata.assets import UnknownKey, register
 from resources.metadata.catalogs import (
     CatalogOvertaken,
-    Counts,
     EndpointNotRegistered,
-    KnownAsset,
-    Plan,
     apply_plan,
     current_catalog,
     lock_catalog,
 )
+from resources.metadata.plans import Counts, KnownAsset, Plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Edge, Endpoint, Field
 from resources.postgres.errors import IdentityCollision
