@@ -97,15 +97,19 @@ def test_another_intent_is_another_materialization(lake: Lake) -> None:
 
 def test_a_batch_may_bring_some_again_and_some_for_the_first_time(lake: Lake, look: Look) -> None:
     lake.datasets("delays")
+    lake.assets("flights")
     (old,) = lake.commit(lake.staged("delays", "b"))
     by = attempt()
     batch = [lake.staged("delays", name, location=f"{lake.endpoint}/{name}") for name in "cba"]
     lake.lease(by, [("delays", one) for one in batch])
-    answers = lake.commit(*batch, by=by)
+    answers = lake.commit(*batch, by=by, reads={name: [Read(asset=lake.entity("flights"))] for name in "abc"})
 
     assert [(one.partition, one.replayed) for one in answers] == [("c", False), ("b", True), ("a", False)]
     assert answers[1] == replace(old, replayed=True)
     assert len(lake.store.materializations(lake.key("delays"))) == 3
+    assert [len(lake.store.inputs(one.materialization_id)) for one in answers] == [1, 0, 1]
+    ids = [one.materialization_id for one in answers]
+    assert len(look("SELECT 1 FROM metadata.outbox WHERE event_id = ANY (%s)", ids)) == 3
     # The files of the redelivery are garbage, so its lease stays until it is collected.
     leases = look("SELECT partition_key FROM metadata.staging_lease WHERE attempt_id = %s", by.id)
     assert [lease["partition_key"] for lease in leases] == ["b"]

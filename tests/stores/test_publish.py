@@ -168,9 +168,11 @@ def test_a_reader_sees_datasets_that_are_published_together_move_together(
 
     with ThreadPoolExecutor(3) as pool:
         reader = pool.submit(read)
-        for _answer in pool.map(open_store().publish, rounds):
-            pass
-        done.set()
+        try:
+            for _answer in pool.map(open_store().publish, rounds):
+                pass
+        finally:
+            done.set()
         reader.result(timeout=60)
     assert all(len(versions) == 1 for versions in seen)
     assert len(seen) > 2
