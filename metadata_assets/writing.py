@@ -51,8 +51,8 @@ def by_partition(target: Target, value: object) -> dict[str | None, object]:
     So an empty dict is no data at all, but where there is one partition: there it is a value.
     """
     several = len(target.partitions) > 1
-    partitioned = target.partitions != (None,) and (several or value != {})
-    if isinstance(value, dict) and partitioned and set(value) <= set(target.partitions):
+    partitioned = target.partitions != (None,)
+    if partitioned and isinstance(value, dict) and (value or several) and set(value) <= set(target.partitions):
         return {partition: one for partition, one in value.items() if one is not None}
     if not several:
         return {target.partitions[0]: value}

@@ -51,6 +51,7 @@ class Worker:
 
     @property
     def stopped(self) -> bool:
+        assert self.process.is_alive(), "it ended before it could stop"
         return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
 
     def go_on(self) -> None:

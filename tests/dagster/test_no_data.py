@@ -69,10 +69,12 @@ def test_a_run_without_any_data_records_nothing(
     assert all("metadata_assets/missing" in facts for facts in told.values())
 
 
-def test_an_empty_value_of_one_partition_is_a_value(produce: Produce, stored: MetadataStore) -> None:
-    produce({}, partition_key=DAYS[0])
+@pytest.mark.parametrize("value", [ROW, {DAYS[0]: ROW}, {"other": 1}, [], {}], ids=str)
+def test_what_one_partition_returns_is_its_value(produce: Produce, stored: MetadataStore, value: Any) -> None:
+    told = produce(value, partition_key=DAYS[0])
+    assert told[DAYS[0]]["metadata_assets/version"] == 1
     (record,) = stored.materializations(KEY)
-    assert (record.partition, record.byte_count) == (DAYS[0], 2)
+    assert (record.partition, record.row_count) == (DAYS[0], 1 if ROW is value or DAYS[0] in value else None)
 
 
 def test_a_table_for_several_partitions_is_refused(produce: Produce, stored: MetadataStore) -> None:
