@@ -89,6 +89,7 @@ _NOT_REGISTERED = {
     "materialization_dataset_fkey",
     "staging_lease_dataset_fkey",
     "materialization_input_asset_fkey",
+    "materialization_input_read_fkey",
     "dataset_asset_fkey",
     "relationship_source_fkey",
     "relationship_target_fkey",

@@ -16,8 +16,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format(
     'INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, before_state, after_state)
-     SELECT tenant_id, %L, %2$I, ''UPDATE'', current_setting(''metadata.actor''), session_user, to_jsonb(o), to_jsonb(n)
-     FROM old_rows o JOIN new_rows n USING (tenant_id, %2$I)', upper(TG_TABLE_NAME), TG_ARGV[0]);
+     SELECT o.tenant_id, %1$L, o.%2$I, ''UPDATE'', current_setting(''metadata.actor''), session_user,
+       to_jsonb(o), to_jsonb(n)
+     FROM old_rows o JOIN new_rows n ON n.tenant_id = o.tenant_id AND n.%2$I = o.%2$I', upper(TG_TABLE_NAME), TG_ARGV[0]);
   RETURN NULL;
 END $$;
 

@@ -17,8 +17,7 @@ CREATE TABLE metadata.tenant (
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-GRANT SELECT ON metadata.tenant TO metadata_readonly;
-GRANT SELECT, INSERT, UPDATE (name, status, config, updated_at) ON metadata.tenant TO metadata_app;
+GRANT SELECT ON metadata.tenant TO metadata_app, metadata_readonly;
 """
 
 AUDIT = """

@@ -1,0 +1,76 @@
+"""Two tenants with the same names in every table, and statements as one role bound to one of them."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from identity.idempotency import Delivery, Intent
+from identity.ids import TenantId
+from identity.keys import dataset_key
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Attempt, Endpoint, Read, Staged
+from resources.postgres.tables import METADATA
+
+TABLES = [table.name for table in METADATA.sorted_tables]
+DELAYS = dataset_key("lake", schema="nyc", table="delays")
+FLIGHTS = dataset_key("jfk", source="jfk", schema="public", table="flights")
+
+_FIELD = """
+INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nullable, position)
+VALUES (%s, gen_random_uuid(), %s, 'carrier', 'text', false, 1)
+"""
+
+
+def fill(store: MetadataStore) -> None:
+    """At least one row in every table, with names that every tenant has."""
+    store.register_endpoints(Endpoint(slug=slug, system="postgres") for slug in ("jfk", "lake"))
+    store.register_assets([Asset(key=FLIGHTS, type=AssetType.TABLE)])
+    store.register_datasets([(Asset(key=DELAYS, type=AssetType.DATASET), "immediately")])
+    with store.session() as session:
+        session.count(_FIELD, (session.tenant_value, store.entity(FLIGHTS).id.value))
+    staged = delivery(store, "first")
+    reads = {"p": [Read(asset=store.entity(FLIGHTS), partition="p")]}
+    (one,) = store.commit(attempt(), [staged], reads)
+    store.commit(attempt(), [staged], reads)  # a redelivery
+    store.publish([one.materialization_id])
+    store.open_staging(attempt(), {(store.entity(DELAYS), "p"): f"somewhere/{store.tenant}"}, ttl=timedelta(hours=1))
+
+
+def attempt() -> Attempt:
+    return Attempt(id=uuid.uuid4(), run_id="run", step_key="step", retry_number=0, fencing_token=1)
+
+
+def delivery(store: MetadataStore, intent: str) -> Staged:
+    entity = store.entity(DELAYS)
+    return Staged(
+        delivery=Delivery(entity.tenant, entity.id, "p", Intent("key", intent), "result"),
+        location=None,
+        manifest_sha256=None,
+        row_count=1,
+        byte_count=1,
+        data_version="v",
+    )
+
+
+@contextmanager
+def acting(url: str, role: str, tenant: TenantId | None) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A transaction of a role, bound to a tenant or to none; taken back at the end."""
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        connection.execute(f"SET LOCAL ROLE {role}".encode())
+        if tenant is not None:
+            connection.execute("SELECT set_config('metadata.tenant', %s, true)", (str(tenant),))
+            connection.execute("SELECT set_config('metadata.actor', 'test', true)")
+        yield connection
+        connection.rollback()
+
+
+def rows_of(url: str, table: str, tenant: TenantId) -> list[dict[str, Any]]:
+    """The rows of a tenant as a superuser sees them, each as one JSON document."""
+    statement = f"SELECT to_jsonb(t) AS row FROM metadata.{table} t WHERE tenant_id = %s ORDER BY 1"
+    with psycopg.connect(url) as connection:
+        return [row for (row,) in connection.execute(statement.encode(), (tenant.value,))]
