@@ -84,7 +84,8 @@ RULES = {
     "table {}: can be changed": """
         SELECT relname FROM ours WHERE relname = ANY (%(append_only)s) AND NOT EXISTS (
           SELECT 1 FROM pg_trigger t WHERE t.tgrelid = ours.oid AND t.tgenabled = 'O'
-            AND t.tgfoid = 'metadata.refuse_change'::regproc AND t.tgtype & 58 = 58)  -- before update, delete, truncate""",
+            AND t.tgfoid = 'metadata.refuse_change'::regproc
+            AND t.tgtype & 58 = 58)  -- before update, delete, truncate""",
     "grant {}: past the functions": """
         SELECT g.grantee || ' ' || g.privilege || ' ' || g.name FROM grants g
         WHERE g.grantee <> 'metadata_owner' AND g.privilege <> 'SELECT' AND g.name = ANY (%(only_by_functions)s)""",

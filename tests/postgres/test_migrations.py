@@ -173,6 +173,15 @@ def test_a_schema_of_another_release_is_brought_up_to_date(metadata_url: str) ->
     assert "nextval" in body
 
 
+@pytest.mark.parametrize("part", ["_functions", "head"])
+def test_other_functions_or_another_revision_are_another_release(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(f"resources.postgres.migrate.{part}", lambda: "of another release")
+    with pytest.raises(SchemaNotCurrent):
+        check_current(plain_engine(migrated_url), tenant="default")
+
+
 def test_a_tenant_exists_when_a_migration_named_it(metadata_url: str) -> None:
     engine = plain_engine(metadata_url)
     with pytest.raises(TenantUnknown, match=str(tenant_id("newcomer"))):
