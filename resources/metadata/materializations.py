@@ -116,7 +116,11 @@ class Materializations(Noun):
         NotRegistered; then nothing was written.
         """
         items = [_item(one) for one in staged]
-        inputs = [_input(one, read) for one in staged for read in reads.get(one.delivery.partition, ())]
+        inputs = [
+            _input(item, read)
+            for one, item in zip(staged, items, strict=True)
+            for read in reads.get(one.delivery.partition, ())
+        ]
         rows = self.sessions.call(
             _COMMIT,
             {
@@ -130,7 +134,7 @@ class Materializations(Noun):
             },
         )
         answers = {row["idempotency_key"]: row for row in rows}
-        return [_committed(one, answers[one.delivery.key]) for one in staged]
+        return [_committed(one, answers[item["idempotency_key"]]) for one, item in zip(staged, items, strict=True)]
 
     def materializations(
         self, dataset: CanonicalKey, *, partition: str | None = None, limit: int = 100
@@ -184,9 +188,9 @@ def _item(staged: Staged) -> Row:
     }
 
 
-def _input(staged: Staged, read: Read) -> Row:
+def _input(item: Row, read: Read) -> Row:
     return {
-        "materialization_id": str(staged.delivery.materialization_id),
+        "materialization_id": item["materialization_id"],
         "asset_id": str(read.asset.id),
         "partition_key": read.partition or UNPARTITIONED,
         "input_materialization_id": str(read.materialization_id) if read.materialization_id else None,

@@ -69,17 +69,25 @@ class Sessions:
         """The rows of one idempotent statement in a transaction of its own: one round trip.
 
         When the outcome is unknown (connection lost, deadlock, server restarting) the connection is dropped and the
-        same statement is asked again with jitter until `deadline_seconds` have passed, so it must carry an
+        same statement is asked again with jitter until `deadline_seconds` have passed (0: never), so it must carry an
         idempotency key. Our own refusals are raised as they are.
         """
+        with translating():
+            try:
+                return self._call_once(statement, parameters)
+            except (psycopg.Error, DBAPIError) as error:
+                if deadline_seconds <= 0 or not _may_ask_again(error):
+                    raise
+            return self._ask_again(statement, parameters, deadline_seconds)
+
+    def _ask_again(self, statement: str, parameters: Mapping[str, Any], deadline_seconds: float) -> list[Row]:
         attempts = Retrying(
             retry=retry_if_exception(_may_ask_again),
             wait=wait_random_exponential(multiplier=0.05, max=2.0),
             stop=stop_after_delay(deadline_seconds),
             reraise=True,
         )
-        with translating():
-            return attempts(self._call_once, statement, parameters)
+        return attempts(self._call_once, statement, parameters)
 
     def _call_once(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         fairy = self.engine.raw_connection()
