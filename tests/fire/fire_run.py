@@ -47,7 +47,7 @@ class Blaze:
     """How hot a fire is, and what it does to whom. Zero seconds between two deaths: nobody dies."""
 
     seconds: float
-    items_per_second: float = 12.0
+    items_per_second: float = 25.0
     seconds_between_terminations: float = 0.06
     seconds_between_kills: float = 0.6
     swallowed_share: float = 0.02

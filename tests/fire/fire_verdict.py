@@ -116,7 +116,7 @@ def _later_attempts_are_overtaken(evidence: Evidence) -> Iterator[str]:
     for partition, rows in _grouped(evidence.intervals, lambda row: (row["dataset_id"], row["partition_key"])):
         ordered = sorted(rows, key=lambda row: row["from_version"])
         for one, other in pairwise(ordered):
-            if token[one["materialization_id"]] > token[other["materialization_id"]]:
+            if token.get(one["materialization_id"], 0) > token.get(other["materialization_id"], 0):
                 yield f"contradicting: an earlier attempt replaced a later one in {partition}"
 
 
