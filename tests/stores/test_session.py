@@ -17,6 +17,7 @@ from benchmarks.wire import traced
 from identity.ids import tenant_id
 from resources.metadata_store import MetadataStore
 from resources.postgres.engine import app_engine
+from resources.postgres.errors import NotRegistered
 from resources.postgres.session import Row, Sessions
 
 Look = Callable[..., list[Row]]
@@ -160,8 +161,14 @@ def test_a_mistake_is_not_asked_again(
     assert sessions.call("SELECT 7 AS seven", {}) == [{"seven": 7}]
 
 
-def test_a_block_commits_when_it_ends_and_takes_all_back_when_it_raises(lake: Lake, counts: Counts) -> None:
+@pytest.mark.parametrize("after", ["nothing", "a call", "a refused call"])
+def test_a_block_commits_when_it_ends_and_takes_all_back_when_it_raises(lake: Lake, counts: Counts, after: str) -> None:
     lake.datasets("delays")
+    if after == "a call":
+        lake.store.current(lake.key("delays"))
+    if after == "a refused call":
+        with pytest.raises(NotRegistered):
+            lake.commit(lake.staged("unknown"))
     before = counts()
     statement = "UPDATE metadata.asset SET description = %s WHERE asset_id = %s"
     parameters = ("described", lake.entity("delays").id.value)
