@@ -31,23 +31,55 @@ class AmbiguousKey(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
-_REGISTER = """
+_GIVEN = """
+FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, endpoint_id uuid, type text, name text, qualified_name text,
+  key_sha256 text, description text, metadata jsonb)
+LEFT JOIN metadata.endpoint e ON e.tenant_id = %(tenant)s AND e.endpoint_id = a.endpoint_id
+"""
+
+# DO NOTHING waits for whoever creates the same asset right now, on whichever of its unique keys they meet.
+_CREATE = (
+    """
 INSERT INTO metadata.asset
   (tenant_id, asset_id, endpoint_id, type, name, qualified_name, key_sha256, description, metadata, created_by)
 SELECT %(tenant)s, a.asset_id, e.endpoint_id, a.type, a.name, a.qualified_name, decode(a.key_sha256, 'hex'),
   a.description, a.metadata, %(actor)s
-FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, endpoint_id uuid, type text, name text, qualified_name text,
-  key_sha256 text, description text, metadata jsonb)
-LEFT JOIN metadata.endpoint e ON e.tenant_id = %(tenant)s AND e.endpoint_id = a.endpoint_id
-ORDER BY a.asset_id
-ON CONFLICT (tenant_id, asset_id) DO UPDATE SET
-  key_sha256 = excluded.key_sha256, description = coalesce(excluded.description, asset.description),
-  metadata = asset.metadata || excluded.metadata, endpoint_id = coalesce(asset.endpoint_id, excluded.endpoint_id),
-  version = asset.version + 1, updated_at = clock_timestamp(), deleted_at = NULL
-WHERE asset.key_sha256 <> excluded.key_sha256 OR NOT asset.metadata @> excluded.metadata
-  OR coalesce(excluded.description, asset.description) IS DISTINCT FROM asset.description
-  OR (asset.endpoint_id IS NULL AND excluded.endpoint_id IS NOT NULL) OR asset.deleted_at IS NOT NULL
 """
+    + _GIVEN
+    + """
+WHERE NOT EXISTS (SELECT 1 FROM metadata.asset k WHERE k.tenant_id = %(tenant)s AND k.asset_id = a.asset_id)
+ORDER BY a.asset_id
+ON CONFLICT DO NOTHING
+"""
+)
+
+_CHANGED = (
+    _GIVEN
+    + """
+JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
+WHERE metadata.is_collision(s.asset_id, s.qualified_name, s.key_sha256, a.qualified_name, decode(a.key_sha256, 'hex'))
+  OR NOT s.metadata @> a.metadata OR coalesce(a.description, s.description) IS DISTINCT FROM s.description
+  OR (s.endpoint_id IS NULL AND e.endpoint_id IS NOT NULL) OR s.deleted_at IS NOT NULL
+"""
+)
+
+# In the order of the ids, and only what changes: a commit that refers to these assets is not held up. A statement of
+# its own, so that the UPDATE after it starts from the newest rows.
+_LOCK = "SELECT s.asset_id" + _CHANGED + "ORDER BY s.asset_id FOR NO KEY UPDATE OF s"
+
+_MERGE = (
+    """
+UPDATE metadata.asset t SET
+  description = coalesce(c.description, t.description), metadata = t.metadata || c.metadata,
+  endpoint_id = coalesce(t.endpoint_id, c.endpoint_id), version = t.version + 1, updated_at = clock_timestamp(),
+  deleted_at = NULL
+FROM (SELECT s.asset_id, a.description, a.metadata, e.endpoint_id
+"""
+    + _CHANGED
+    + """) c
+WHERE t.tenant_id = %(tenant)s AND t.asset_id = c.asset_id AND t.asset_id = ANY (%(locked)s)
+"""
+)
 
 _SHOW = """
 SELECT a.qualified_name, a.type, a.description, a.metadata,
@@ -78,7 +110,10 @@ def register(session: Session, assets: Iterable[Asset]) -> int:
     rows = [_row(Entity(session.tenant, asset.key), asset) for asset in assets]
     if not rows:
         return 0
-    return session.count(_REGISTER, {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)})
+    parameters = {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
+    created = session.count(_CREATE, parameters)
+    locked = [row["asset_id"] for row in session.rows(_LOCK, parameters)]
+    return created + session.count(_MERGE, {**parameters, "locked": locked}) if locked else created
 
 
 def _row(entity: Entity, asset: Asset) -> Row:

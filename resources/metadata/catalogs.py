@@ -79,12 +79,14 @@ _MERGE_ASSETS = (
     _INSERT_ASSETS
     + """
 ON CONFLICT (tenant_id, asset_id) DO UPDATE SET
-  key_sha256 = excluded.key_sha256, endpoint_id = excluded.endpoint_id, type = excluded.type,
+  endpoint_id = excluded.endpoint_id, type = excluded.type,
   description = CASE WHEN asset.description = asset.metadata ->> 'comment' OR asset.description IS NULL
     THEN excluded.description ELSE asset.description END,
   metadata = (asset.metadata - %(ours)s::text[]) || excluded.metadata,
   version = asset.version + 1, updated_at = clock_timestamp(), deleted_at = NULL
-WHERE asset.key_sha256 <> excluded.key_sha256 OR asset.endpoint_id IS DISTINCT FROM excluded.endpoint_id
+WHERE metadata.is_collision(
+    asset.asset_id, asset.qualified_name, asset.key_sha256, excluded.qualified_name, excluded.key_sha256)
+  OR asset.endpoint_id IS DISTINCT FROM excluded.endpoint_id
   OR asset.type <> excluded.type OR asset.deleted_at IS NOT NULL
   OR asset.metadata <> (asset.metadata - %(ours)s::text[]) || excluded.metadata
   OR (asset.description IS NULL AND excluded.description IS NOT NULL)

@@ -9,10 +9,14 @@ from resources.metadata.assets import register
 from resources.metadata.noun import Noun
 from resources.models import Asset, AssetType, DatasetSummary, PublishPolicy
 
+# What is there as given is kept out of the conflict: a conflict locks its row, and a publish may hold it for long.
 _REGISTER = """
 INSERT INTO metadata.dataset (tenant_id, dataset_id, publish_policy)
 SELECT %(tenant)s, d.dataset_id, d.policy
 FROM unnest(%(ids)s::uuid[], %(policies)s::text[]) AS d (dataset_id, policy)
+WHERE NOT EXISTS (
+  SELECT 1 FROM metadata.dataset k
+  WHERE k.tenant_id = %(tenant)s AND k.dataset_id = d.dataset_id AND k.publish_policy = d.policy)
 ORDER BY d.dataset_id
 ON CONFLICT (tenant_id, dataset_id) DO UPDATE SET
   publish_policy = excluded.publish_policy, updated_at = clock_timestamp()

@@ -6,6 +6,7 @@ DO $$ DECLARE f regprocedure; BEGIN
 END $$;
 GRANT EXECUTE ON FUNCTION metadata.current_tenant TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
-  metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations, metadata.publish
+  metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
+  metadata.publish
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

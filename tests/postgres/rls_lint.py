@@ -99,8 +99,8 @@ RULES = {
     "grant {}: to move a published version or a key": """
         SELECT g.grantee || ' ' || g.privilege || ' ' || g.name || '.' || g.attribute FROM grants g
         WHERE g.grantee <> 'metadata_owner' AND g.privilege = 'UPDATE' AND (g.attribute IS NULL
-          OR g.attribute IN ('tenant_id', 'published_version', 'qualified_name') OR g.attribute LIKE '%%\\_id'
-            AND g.attribute <> 'endpoint_id')""",
+          OR g.attribute IN ('tenant_id', 'published_version', 'qualified_name', 'key_sha256')
+          OR g.attribute LIKE '%%\\_id' AND g.attribute <> 'endpoint_id')""",
     "grant {}: to make something in the schema": """
         SELECT rolname FROM pg_roles WHERE rolname = ANY (%(roles)s) AND rolname <> 'metadata_owner'
           AND has_schema_privilege(rolname, 'metadata', 'CREATE')""",

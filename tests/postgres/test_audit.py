@@ -186,7 +186,7 @@ def test_nobody_truncates_what_is_append_only(url: str, table: str, role: str) -
 def test_an_id_never_changes_its_key(url: str) -> None:
     """Two keys with one id would be one asset: the second is refused."""
     statement = "UPDATE metadata.asset SET key_sha256 = sha256('another') WHERE qualified_name = %s"
-    with acting(url, "metadata_app", TENANT) as connection, pytest.raises(psycopg.DatabaseError) as refused:
+    with acting(url, "metadata_owner", TENANT) as connection, pytest.raises(psycopg.DatabaseError) as refused:
         connection.execute(statement, (str(DELAYS),))
     assert refused.value.sqlstate == "MA409"
     assert str(FLIGHTS) not in str(refused.value)

@@ -49,7 +49,7 @@ CREATE INDEX asset_type_idx ON metadata.asset (tenant_id, type);
 CREATE INDEX asset_created_at_idx ON metadata.asset (tenant_id, created_at DESC);
 CREATE INDEX asset_endpoint_idx ON metadata.asset (tenant_id, endpoint_id);
 GRANT SELECT ON metadata.asset TO metadata_app, metadata_readonly;
-GRANT INSERT, UPDATE (endpoint_id, type, name, key_sha256, description, metadata, version, updated_at, deleted_at)
+GRANT INSERT, UPDATE (endpoint_id, type, name, description, metadata, version, updated_at, deleted_at)
   ON metadata.asset TO metadata_app;
 CREATE TRIGGER keep_identity BEFORE UPDATE OF key_sha256 ON metadata.asset
   FOR EACH ROW EXECUTE FUNCTION metadata.keep_identity();
