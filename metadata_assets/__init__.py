@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from identity.errors import MetadataError as MetadataError
     from identity.keys import CanonicalKey as CanonicalKey
     from identity.keys import dataset_key as dataset_key
-    from metadata_assets.code_location import code_location as code_location
     from metadata_assets.io_manager import MetadataIOManager as MetadataIOManager
+    from metadata_assets.location import code_location as code_location
     from metadata_assets.source_table import SourceTable as SourceTable
     from metadata_assets.spec import load_project as load_project
     from resources.configurable import MetadataResource as MetadataResource
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from resources.settings import Settings as Settings
 
 # Names are looked up when they are first used: the command line must not wait for Dagster when it does not need it.
+# No submodule may be called like one of them: importing it would put the module in the name's place.
 _HOMES: Final = {
     "CanonicalKey": "identity.keys",
     "GraphStore": "resources.graph_store",
@@ -29,12 +30,12 @@ _HOMES: Final = {
     "MetadataStore": "resources.metadata_store",
     "Settings": "resources.settings",
     "SourceTable": "metadata_assets.source_table",
-    "code_location": "metadata_assets.code_location",
+    "code_location": "metadata_assets.location",
     "dataset_key": "identity.keys",
     "load_project": "metadata_assets.spec",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 Written for dagster 1.13; `tests/dagster/test_private_api.py` names what is gone after an upgrade.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "current_step",
     "has_materialized",
     "has_refused",
+    "report_only",
     "upstream_partitions",
     "was_materialized_in",
 ]
@@ -100,6 +101,19 @@ def upstream_partitions(
         if parent.partition_key is not None:
             found.setdefault(parent.asset_key, []).append(parent.partition_key)
     return found
+
+
+def report_only(output: dg.OutputContext, partitions: Collection[str | None]) -> None:
+    """Let Dagster report a materialization of these partitions only; of nothing when there are none.
+
+    Dagster reports every partition of the run as soon as the output was handled, and it skips the steps downstream of
+    an output that was not yielded, also those that can do without it. So the output is yielded and its report cut.
+    """
+    if not partitions:
+        output._asset_key = None
+    elif output.has_asset_partitions:
+        present = [partition for partition in partitions if partition is not None]
+        output._asset_partitions_subset = output.asset_partitions_def.subset_with_partition_keys(present)
 
 
 def was_materialized_in(backfill: Any, asset_graph: Any, asset_key: dg.AssetKey, partition: str | None) -> bool:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from metadata_assets.code_location import code_location
+from metadata_assets.location import code_location
 from metadata_assets.spec import load_project
 from resources.settings import Settings
 

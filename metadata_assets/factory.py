@@ -80,7 +80,7 @@ def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Probl
 def _asset(project: Project, one: Implemented) -> dg.AssetsDefinition:
     dataset = one.dataset
     name = step_name(dataset.key)
-    out = dg.AssetOut.from_spec(asset_spec(dataset), is_required=False, backfill_policy=_backfill_policy(dataset))
+    out = dg.AssetOut.from_spec(asset_spec(dataset), backfill_policy=_backfill_policy(dataset))
 
     @dg.multi_asset(
         name=name,
@@ -91,7 +91,7 @@ def _asset(project: Project, one: Implemented) -> dg.AssetsDefinition:
         required_resource_keys={"metadata"},
     )
     def compute(context: dg.AssetExecutionContext, **loaded: Any) -> Iterator[Any]:
-        begin_attempt(context, context.resources.metadata)
+        begin_attempt(context.resources.metadata)
         yield from _compute(project, one, context, loaded)
 
     return compute
@@ -106,10 +106,9 @@ def _compute(
     values = {partition: value for partition, value in results.items() if not isinstance(value, NoData)}
     missing = {partition: value for partition, value in results.items() if isinstance(value, NoData)}
     audit = Audit(one.checks, run, project.folder)
-    if values:
-        value = values if one.dataset.partitions else values[None]
-        blocking = frozenset(declared.check.name for declared in one.checks if declared.check.blocking)
-        yield dg.Output(Audited(value, audit, blocking), output_name=step_name(one.dataset.key))
+    blocking = frozenset(declared.check.name for declared in one.checks if declared.check.blocking)
+    # Also where nothing has data: without an output Dagster skips every step downstream, with or without need of it.
+    yield dg.Output(Audited(values, audit, blocking), output_name=step_name(one.dataset.key))
     if not missing:
         yield from audit.results
         return

@@ -15,7 +15,7 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey
-from metadata_assets._dagster import Step, current_step
+from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, progress_of
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.source_table import SourceTable
@@ -40,18 +40,19 @@ class NothingPublished(MetadataError):
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """A value with the checks that decide about it.
+    """The values of a step, by partition, with the checks that decide about them.
 
-    `audit` gets what was committed, by partition (read back from the files when looked up); `blocking` names the checks
-    that keep a `when_checks_pass` dataset from being published when they fail.
+    A partition that is not among `values` has no data; the only one of an asset without partitions is None.
+    `audit` gets what was committed, by partition (read back from the files when looked up); `blocking` names the
+    checks that keep a `when_checks_pass` dataset from being published when they fail.
     """
 
-    value: object
+    values: Mapping[str | None, object]
     audit: Callable[[Mapping[str | None, Any]], Sequence[dg.AssetCheckResult]]
     blocking: frozenset[str] = frozenset()
 
 
-def begin_attempt(_context: object, metadata: MetadataResource) -> None:
+def begin_attempt(metadata: MetadataResource) -> None:
     """Take this attempt's fencing token now, before any work: the attempt that started later wins at publishing."""
     progress_of(current_step(), metadata.store())
 
@@ -74,13 +75,15 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         store = self.metadata.store()
         progress = progress_of(step, store)
         target = self._target(context, store)
-        audited = obj if isinstance(obj, Audited) else Audited(obj, lambda _committed: ())
-        values = by_partition(target, audited.value)
-        committed = commit(step, store, progress, target, values) if values else []
+        audited = obj if isinstance(obj, Audited) else Audited(by_partition(target, obj), lambda _committed: ())
+        report_only(context, audited.values)
+        if not audited.values:
+            return
+        committed = commit(step, store, progress, target, audited.values)
         results = audited.audit(CommittedValues(target.root, {one.partition: one for one in committed}))
         failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
         published = None
-        if committed and (target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed)):
+        if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed):
             (published,) = store.publish([one.materialization_id for one in committed])
         _report(context, step, target, committed, published, failed)
 
@@ -145,7 +148,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         progress.note(context.asset_key, [_read(store.entity(key), one) for one in found.values()])
         frame = _frame_wanted(context)
         values = {partition: as_frame(stored(self._root(key), one), frame) for partition, one in found.items()}
-        return values if len(wanted) > 1 else values.get(wanted[0])
+        return values.get(wanted[0]) if len(wanted) == 1 else values
 
     def _waiting(self) -> UPath:
         return UPath(self.metadata.settings().home / "intermediate")
@@ -182,19 +185,15 @@ def _report(
     failed: Sequence[str],
 ) -> None:
     """Show in Dagster's own event which record, version and files this is."""
-    details: dict[str | None, dict[str, Any]] = {
-        partition: {"metadata_assets/missing": "there is no data for this partition"} for partition in target.partitions
-    }
-    details |= {one.partition: _details(target, one, published, failed) for one in committed}
-    for partition, found in details.items():
-        if len(details) == 1:
-            context.add_output_metadata(found)
-        else:  # Dagster has an event for every partition of the run, also for one that has no data
-            step.asset_context.add_asset_metadata(found, asset_key=target.asset_key, partition_key=partition)
-    if committed:
-        versions = sorted(one.data_version or "" for one in committed)
-        data_version = versions[0] if len(versions) == 1 else sha256_of(*versions).hex()[:16]
-        step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
+    for one in committed:
+        details = _details(target, one, published, failed)
+        if len(committed) == 1:
+            context.add_output_metadata(details)
+        else:
+            step.asset_context.add_asset_metadata(details, asset_key=target.asset_key, partition_key=one.partition)
+    versions = sorted(one.data_version or "" for one in committed)
+    data_version = versions[0] if len(versions) == 1 else sha256_of(*versions).hex()[:16]
+    step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
 
 
 def _details(target: Target, one: Committed, published: Published | None, failed: Sequence[str]) -> dict[str, Any]:

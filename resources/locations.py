@@ -9,7 +9,7 @@ from upath import UPath
 
 from identity.errors import MetadataError
 from identity.naming import authority
-from resources.postgres.engine import with_driver
+from resources.postgres.engine import rendered, with_driver
 from resources.settings import Settings
 
 System = Literal["postgres", "files"]
@@ -47,7 +47,7 @@ class EndpointLocation:
         parsed = make_url(with_driver(base, "psycopg"))
         if self.database:
             parsed = parsed.set(database=self.database)
-        return parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        return rendered(parsed.set(drivername="postgresql"))
 
     def root_path(self, settings: Settings) -> UPath:
         """Where the files of this endpoint are."""

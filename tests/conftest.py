@@ -41,6 +41,9 @@ def server() -> Iterator[Server]:
     """A PostgreSQL server for the whole session, with a migrated template database."""
     home = Path(tempfile.mkdtemp(prefix="metadata-tests-"))
     running = attach(home)
+    with psycopg.connect(running.url("postgres"), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # the machine may crash: nobody wants these data
+        connection.execute("SELECT pg_reload_conf()")
     ensure_databases(running, [_TEMPLATE])
     engine = plain_engine(running.url(_TEMPLATE))
     migrate(engine, tenants=TENANTS)

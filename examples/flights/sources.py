@@ -27,7 +27,7 @@ from psycopg import errors, sql
 from sqlalchemy.engine import make_url
 
 from identity.errors import MetadataError
-from resources.postgres.engine import libpq
+from resources.postgres.engine import libpq, rendered
 
 AIRPORTS = ("ewr", "jfk", "lga")
 """The endpoints and the names of their databases; in capitals the codes in `flights.origin`."""
@@ -176,7 +176,7 @@ def _ensure_databases(data_url: str) -> None:
 @contextlib.contextmanager
 def _transaction(data_url: str, airport: str) -> Iterator[psycopg.Connection]:
     """A transaction in an airport's database, which waits until no other load is at work there."""
-    url = make_url(libpq(data_url)).set(database=airport).render_as_string(hide_password=False)
+    url = rendered(make_url(libpq(data_url)).set(database=airport))
     with psycopg.connect(url, options="-c search_path=public") as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         yield connection

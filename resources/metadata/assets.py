@@ -58,7 +58,7 @@ _CHANGED = (
     + """
 JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
 WHERE metadata.is_collision(s.asset_id, s.qualified_name, s.key_sha256, a.qualified_name, decode(a.key_sha256, 'hex'))
-  OR NOT s.metadata @> a.metadata OR coalesce(a.description, s.description) IS DISTINCT FROM s.description
+  OR s.metadata || a.metadata <> s.metadata OR coalesce(a.description, s.description) IS DISTINCT FROM s.description
   OR (s.endpoint_id IS NULL AND e.endpoint_id IS NOT NULL) OR s.deleted_at IS NOT NULL
 """
 )

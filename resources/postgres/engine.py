@@ -55,12 +55,21 @@ def with_driver(url: str, driver: Literal["psycopg", "psycopg2"]) -> str:
         raise InvalidUrl(reason="it cannot be parsed", fix="write postgresql://user@host:5432/database") from None
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         raise InvalidUrl(reason="it is not for PostgreSQL", fix="write postgresql://user@host:5432/database")
-    return parsed.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+    return rendered(parsed.set(drivername=f"postgresql+{driver}"))
+
+
+def rendered(url: sa.URL) -> str:
+    """The URL with its password, for a driver.
+
+    SQLAlchemy writes a space as it is before the query, and as `+` in it; libpq takes only `%20` for a space.
+    """
+    server, query, parameters = url.render_as_string(hide_password=False).partition("?")
+    return server.replace(" ", "%20") + query + parameters.replace("+", "%20")
 
 
 def libpq(url: str) -> str:
     """The URL as libpq and psycopg take it: without a driver's name."""
-    return make_url(with_driver(url, "psycopg")).set(drivername="postgresql").render_as_string(hide_password=False)
+    return rendered(make_url(with_driver(url, "psycopg")).set(drivername="postgresql"))
 
 
 def check_server(url: str, plane: Plane, *, timeout_seconds: int = 10) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from metadata_assets.code_location import code_location
+from metadata_assets.location import code_location
 from metadata_assets.spec import load_project
 
 ROOT = Path(__file__).resolve().parents[2]

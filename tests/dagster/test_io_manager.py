@@ -61,9 +61,7 @@ def test_a_table_comes_back_as_its_reader_wants_it(
     assert seen["arrow"].to_pydict() == {"a": [1, 2]}
 
 
-def test_the_event_names_the_record(
-    instance: dg.DagsterInstance, resources: Resources, stored: MetadataStore
-) -> None:
+def test_the_event_names_the_record(instance: dg.DagsterInstance, resources: Resources, stored: MetadataStore) -> None:
     @dg.asset(code_version="7")
     def numbers() -> pl.DataFrame:
         return pl.DataFrame({"a": [1, 2, 3]})
@@ -142,7 +140,7 @@ def test_unpublished_data_is_not_read(instance: dg.DagsterInstance, resources: R
 
     @dg.asset
     def reader(draft: pl.DataFrame) -> None:
-        raise AssertionError("must not be called")
+        raise AssertionError(f"must not be called, and was with {draft}")
 
     result = dg.materialize([draft, reader], instance=instance, resources=resources, raise_on_error=False)
     assert not result.success

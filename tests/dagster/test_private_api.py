@@ -96,6 +96,11 @@ def test_the_facts_of_an_asset_are_there() -> None:
     assert not gone, f"nodes of the asset graph have no {', '.join(gone)} now, which breaks the mirror"
 
 
+def test_what_an_output_reports_can_be_cut() -> None:
+    facts = vars(dg.build_output_context())
+    assert {"_asset_key", "_asset_partitions_subset"} <= set(facts), "breaks that partitions without data stay missing"
+
+
 def test_the_facts_of_a_check_are_there() -> None:
     facts = set(inspect.signature(dg.AssetCheckEvaluation).parameters)
     assert {"asset_key", "blocking", "passed"} <= facts, "breaks whether a blocking check refused what a run delivered"

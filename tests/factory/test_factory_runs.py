@@ -72,6 +72,7 @@ def test_of_a_run_of_several_partitions_those_without_data_stay_missing(workbenc
     result = workbench(FLIGHTS, code=CODE).run_range("2013-01-09", "2013-01-12", "flights")
     missing = "missing: no data for partitions 2013-01-11, 2013-01-12; passed in all 2 partitions"
     assert evaluations(result) == {"two_carriers": (False, "WARN", missing)}
+    assert materialized(result) == [("flights", "2013-01-09"), ("flights", "2013-01-10")]
     assert published("flights") == {"2013-01-09": 2, "2013-01-10": 2}
 
 
@@ -153,6 +154,20 @@ def test_an_input_that_may_miss_is_none_where_the_function_takes_none(workbench:
     assert published("twice") == {"2013-01-01": 2}
 
 
+def test_a_step_that_can_do_without_an_input_runs_after_one_that_has_no_data(workbench: Any, published: Any) -> None:
+    bench = chain(workbench, missing="skip", optional=True)
+    result = bench.run("flights", "twice", partition_key="2013-01-20")
+    assert materialized(result) == [("twice", "2013-01-20")]
+    assert published("flights") == {}
+    assert published("twice") == {"2013-01-20": 2}
+
+
+def test_a_step_that_cannot_do_without_fails_instead_of_being_left_out_silently(workbench: Any) -> None:
+    bench = chain(workbench, missing="fail", optional=False)
+    with pytest.raises(NothingPublished, match="has no published data for 2013-01-20"):
+        bench.run("flights", "twice", partition_key="2013-01-20")
+
+
 def test_where_the_function_takes_no_none_its_partition_is_missing_like_the_input(
     workbench: Any, published: Any
 ) -> None:
@@ -214,6 +229,14 @@ def test_a_function_may_compute_all_partitions_of_a_run_at_once(workbench: Any, 
     assert published("squares") == {"a": 1}
     assert bench.run("total").success
     assert published("total") == {None: 1}
+
+
+def test_a_dataset_without_partitions_may_have_no_data(workbench: Any, published: Any) -> None:
+    code = ROWS.replace("-> pl.DataFrame", "-> pl.DataFrame | None").replace('pl.DataFrame({"a": [1, 2]})', "None")
+    result = workbench(CHECKED.replace("    checks:\n", ""), code=code).run("rows")
+    assert result.success
+    assert materialized(result) == []
+    assert published("rows") == {}
 
 
 def test_what_is_not_by_partition_is_refused(workbench: Any, published: Any) -> None:
@@ -334,7 +357,6 @@ def test_an_offset_looks_at_another_partition(workbench: Any, store: MetadataSto
     assert [one.partition for one in store.inputs(made.materialization_id)] == ["2013-01-02"]
 
 
-@pytest.mark.xfail(raises=IndexError, strict=True, reason="an input without any partition cannot be loaded yet")
 def test_the_first_partition_has_no_partition_before_it(workbench: Any, published: Any) -> None:
     assert workbench(OFFSET, code=OFFSET_CODE).run("changes", partition_key="2013-01-01").success
     assert published("changes") == {"2013-01-01": 1}

@@ -15,6 +15,7 @@ from typing import ClassVar
 import psutil
 
 from resources.postgres import embedded
+from resources.postgres.server.postmaster import alive
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -136,3 +137,5 @@ def starts(home: Path) -> int:
 def kill(pid: int | None, signal_number: int = signal.SIGKILL) -> None:
     assert pid is not None
     os.kill(pid, signal_number)
+    if signal_number == signal.SIGKILL:
+        wait_for(lambda: not alive(pid))

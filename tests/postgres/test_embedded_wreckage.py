@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,6 +166,21 @@ def test_committed_data_survive_a_killed_server(home: Path) -> None:
     with psycopg.connect(server.url("postgres")) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
     assert status(home).users == 1
+
+
+def test_socket_that_nobody_answers_on_is_not_a_server(home: Path) -> None:
+    """As a killed server's, between giving back its directory and closing its sockets."""
+    _plant(home, _pid_file(99999999, home))
+    path = _sockets(home) / ".s.PGSQL.5432"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dying:
+        dying.bind(os.fspath(path))
+        dying.listen()
+        hanging_up = threading.Thread(target=lambda: dying.accept()[0].close())
+        hanging_up.start()
+        attach(home)
+        hanging_up.join()
+    assert status(home).pid is not None
 
 
 def test_leftover_children_of_a_killed_server_are_cleared_away(home: Path) -> None:

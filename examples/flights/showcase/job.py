@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from metadata_assets.code_location import code_location
+from metadata_assets.location import code_location
 from metadata_assets.spec import load_project
 
 LOG_NAME: Final = "metadata_assets.demo"

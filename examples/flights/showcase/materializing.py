@@ -107,12 +107,7 @@ def _run_all(stage: Stage, done: Materialized, todo: Sequence[Work], unit: str) 
         return
     with advancing(stage.console, "materializing", len(todo), unit) as advance:
         for one in todo:
-            ran = execute(stage, one.partition, one.datasets)
-            done.add(ran)
-            if ran.success and ran.skipped:
-                # Dagster skips what is below a step without output, here the delays of a day without weather. They
-                # allow for that (`missing: skip`), so they get a run of their own.
-                done.add(execute(stage, one.partition, sorted(ran.skipped)))
+            done.add(execute(stage, one.partition, one.datasets))
             advance(1)
 
 

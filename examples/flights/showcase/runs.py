@@ -30,8 +30,6 @@ class Ran:
     success: bool
     materialized: Mapping[CanonicalKey, Mapping[str, object]]
     """What Dagster's own event shows of each dataset that was materialized."""
-    skipped: frozenset[CanonicalKey]
-    """Those whose step did not run, because something above them had nothing for it."""
     empty: frozenset[CanonicalKey]
     """Those whose step found no data for the partition: it stays missing."""
     reason: str | None
@@ -95,26 +93,18 @@ def _ran(
         for event in events
         if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key in by_asset
     }
-    ended = {kind: _steps(events, by_step, kind) for kind in (_SUCCESS, _SKIPPED)}
+    succeeded = {by_step[one.step_key] for one in events if one.event_type is _SUCCESS and one.step_key}
     return Ran(
         run_id=run_id,
         partition=partition,
         success=success,
         materialized=materialized,
-        skipped=ended[_SKIPPED],
-        empty=ended[_SUCCESS] - materialized.keys(),
+        empty=frozenset(succeeded - materialized.keys()),
         reason=None if success else _reason(stage, events),
     )
 
 
 _SUCCESS: Final = dg.DagsterEventType.STEP_SUCCESS
-_SKIPPED: Final = dg.DagsterEventType.STEP_SKIPPED
-
-
-def _steps(
-    events: Iterable[dg.DagsterEvent], by_step: Mapping[str, CanonicalKey], kind: dg.DagsterEventType
-) -> frozenset[CanonicalKey]:
-    return frozenset(by_step[event.step_key] for event in events if event.event_type is kind and event.step_key)
 
 
 def _facts(event: dg.DagsterEvent) -> dict[str, object]:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -25,6 +26,8 @@ Inode = tuple[int, int]
 PORT = "5432"  # nobody listens on it: it is part of the socket's name
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 _PAUSE = 0.01
+# A length and a code: https://www.postgresql.org/docs/18/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _LINUX = sys.platform == "linux"
 
 
@@ -44,7 +47,7 @@ class Sight:
     pid_file: PidFile | None  # None: there is none, or it is torn
     postmaster: int | None  # the live main process
     children: tuple[int, ...] = ()  # live processes of it; not looked for when the pid file names the postmaster
-    reachable: bool = True  # there is a socket; somebody listens on it, when no live process is visible
+    reachable: bool = True  # there is a socket; somebody answers on it, when no live process is visible
 
 
 class State(Enum):
@@ -98,7 +101,7 @@ def look(data: Path, sockets: Path) -> Sight:
     alive = processes({place} if place is not None else set())
     main = next(iter(_mains(alive)), None)
     if main is None and not alive:
-        return Sight(pid_file=named, postmaster=None, reachable=named is not None and _listens(sockets / SOCKET_NAME))
+        return Sight(pid_file=named, postmaster=None, reachable=named is not None and _answers(sockets / SOCKET_NAME))
     children = tuple(process.pid for process in alive if process is not main)
     return Sight(pid_file=named, postmaster=main.pid if main else None, children=children)
 
@@ -199,13 +202,19 @@ def _read_pid_file(data: Path) -> PidFile | None:
         return None
 
 
-def _listens(path: Path) -> bool:
+def _answers(path: Path) -> bool:
+    """Whether a server answers on the socket. A connection alone proves nothing.
+
+    The kernel gives back a killed process's directory before it closes its sockets, so for a moment a server that
+    cannot be seen any more still takes connections.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2.0)
         try:
             probe.connect(os.fspath(path))
-        except (FileNotFoundError, ConnectionRefusedError):
+            probe.sendall(_SSL_REQUEST)
+            return bool(probe.recv(1))
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
             return False
         except OSError:  # the queue is full, or the like: somebody is there
             return True
-        return True

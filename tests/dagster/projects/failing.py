@@ -30,19 +30,19 @@ def computed(name: str, **columns: Any) -> pl.DataFrame:
     return pl.DataFrame({**columns, "computed": [len(tally.read_text())]})
 
 
-def audited(name: str, value: Any) -> Audited:
-    """A value whose audit, after its commit and before its publication, fails if asked."""
+def audited(name: str, values: Mapping[str | None, Any]) -> Audited:
+    """Values whose audit, after its commit and before its publication, fails if asked."""
 
     def audit(_committed: Mapping[str | None, Any]) -> Sequence[dg.AssetCheckResult]:
         fail_if_asked(f"{name} after commit")
         return ()
 
-    return Audited(value, audit)
+    return Audited(values, audit)
 
 
 @dg.asset
 def numbers() -> Any:
-    return audited("numbers", computed("numbers"))
+    return audited("numbers", {None: computed("numbers")})
 
 
 @dg.asset
@@ -53,7 +53,7 @@ def doubled(numbers: pl.DataFrame) -> Any:
 
 @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
 def persistent() -> Any:
-    return audited("persistent", computed("persistent"))
+    return audited("persistent", {None: computed("persistent")})
 
 
 @dg.multi_asset(outs={"first": dg.AssetOut(), "second": dg.AssetOut()}, retry_policy=dg.RetryPolicy(max_retries=1))
@@ -67,7 +67,7 @@ def halves() -> Iterator[dg.Output[Any]]:
 def days(context: dg.AssetExecutionContext) -> Any:
     day = context.partition_key
     fail_if_asked(f"{day} before commit")
-    return audited(day, computed(day))
+    return audited(day, {day: computed(day)})
 
 
 @dg.asset(partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
@@ -88,7 +88,7 @@ def judged() -> Iterator[Any]:
         return results
 
     results: list[dg.AssetCheckResult] = []
-    yield dg.Output(Audited(computed("judged"), audit, frozenset({"first_is_bad"})), "judged")
+    yield dg.Output(Audited({None: computed("judged")}, audit, frozenset({"first_is_bad"})), "judged")
     yield from results
 
 

@@ -21,7 +21,7 @@ def computed(rows: int) -> pl.DataFrame:
 
 @dg.asset(required_resource_keys={"metadata"})
 def data(context: dg.AssetExecutionContext) -> pl.DataFrame:
-    begin_attempt(context, context.resources.metadata)
+    begin_attempt(context.resources.metadata)
     table = computed(rows=1_000)
     note = Path(os.environ["METADATA_PROJECT"]) / "stop while computing"
     if note.exists():
