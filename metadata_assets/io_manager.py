@@ -135,7 +135,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             progress.note(asset_key, [Read(asset=entity, metadata={"rows_read": rows[0]})])
 
         progress.note(asset_key, [Read(asset=entity)])
-        return SourceTable(key, lambda: location.database_url(self.metadata.settings(), self.metadata.data_url()), note)
+        return SourceTable(key, lambda: location.database_url(self.metadata.databases()), note)
 
     def _published(self, context: dg.InputContext, key: CanonicalKey, progress: Progress) -> object:
         store = self.metadata.store()

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster_postgres import DagsterPostgresStorage
 
 from metadata_assets._dagster import ConfigurableClassData
-from resources.postgres.databases import reach
+from resources.postgres.databases import Databases
 from resources.settings import Settings
 
 KEEP_SECONDS: Final = 30
@@ -30,7 +30,7 @@ class MetadataPostgresStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
         assert not config_value, "this storage takes no configuration"
-        databases = reach(Settings.from_env(os.environ, cwd=Path.cwd()))
+        databases = Databases(Settings.from_env(os.environ, cwd=Path.cwd()))
         storage = cls(postgres_url=databases.dagster, inst_data=inst_data)
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
             part.optimize_for_webserver(

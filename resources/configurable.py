@@ -15,7 +15,7 @@ from resources.graph_store import GraphStore
 from resources.locations import EndpointLocation, System
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint
-from resources.postgres.databases import Databases, reach
+from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 from resources.settings import Settings
@@ -52,9 +52,11 @@ _engines: list[sa.Engine] = []
 def open_once(settings: Settings, actor: str, locations: tuple[EndpointLocation, ...]) -> Opened:
     """Connect this process and register the project's endpoints; the second call with the same arguments is free.
 
+    The data plane is looked for when an endpoint is on it.
+
     Raises DatabaseUnreachable, DatabaseTooOld, SchemaNotCurrent, TenantUnknown.
     """
-    databases = reach(settings)
+    databases = Databases(settings)
     engine = app_engine(databases.metadata)
     _engines.append(engine)
     sessions = Sessions(engine, settings.tenant, actor)
@@ -89,9 +91,9 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
             self._settings = Settings.from_env(os.environ, cwd=Path.cwd())
         return self._settings
 
-    def data_url(self) -> str:
-        """The data plane's URL. May hold a password."""
-        return self._opened().databases.data
+    def databases(self) -> Databases:
+        """Where this process's databases are. The URLs may hold passwords."""
+        return self._opened().databases
 
     def store(self) -> MetadataStore:
         """The metadata store of this process's tenant."""

@@ -9,6 +9,7 @@ from upath import UPath
 
 from identity.errors import MetadataError
 from identity.naming import authority
+from resources.postgres.databases import Databases
 from resources.postgres.engine import rendered, with_driver
 from resources.settings import Settings
 
@@ -41,9 +42,10 @@ class EndpointLocation:
         if self.url is not None and not self.url.startswith("env:"):
             raise SecretInProject(slug=self.slug, field="url")
 
-    def database_url(self, settings: Settings, data_url: str) -> str:
+    def database_url(self, databases: Databases) -> str:
         """A connection URL, with whatever credentials the environment holds. Never store, log or show it."""
-        base = settings.variable(self.url[4:], wanted_by=f"endpoint {self.slug}") if self.url else data_url
+        given = databases.settings.variable(self.url[4:], wanted_by=f"endpoint {self.slug}") if self.url else None
+        base = given or databases.data
         parsed = make_url(with_driver(base, "psycopg"))
         if self.database:
             parsed = parsed.set(database=self.database)
@@ -62,8 +64,8 @@ class EndpointLocation:
         known = {"url": self.url, "database": self.database, "root": self.root}
         return {name: value for name, value in known.items() if value is not None}
 
-    def where(self, settings: Settings, data_url: str) -> str:
+    def where(self, databases: Databases) -> str:
         """For people: the host or path, never a credential."""
         if self.system == "files":
-            return str(self.root_path(settings))
-        return f"{authority(self.database_url(settings, data_url))}/{self.database or ''}"
+            return str(self.root_path(databases.settings))
+        return f"{authority(self.database_url(databases))}/{self.database or ''}"

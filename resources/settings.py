@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from identity.errors import MetadataError
 from identity.ids import DEFAULT_TENANT, TenantId, tenant_id
+
+Plane = Literal["metadata", "dagster", "data"]
+
+VARIABLE: dict[Plane, str] = {
+    "metadata": "METADATA_DATABASE_URL",
+    "dagster": "DAGSTER_POSTGRES_URL",
+    "data": "DATA_DATABASE_URL",
+}
 
 
 class MissingVariable(MetadataError):
@@ -27,9 +35,6 @@ class Settings:
     home: Path
     project: Path
     tenant_slug: str = DEFAULT_TENANT
-    metadata_url: str | None = field(default=None, repr=False)
-    dagster_url: str | None = field(default=None, repr=False)
-    data_url: str | None = field(default=None, repr=False)
     variables: Mapping[str, str] = field(hash=False, repr=False)
 
     @classmethod
@@ -44,15 +49,16 @@ class Settings:
             home=(cwd / environ.get("METADATA_HOME", ".metadata")).resolve(),
             project=(cwd / environ.get("METADATA_PROJECT", str(example) if example.is_dir() else ".")).resolve(),
             tenant_slug=environ.get("METADATA_TENANT") or DEFAULT_TENANT,
-            metadata_url=environ.get("METADATA_DATABASE_URL") or None,
-            dagster_url=environ.get("DAGSTER_POSTGRES_URL") or None,
-            data_url=environ.get("DATA_DATABASE_URL") or None,
             variables=dict(environ),
         )
 
     @property
     def tenant(self) -> TenantId:
         return tenant_id(self.tenant_slug)
+
+    def url(self, plane: Plane) -> str | None:
+        """The URL that somebody configured for a database; None where it is on the embedded server."""
+        return self.variables.get(VARIABLE[plane]) or None
 
     def variable(self, name: str, *, wanted_by: str) -> str:
         """What an `env:NAME` reference stands for. Raises MissingVariable; the value is never logged or stored."""

@@ -85,9 +85,7 @@ def _collect(cli: Cli, opened: Opened, wanted: Sequence[ProjectEndpoint]) -> Ite
         with cli.err.status(f"collecting {endpoint.slug}, {number} of {len(wanted)}"):
             schemas = Schemas.of(endpoint.collect.schemas) if endpoint.collect else EVERY_SCHEMA
             try:
-                found = collect_endpoint(
-                    opened.store, endpoint.location, cli.settings, opened.databases.data, schemas=schemas
-                )
+                found = collect_endpoint(opened.store, endpoint.location, opened.databases, schemas=schemas)
                 yield Outcome(endpoint.slug, collected=found)
             except MetadataError as error:
                 yield Outcome(endpoint.slug, error=error)

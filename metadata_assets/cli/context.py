@@ -98,11 +98,11 @@ class Cli:
         """
         from resources.graph_store import GraphStore
         from resources.metadata_store import MetadataStore
-        from resources.postgres.databases import reach
+        from resources.postgres.databases import Databases
         from resources.postgres.engine import app_engine
         from resources.postgres.session import Sessions
 
-        databases = reach(self.settings)
+        databases = Databases(self.settings)
         engine = app_engine(databases.metadata)
         try:
             sessions = Sessions(engine, self.settings.tenant, ACTOR)

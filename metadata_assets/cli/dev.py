@@ -12,7 +12,7 @@ from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.listening import address, answers, check_free
 from metadata_assets.cli.process_group import Group, Signals
 from metadata_assets.spec import load_project
-from resources.postgres.databases import reach
+from resources.postgres.databases import Databases
 from resources.settings import Settings
 
 _SUPERSEDED = "ignore:Function `dev_command` is superseded"  # dagster's advice to its user, who is not ours
@@ -38,7 +38,7 @@ def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
     """Run Dagster until it ends or a signal asks for it. Says no before anything starts: port, project, databases."""
     check_free(host, port)
     load_project(cli.settings.project)
-    reach(cli.settings)  # from here on the embedded server runs as long as this process
+    Databases(cli.settings).reach()  # from here on the embedded server runs as long as this process
     home = surroundings.prepare(cli.settings)
     url = address(host, port)
     with Signals() as signals:

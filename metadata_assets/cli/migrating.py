@@ -40,9 +40,10 @@ def migrate_database(cli: Cli) -> ExitCode:
 
 def _engine(settings: Settings) -> sa.Engine:
     """The control plane for a login that may change it. The embedded one is not migrated on the way here."""
-    if settings.metadata_url is not None:
-        check_server(settings.metadata_url, "metadata")
-        return plain_engine(settings.metadata_url)
+    configured = settings.url("metadata")
+    if configured is not None:
+        check_server(configured, "metadata")
+        return plain_engine(configured)
     server = embedded.attach(settings.home / "postgres")
     embedded.ensure_databases(server, ["metadata"])
     return plain_engine(server.url("metadata"))

@@ -21,11 +21,11 @@ from resources.metadata.assets import short_name
 from resources.metadata.health import Health
 from resources.postgres import embedded
 from resources.postgres.databases import Databases, locate
-from resources.postgres.engine import VARIABLE, Plane, app_engine, check_server, plain_engine
+from resources.postgres.engine import APP_ROLE, app_engine, check_server, plain_engine
 from resources.postgres.isolation import isolation_problems
 from resources.postgres.migrate import check_current, stamp
 from resources.postgres.session import Sessions
-from resources.settings import Settings
+from resources.settings import VARIABLE, Plane, Settings
 
 NAMED = 5
 """How many of something are named in a message."""
@@ -101,7 +101,7 @@ class Deployment:
             yield Answer(f"PostgreSQL {status.version} in {status.data_directory}, {state}")
 
     def look_at_database(self, plane: Plane) -> Iterator[Answer]:
-        url = self.configured[plane]
+        url = self.settings.url(plane)
         if url is not None:
             check_server(url, plane)
             yield Answer(f"answers at {authority(url)}, from {VARIABLE[plane]}")
@@ -109,7 +109,7 @@ class Deployment:
             yield Answer("not looked at: there is no embedded server yet", Wrong.UNKNOWN)
             return
         else:
-            _ = self.databases
+            locate(self.settings, plane)
             yield Answer("answers, on the embedded server")
         self.answering.add(plane)
 
@@ -148,9 +148,8 @@ class Deployment:
         elif location.url is None and "data" not in self.answering:
             yield Answer(_WAITS.format(plane="data"), Wrong.UNKNOWN)
         else:
-            data_url = self.databases.data if "data" in self.answering else ""
-            with connected(location, self.settings, data_url):
-                yield Answer(f"answers at {location.where(self.settings, data_url)}")
+            with connected(location, self.databases):
+                yield Answer(f"answers at {location.where(self.databases)}")
 
     def look_at_leases(self) -> Iterator[Answer]:
         found = self.health.expired_leases()
@@ -171,22 +170,17 @@ class Deployment:
             yield Answer("every dataset with data has a version")
 
     @property
-    def configured(self) -> dict[Plane, str | None]:
-        settings = self.settings
-        return {"metadata": settings.metadata_url, "dagster": settings.dagster_url, "data": settings.data_url}
-
-    @property
     def embedded_planes(self) -> Sequence[Plane]:
-        return tuple(plane for plane, url in self.configured.items() if url is None)
+        return tuple(plane for plane in VARIABLE if self.settings.url(plane) is None)
 
     @cached_property
     def databases(self) -> Databases:
         """Where the databases are. Starts the embedded server."""
-        return locate(self.settings)
+        return Databases(self.settings)
 
     @property
     def migration_engine(self) -> sa.Engine:
-        return plain_engine(self.databases.migration)
+        return plain_engine(locate(self.settings, "metadata"))
 
     @cached_property
     def project(self) -> Project:
@@ -202,7 +196,7 @@ class Deployment:
 
     @cached_property
     def health(self) -> Health:
-        self.engines.append(app_engine(self.databases.metadata))
+        self.engines.append(app_engine(locate(self.settings, "metadata", user=APP_ROLE)))
         return Health(Sessions(self.engines[-1], self.settings.tenant, "doctor"))
 
 

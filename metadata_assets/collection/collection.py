@@ -12,7 +12,7 @@ from resources.metadata.catalogs import CatalogOvertaken, apply_plan, current_ca
 from resources.metadata.plans import Collected, Known, Plan, outcome
 from resources.metadata_store import MetadataStore
 from resources.models import Catalog, Endpoint
-from resources.settings import Settings
+from resources.postgres.databases import Databases
 
 LOOKS: Final = 3
 """How often to look again when the source moves, or somebody else's collection is faster."""
@@ -21,8 +21,7 @@ LOOKS: Final = 3
 def collect_endpoint(
     store: MetadataStore,
     location: EndpointLocation,
-    settings: Settings,
-    data_url: str,
+    databases: Databases,
     *,
     schemas: Schemas = EVERY_SCHEMA,
 ) -> Collected:
@@ -35,29 +34,27 @@ def collect_endpoint(
     store.register_endpoints([Endpoint(slug=location.slug, system=location.system, attributes=location.attributes())])
     for _ in range(LOOKS - 1):
         try:
-            return _collect_once(store, location, settings, data_url, schemas)
+            return _collect_once(store, location, databases, schemas)
         except (EndpointMoving, CatalogOvertaken):
             continue
-    return _collect_once(store, location, settings, data_url, schemas)
+    return _collect_once(store, location, databases, schemas)
 
 
-def endpoint_fingerprint(
-    location: EndpointLocation, settings: Settings, data_url: str, *, schemas: Schemas = EVERY_SCHEMA
-) -> str:
+def endpoint_fingerprint(location: EndpointLocation, databases: Databases, *, schemas: Schemas = EVERY_SCHEMA) -> str:
     """The fingerprint that a collection of the endpoint would store now. Raises what `collect_endpoint` does."""
     with (
-        connected(location, settings, data_url) as connection,
+        connected(location, databases) as connection,
         looking(connection, location.slug, schemas) as look,
     ):
         return look.fingerprint()
 
 
 def _collect_once(
-    store: MetadataStore, location: EndpointLocation, settings: Settings, data_url: str, schemas: Schemas
+    store: MetadataStore, location: EndpointLocation, databases: Databases, schemas: Schemas
 ) -> Collected:
     known = store.known_catalog(location.slug)
     with (
-        connected(location, settings, data_url) as connection,
+        connected(location, databases) as connection,
         looking(connection, location.slug, schemas) as look,
     ):
         fingerprint = look.fingerprint()

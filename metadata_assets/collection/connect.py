@@ -14,21 +14,21 @@ from metadata_assets.collection.errors import (
     reading,
 )
 from resources.locations import EndpointLocation
-from resources.settings import Settings
+from resources.postgres.databases import Databases
 
 OLDEST_SOURCE: Final = 15
 CONNECT_TIMEOUT_SECONDS: Final = 10
 
 
 @contextmanager
-def connected(location: EndpointLocation, settings: Settings, data_url: str) -> Iterator[psycopg.Connection[Any]]:
+def connected(location: EndpointLocation, databases: Databases) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a Postgres endpoint; what goes wrong on it is raised as one of our errors.
 
     Raises NotCollectable, EndpointUnreachable, EndpointTooOld; MissingVariable, InvalidUrl when it has no usable URL.
     """
     if location.system != "postgres":
         raise NotCollectable(endpoint=location.slug, system=location.system)
-    url, where = location.database_url(settings, data_url), location.where(settings, data_url)
+    url, where = location.database_url(databases), location.where(databases)
     with _connect(url, location.slug, where) as connection, reading(location.slug, where):
         found = connection.info.server_version // 10000
         if found < OLDEST_SOURCE:

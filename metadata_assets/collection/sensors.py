@@ -81,7 +81,7 @@ def _job(watched: _Watched) -> dg.JobDefinition:
         context.log.info(f"collecting the catalog of endpoint {slug}")
         try:
             collected = collect_endpoint(
-                metadata.store(), watched.location, metadata.settings(), metadata.data_url(), schemas=watched.schemas
+                metadata.store(), watched.location, metadata.databases(), schemas=watched.schemas
             )
         except MetadataError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
@@ -137,9 +137,7 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
     def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         metadata = watched.metadata(context.resources)
         try:
-            seen = endpoint_fingerprint(
-                watched.location, metadata.settings(), metadata.data_url(), schemas=watched.schemas
-            )
+            seen = endpoint_fingerprint(watched.location, metadata.databases(), schemas=watched.schemas)
         except SourceError as error:
             return dg.SkipReason(str(error))
         stored = metadata.store().endpoint(slug)

@@ -1,57 +1,71 @@
 """The three databases of a deployment: control plane, Dagster's own storage, and the data plane."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import sqlalchemy as sa
 
 from identity.ids import DEFAULT_TENANT
 from resources.postgres import embedded
-from resources.postgres.engine import APP_ROLE, Plane, check_server, plain_engine, with_driver
+from resources.postgres.engine import APP_ROLE, check_server, plain_engine, with_driver
 from resources.postgres.errors import SchemaNotCurrent, TenantUnknown
 from resources.postgres.migrate import check_current, migrate
-from resources.settings import Settings
-
-_NAMES: tuple[Plane, ...] = ("metadata", "dagster", "data")
+from resources.settings import Plane, Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Databases:
-    """Connection URLs. They may hold passwords: never log, store or show one.
+    """Connection URLs, each found and checked when it is first asked for. They may hold passwords: show none.
 
-    `metadata` is for the app, `migration` is the same database for a login that may change its schema.
+    A configured database must answer: DatabaseUnreachable, DatabaseTooOld. The others are on the embedded server, which
+    is started with the first of them and then runs as long as this process.
     """
 
-    metadata: str
-    migration: str
-    dagster: str
-    data: str
+    settings: Settings
 
+    @cached_property
+    def metadata(self) -> str:
+        """The control plane, for the app. A configured one must have been migrated: SchemaNotCurrent, TenantUnknown."""
+        url = self._found("metadata", user=APP_ROLE)
+        if self.settings.url("metadata") is not None:
+            check_current(plain_engine(url), tenant=self.settings.tenant_slug)
+        return url
 
-def locate(settings: Settings) -> Databases:
-    """Where the databases are. Starts the embedded server if one of them is on it, and migrates that one.
+    @cached_property
+    def dagster(self) -> str:
+        """Dagster's own storage, as dagster-postgres takes it."""
+        return with_driver(self._found("dagster"), "psycopg2")
 
-    A configured database is not touched here: `metadata-assets migrate` prepares it.
-    """
-    configured = (settings.metadata_url, settings.dagster_url, settings.data_url)
-    server = None if all(configured) else embedded.attach(settings.home / "postgres")
-    if server is not None:
-        embedded.ensure_databases(server, [n for n, url in zip(_NAMES, configured, strict=True) if url is None])
+    @cached_property
+    def data(self) -> str:
+        """The data plane: databases of endpoints without a URL are on this server."""
+        return self._found("data")
 
-    def url(configured: str | None, plane: Plane, user: str = "postgres") -> str:
+    def reach(self) -> None:
+        """Ask for all three now, so that nothing starts while one of them is missing."""
+        for plane in ("metadata", "dagster", "data"):
+            getattr(self, plane)
+
+    def _found(self, plane: Plane, *, user: str = "postgres") -> str:
+        configured = self.settings.url(plane)
         if configured is not None:
-            return configured
-        assert server is not None
-        return server.url(plane, user=user)
+            check_server(configured, plane)
+        return locate(self.settings, plane, user=user)
 
-    databases = Databases(
-        metadata=url(settings.metadata_url, "metadata", APP_ROLE),
-        migration=url(settings.metadata_url, "metadata"),
-        dagster=with_driver(url(settings.dagster_url, "dagster"), "psycopg2"),
-        data=url(settings.data_url, "data"),
-    )
-    if settings.metadata_url is None:
-        _bring_up_to_date(plain_engine(databases.migration), settings.tenant_slug)
-    return databases
+
+def locate(settings: Settings, plane: Plane, *, user: str = "postgres") -> str:
+    """Where a database is, by URL. Starts the embedded server where it is on it, and migrates the control plane there.
+
+    A configured database is not touched here: `metadata-assets migrate` prepares it. `user` is for the embedded server.
+    """
+    configured = settings.url(plane)
+    if configured is not None:
+        return configured
+    server = embedded.attach(settings.home / "postgres")
+    embedded.ensure_databases(server, [plane])
+    if plane == "metadata":
+        _bring_up_to_date(plain_engine(server.url(plane)), settings.tenant_slug)
+    return server.url(plane, user=user)
 
 
 def _bring_up_to_date(engine: sa.Engine, tenant: str) -> None:
@@ -60,19 +74,3 @@ def _bring_up_to_date(engine: sa.Engine, tenant: str) -> None:
         check_current(engine, tenant=tenant)
     except (SchemaNotCurrent, TenantUnknown):
         migrate(engine, tenants=(DEFAULT_TENANT, tenant))
-
-
-def reach(settings: Settings) -> Databases:
-    """`locate`, and a look at each configured server: DatabaseUnreachable, DatabaseTooOld, SchemaNotCurrent."""
-    configured: dict[Plane, str | None] = {
-        "metadata": settings.metadata_url,
-        "dagster": settings.dagster_url,
-        "data": settings.data_url,
-    }
-    for plane, url in configured.items():
-        if url is not None:
-            check_server(url, plane)
-    databases = locate(settings)
-    if settings.metadata_url is not None:
-        check_current(plain_engine(databases.migration), tenant=settings.tenant_slug)
-    return databases

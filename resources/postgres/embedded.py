@@ -245,7 +245,7 @@ def _stop(home: Path, remove: bool) -> bool:
     with contextlib.closing(hold):
         if alone is None and not remove and not lifecycle.is_down(cluster):
             return False
-        lifecycle.take_down(cluster)
+        lifecycle.take_down(cluster, checkpoint=not remove)
         if remove:
             clusters.remove(cluster)
         return True

@@ -10,14 +10,8 @@ from sqlalchemy.engine import make_url
 from identity.errors import InvalidUrl
 from identity.naming import authority
 from resources.postgres.errors import DatabaseTooOld, DatabaseUnreachable
+from resources.settings import VARIABLE, Plane
 
-Plane = Literal["metadata", "dagster", "data"]
-
-VARIABLE: dict[Plane, str] = {
-    "metadata": "METADATA_DATABASE_URL",
-    "dagster": "DAGSTER_POSTGRES_URL",
-    "data": "DATA_DATABASE_URL",
-}
 OLDEST_SERVER = 15
 APP_ROLE = "metadata_app"
 

@@ -1,59 +1,18 @@
 """The command line on a real control plane, in this process or as a program of its own."""
 
-import json
-import os
-import subprocess
-import sys
+import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
+from cli_calls import DAYS, DELAYS, EDGES, FLIGHTS, JFK_FLIGHTS, JFK_WEATHER, MONTH, WEATHER, Answer, Call, Run, Writer
 
-from identity.idempotency import Delivery, Intent
-from identity.ids import Entity
-from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.cli import main
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType, Attempt, PublishPolicy, Read, Staged
-
-JFK_FLIGHTS = dataset_key("jfk", source="jfk", schema="public", table="flights")
-JFK_WEATHER = dataset_key("jfk", source="jfk", schema="public", table="weather")
-FLIGHTS = dataset_key("lake", schema="nyc", table="flights")
-WEATHER = dataset_key("lake", schema="nyc", table="weather")
-DELAYS = dataset_key("lake", schema="nyc", table="daily_delays")
-MONTH = dataset_key("lake", schema="nyc", table="carrier_month")
-DAYS = ("2013-01-14", "2013-01-15")
-
-EDGES = ((FLIGHTS, JFK_FLIGHTS), (WEATHER, JFK_WEATHER), (DELAYS, FLIGHTS), (DELAYS, WEATHER), (MONTH, DELAYS))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one call of a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The document on stdout, which must be all that is there."""
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> Any:
-        """The document on stderr."""
-        return json.loads(self.err)
-
-
-Run = Callable[..., Answer]
-Call = Callable[..., Answer]
+from resources.models import Read
 
 
 @pytest.fixture(scope="session")
@@ -100,76 +59,6 @@ def run(environ: dict[str, str], call: Call) -> Run:
     return lambda *arguments, **variables: call({**environ, **variables}, *arguments)
 
 
-def program(*arguments: str, environ: Mapping[str, str], timeout: float = 120) -> Answer:
-    """Run the command line as people do: a program of its own, with nothing else in its environment."""
-    inherited = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "metadata_assets.cli", *arguments],
-        env={**inherited, **environ},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
-
-
-class Writer:
-    """Puts datasets and materializations into a store, as the I/O manager does."""
-
-    def __init__(self, store: MetadataStore) -> None:
-        self.store = store
-
-    def dataset(self, key: CanonicalKey, policy: PublishPolicy = "immediately") -> Entity:
-        """Declare a dataset."""
-        self.store.register_datasets([(Asset(key=key, type=AssetType.DATASET), policy)])
-        return self.store.entity(key)
-
-    def source(self, key: CanonicalKey) -> Entity:
-        """Make a source table known."""
-        self.store.register_assets([Asset(key=key, type=AssetType.TABLE, description="as collected")])
-        return self.store.entity(key)
-
-    def stage(self, key: CanonicalKey, partition: str | None, *, ttl: timedelta = timedelta(hours=1)) -> Attempt:
-        """Take a lease."""
-        token = self.store.next_fencing_token()
-        attempt = Attempt(id=uuid4(), run_id=f"run-{token}", step_key=key.table, retry_number=1, fencing_token=token)
-        location = f"{key.table}/{partition}/{attempt.id}"
-        self.store.open_staging(attempt, {(self.store.entity(key), partition): location}, ttl=ttl)
-        return attempt
-
-    def write(
-        self, key: CanonicalKey, partition: str | None, *reads: Read, rows: int = 10, publish: bool = True
-    ) -> UUID:
-        """Materialize one partition because of a new intent."""
-        attempt = self.stage(key, partition)
-        entity = self.store.entity(key)
-        intent = Intent("run", attempt.run_id)
-        staged = Staged(
-            delivery=Delivery(entity.tenant, entity.id, partition, intent, "result"),
-            location=f"{key.table}/{partition}/{attempt.id}",
-            manifest_sha256=b"\x01" * 32,
-            row_count=rows,
-            byte_count=rows * 100,
-            data_version=f"data-{attempt.fencing_token}",
-            code_version="7",
-        )
-        (committed,) = self.store.commit(attempt, [staged], {partition: reads})
-        if publish:
-            self.store.publish([committed.materialization_id])
-        return committed.materialization_id
-
-    def read(self, key: CanonicalKey, partition: str | None) -> Read:
-        """What a reader of the published version records."""
-        (found,) = self.store.current(key, [partition])
-        return Read(
-            asset=self.store.entity(key),
-            partition=partition,
-            materialization_id=found.materialization_id,
-            version=found.version,
-        )
-
-
 @pytest.fixture
 def writer(store: MetadataStore) -> Writer:
     """Writes into the store that the command line reads."""
@@ -193,3 +82,11 @@ def filled(store: MetadataStore, writer: Writer) -> dict[str, UUID]:
         made["delays"] = writer.write(DELAYS, day, writer.read(FLIGHTS, day), writer.read(WEATHER, day))
     made["month"] = writer.write(MONTH, "2013-01", *(writer.read(DELAYS, day) for day in DAYS))
     return made
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number: int = listener.getsockname()[1]
+        return number

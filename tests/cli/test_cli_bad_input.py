@@ -9,7 +9,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from conftest import Call, Run, program
+from cli_calls import Call, Run, program
 from old_server import postgres_of_version
 from sqlalchemy.engine import make_url
 
@@ -44,16 +44,26 @@ def no_password(text: str) -> bool:
 @pytest.mark.parametrize("variable", VARIABLES)
 @pytest.mark.parametrize("options", [(), ("--json",), ("--debug",)])
 def test_an_unreachable_database_is_named_and_its_password_is_not(
-    call: Call, elsewhere: dict[str, str], empty_url: str, variable: str, options: tuple[str, ...]
+    run: Run, elsewhere: dict[str, str], port: int, variable: str, options: tuple[str, ...]
 ) -> None:
-    environ = {**elsewhere, "METADATA_DATABASE_URL": empty_url, variable: NOWHERE}
-    answer = call(environ, "datasets", *options)
+    (Path(elsewhere["METADATA_PROJECT"]) / "metadata.yml").write_text("name: nothing\n")
+    answer = run("dev", "--port", str(port), *options, **{variable: NOWHERE})
     assert answer.code == 4
     assert answer.out == ""
     assert "127.0.0.1:1" in answer.err
     assert variable in answer.err
     assert no_password(answer.err)
     assert ("Traceback" in answer.err) == (options == ("--debug",))
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_database_that_a_command_does_not_need_may_be_unreachable(run: Run, variable: str) -> None:
+    assert run("datasets", **{variable: NOWHERE}).code == (4 if variable == "METADATA_DATABASE_URL" else 0)
+
+
+def test_no_server_is_made_for_a_database_that_a_command_does_not_need(run: Run, environ: dict[str, str]) -> None:
+    assert run("datasets", DAGSTER_POSTGRES_URL="", DATA_DATABASE_URL="").code == 0
+    assert not Path(environ["METADATA_HOME"]).exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Call, program
+from cli_calls import Call, program
 
 from metadata_assets.cli.surroundings import shipped
 

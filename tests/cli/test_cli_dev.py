@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import program
+from cli_calls import program
 
 from metadata_assets.cli.process_group import Group, Signals
 
@@ -25,14 +25,6 @@ LOCATIONS = "{workspaceOrError{... on Workspace{locationEntries{name locationOrL
 ASSETS = "{assetNodes{assetKey{path}}}"
 NEVER = 3600.0
 """Patience that no test has: what depends on it to end, does not end."""
-
-
-@pytest.fixture
-def port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        number: int = listener.getsockname()[1]
-        return number
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from conftest import FLIGHTS, WEATHER, Answer, Call, Run, Writer
+from cli_calls import FLIGHTS, WEATHER, Answer, Call, Run, Writer
 from sqlalchemy.engine import make_url
 
 from metadata_assets.cli.surroundings import shipped

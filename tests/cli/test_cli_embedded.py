@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Answer, Call
+from cli_calls import Answer, Call
 
 from resources.postgres import embedded
 from resources.postgres.server import binaries

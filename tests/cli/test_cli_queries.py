@@ -6,7 +6,7 @@ import subprocess
 import sys
 from uuid import UUID
 
-from conftest import DAYS, DELAYS, FLIGHTS, JFK_FLIGHTS, Run, Writer, program
+from cli_calls import DAYS, DELAYS, FLIGHTS, JFK_FLIGHTS, Run, Writer, program
 
 from identity.keys import dataset_key
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import typer
-from conftest import Answer, Run
+from cli_calls import Answer, Run
 
 from metadata_assets.cli import documents, main
 from metadata_assets.cli.app import app

@@ -19,6 +19,7 @@ from resources.locations import EndpointLocation
 from resources.metadata.plans import Collected
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, Catalog
+from resources.postgres.databases import Databases
 from resources.settings import Settings
 
 
@@ -57,7 +58,7 @@ class Source:
     ) -> Collected:
         settings = settings_with({"SOURCE_URL": self.url_for(user)})
         location = EndpointLocation(slug=endpoint, system="postgres", url="env:SOURCE_URL")
-        return collect_endpoint(store, location, settings, "postgresql://nowhere/", schemas=schemas)
+        return collect_endpoint(store, location, Databases(settings), schemas=schemas)
 
     def url_for(self, user: str | None) -> str:
         url = make_url(self.url)

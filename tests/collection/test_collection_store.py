@@ -39,6 +39,7 @@ from resources.metadata.catalogs import (
 from resources.metadata.plans import Counts, KnownAsset, Plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Edge, Endpoint, Field
+from resources.postgres.databases import Databases
 from resources.postgres.errors import IdentityCollision
 from tests.cli.old_server import postgres_of_version
 from tests.collection.conftest import Source, contents, settings_with
@@ -471,7 +472,7 @@ def test_names_that_are_not_text_are_one_clear_error(make_database: Callable[...
 def test_files_have_no_catalog(store: MetadataStore) -> None:
     location = EndpointLocation(slug="lake", system="files")
     with pytest.raises(NotCollectable):
-        collect_endpoint(store, location, settings_with({}), "postgresql://nowhere/")
+        collect_endpoint(store, location, Databases(settings_with({})))
 
 
 _numbers = itertools.count()

@@ -24,6 +24,7 @@ from resources.graph_store import GraphStore
 from resources.locations import EndpointLocation
 from resources.metadata_store import MetadataStore
 from resources.models import AssetType, Edge
+from resources.postgres.databases import Databases
 from resources.settings import Settings
 
 Mirror = Callable[..., Mirrored]
@@ -207,7 +208,7 @@ def test_collected_tables_and_assets_meet_in_one_graph(
 
     def collect() -> int:
         settings = Settings.from_env(environment, cwd=Path.cwd())
-        return collect_endpoint(stored, shop, settings, environment["DATA_DATABASE_URL"]).rows_written
+        return collect_endpoint(stored, shop, Databases(settings)).rows_written
 
     assert collect() > 0
     mirrored(definitions(database))

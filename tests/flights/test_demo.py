@@ -199,7 +199,7 @@ def test_a_broken_promise_is_told_and_fails(deployment: Settings, second: Shown)
     flights, weather, delays = (_id_of(deployment, table) for table in ("flights", "weather", "daily_delays"))
     for file in deployment.home.glob(f"lake/*/{flights}/partition=2013-01-02/*/*.parquet"):
         file.write_bytes(file.read_bytes()[:-1] + b"?")
-    with psycopg.connect(libpq(str(deployment.metadata_url)), autocommit=True) as superuser:
+    with psycopg.connect(libpq(str(deployment.url("metadata"))), autocommit=True) as superuser:
         superuser.execute("SET session_replication_role = replica")  # what is append-only has triggers that say so
         superuser.execute(_FORGET, [delays])
         superuser.execute(_MISCOUNT, [weather])
@@ -232,7 +232,7 @@ UPDATE metadata.materialization SET row_count = row_count + 1 WHERE dataset_id =
 
 
 def _id_of(deployment: Settings, table: str) -> str:
-    with psycopg.connect(libpq(str(deployment.metadata_url))) as superuser:
+    with psycopg.connect(libpq(str(deployment.url("metadata")))) as superuser:
         named = "SELECT asset_id FROM metadata.asset WHERE qualified_name = %s"
         ((found,),) = superuser.execute(named, [f"mid1:dataset:lake:~/nyc/{table}"])
     return str(found)

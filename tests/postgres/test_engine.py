@@ -7,6 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 
 from resources.locations import EndpointLocation
+from resources.postgres.databases import Databases
 from resources.postgres.engine import libpq, with_driver
 from resources.settings import Settings
 
@@ -26,7 +27,7 @@ def test_a_url_keeps_its_awkward_characters(times: int) -> None:
 
 
 def test_a_source_is_reached_below_a_folder_with_a_space(tmp_path: Path) -> None:
-    location = EndpointLocation(slug="ewr", system="postgres", database="ewr")
-    url = location.database_url(Settings.from_env({}, cwd=tmp_path), URL)
+    location = EndpointLocation(slug="ewr", system="postgres", url="env:CRM_URL", database="ewr")
+    url = location.database_url(Databases(Settings.from_env({"CRM_URL": URL}, cwd=tmp_path)))
     assert conninfo_to_dict(url)["host"] == DIRECTORY
     assert conninfo_to_dict(url)["dbname"] == "ewr"

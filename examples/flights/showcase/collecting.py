@@ -96,7 +96,7 @@ def promises(stage: Stage, found: Catalogs) -> list[Promise]:
 def _collect(stage: Stage, endpoint: ProjectEndpoint) -> Collected:
     assert endpoint.collect is not None
     schemas = Schemas.of(endpoint.collect.schemas)
-    return collect_endpoint(stage.store, endpoint.location, stage.settings, stage.metadata.data_url(), schemas=schemas)
+    return collect_endpoint(stage.store, endpoint.location, stage.metadata.databases(), schemas=schemas)
 
 
 def _stored(stage: Stage, endpoints: Sequence[ProjectEndpoint]) -> list[Stored]:

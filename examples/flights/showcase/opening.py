@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from rich.console import Console
 from sources import Loaded, Progress, load_sources
 
-from resources.postgres.databases import reach
+from resources.postgres.databases import Databases
 from resources.settings import Settings
 from showcase.advance import Advance, advancing
 from showcase.stage import Stage, on_stage
@@ -20,9 +20,8 @@ def opened(settings: Settings, console: Console) -> Iterator[Stage]:
     """
     with ExitStack() as until_closed:
         with console.status("opening the databases"):
-            reach(settings)
+            Databases(settings).reach()
             stage = until_closed.enter_context(on_stage(settings, console))
-            stage.metadata.data_url()
         stage.say(f"the databases are open; what Dagster logs goes to {settings.home / 'demo.log'}")
         yield stage
 
@@ -38,7 +37,7 @@ def fill_sources(stage: Stage) -> Loaded:
                 bar.append(until_loaded.enter_context(advancing(stage.console, "loading", one.rows_total, "rows")))
             bar[0](one.rows)
 
-        loaded = load_sources(stage.metadata.data_url(), progress=progress)
+        loaded = load_sources(stage.metadata.databases().data, progress=progress)
     rows = sum(sum(tables.values()) for tables in loaded.rows.values())
     there = [airport for airport in loaded.rows if airport not in loaded.filled]
     if loaded.filled:

@@ -61,7 +61,7 @@ class Stage:
         """A table of an airport's database, to be asked directly."""
         location = self.metadata.location(endpoint)
         key = dataset_key(endpoint, source=location.database, schema="public", table=table)
-        return SourceTable(key, lambda: location.database_url(self.settings, self.metadata.data_url()), lambda _: None)
+        return SourceTable(key, lambda: location.database_url(self.metadata.databases()), lambda _: None)
 
     def say(self, line: str = "", style: str = "") -> None:
         self.console.print(line, style=style, markup=False, soft_wrap=True)

@@ -46,10 +46,10 @@ def bring_up(cluster: Cluster) -> None:
     _start(cluster, programs)
 
 
-def take_down(cluster: Cluster) -> None:
+def take_down(cluster: Cluster, *, checkpoint: bool = True) -> None:
     """No server of this cluster any more; one that is not ours is left alone."""
     if _seen(cluster) is not State.ABSENT:
-        _stop_all(cluster)
+        _stop_all(cluster, checkpoint=checkpoint)
 
 
 def runs(cluster: Cluster) -> bool:
@@ -137,9 +137,9 @@ def _launch(cluster: Cluster, programs: Binaries, written: int) -> None:
         raise _failed(cluster, "it ended" if ended else "it is still starting", written)
 
 
-def _stop_all(cluster: Cluster) -> None:
+def _stop_all(cluster: Cluster, *, checkpoint: bool = True) -> None:
     place = inode(cluster.data)
-    if place is not None and not shut_down({place}):
+    if place is not None and not shut_down({place}, checkpoint=checkpoint):
         raise _failed(cluster, "an old one does not end")
 
 

@@ -130,17 +130,19 @@ def alive(pid: int) -> bool:
         return False
 
 
-def shut_down(places: Collection[Inode], patience: float = 60.0) -> bool:
+def shut_down(places: Collection[Inode], *, checkpoint: bool = True) -> bool:
     """Stop every server in these directories: politely, then firmly, then for good. True when none is left.
+
+    Politely includes a checkpoint, which data that nobody will read again do not need.
 
     Signals to verified processes rather than `pg_ctl stop`, which trusts the pid in the file, and needs programs that
     may be deleted by now. SIGINT is its `-m fast`, SIGQUIT its `-m immediate`; SIGKILL too loses no commit.
     """
-    for order, seconds in ((signal.SIGINT, patience), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+    for order, seconds in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
         found = processes(places)
         mains = _mains(found)
-        if not mains and order is signal.SIGINT:
-            continue  # orphans: to them it would only mean to cancel a query
+        if order is signal.SIGINT and (not mains or not checkpoint):
+            continue  # to orphans it would only mean to cancel a query
         for process in found if not mains or order is signal.SIGKILL else mains:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(order)
