@@ -42,17 +42,17 @@ class Result:
     exact: tuple[Exact, ...] = ()
 
     @classmethod
-    def share(cls, case: str, *, part: float, whole: float, goal: float, benchmark: str = "io_manager") -> Self:
-        """A part of something against the whole of it, in seconds, measured once; the goal is a share."""
+    def share(cls, benchmark: str, case: str, limit: str, *, part: float, whole: float, at_most: float) -> Self:
+        """A part of something against the whole of it, in seconds, measured once."""
         return cls(
             benchmark=benchmark,
             case=case,
-            limit="all of it",
+            limit=limit,
             milliseconds=part * 1e3,
             limit_milliseconds=whole * 1e3,
             ratio=part / whole,
             quartiles=(part / whole, part / whole),
-            at_most=goal,
+            at_most=at_most,
         )
 
     @property
