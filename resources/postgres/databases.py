@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from identity.ids import DEFAULT_TENANT
 from resources.postgres import embedded
 from resources.postgres.engine import APP_ROLE, check_server, plain_engine, with_driver
-from resources.postgres.errors import SchemaNotCurrent, TenantUnknown
-from resources.postgres.migrate import check_current, migrate
+from resources.postgres.errors import SchemaNotCurrent
+from resources.postgres.migrate import NO_SCHEMA, check_current, migrate
 from resources.settings import Plane, Settings
 
 
@@ -69,8 +69,13 @@ def locate(settings: Settings, plane: Plane, *, user: str = "postgres") -> str:
 
 
 def _bring_up_to_date(engine: sa.Engine, tenant: str) -> None:
-    """Migrate the embedded control plane unless it is current; one round trip when it is."""
+    """Migrate the embedded control plane unless it is current; one round trip when it is.
+
+    A new one is made for the tenant that asks. In one that is there a tenant that nobody made is more likely a typing
+    error: TenantUnknown.
+    """
     try:
         check_current(engine, tenant=tenant)
-    except (SchemaNotCurrent, TenantUnknown):
-        migrate(engine, tenants=(DEFAULT_TENANT, tenant))
+    except SchemaNotCurrent as behind:
+        migrate(engine, tenants=(DEFAULT_TENANT, tenant) if behind.found == NO_SCHEMA else (DEFAULT_TENANT,))
+        check_current(engine, tenant=tenant)

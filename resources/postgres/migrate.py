@@ -14,6 +14,9 @@ from identity.ids import DEFAULT_TENANT, tenant_id
 from resources.postgres.errors import SchemaNotCurrent, TenantUnknown
 from resources.postgres.tables import SCHEMA
 
+NO_SCHEMA = "nothing"
+"""What SchemaNotCurrent finds in a database that was never migrated."""
+
 _LOCK = 0x6D696431  # "mid1": one migration at a time in a database
 _ONE_IN_A_PROCESS = threading.Lock()  # Alembic keeps the migration that runs in globals of its modules
 _PACKAGE = package_files.files("resources.postgres")
@@ -59,7 +62,7 @@ def check_current(engine: sa.Engine, *, tenant: str) -> None:
             sa.text("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace')"), {"schema": SCHEMA}
         ).scalar()
         if found != stamp():
-            raise SchemaNotCurrent(found=str(found or "nothing"), needed=stamp())
+            raise SchemaNotCurrent(found=str(found or NO_SCHEMA), needed=stamp())
         identifier = str(tenant_id(tenant))
         connection.execute(sa.text("SELECT set_config('metadata.tenant', :tenant, true)"), {"tenant": identifier})
         # By its id: a superuser sees the rows of every tenant.

@@ -49,6 +49,9 @@ def test_from_nothing_to_nothing(alone: Call, home: Path) -> None:
     assert (made["before"], made["changed"]) == (None, True)
     assert alone("migrate", "--json").json == {**made, "before": made["after"], "changed": False}
     assert alone("datasets", "--json").json == []
+    assert alone("datasets", "--tenant", "mistyped").code == 3
+    assert alone("migrate", "--tenant", "sales").code == 0
+    assert alone("datasets", "--tenant", "sales").code == 0
     parts = {one["part"]: one["status"] for one in alone("doctor", "--json").json["findings"]}
     assert {parts[part] for part in ("metadata database", "schema", "tenant separation", "unfinished writes")} == {"ok"}
     data = data_of(home)
