@@ -69,6 +69,15 @@ def settings_with(variables: Mapping[str, str]) -> Settings:
     return Settings(home=Path("/nonexistent"), project=Path("/nonexistent"), variables=variables)
 
 
+SHOP = (
+    "CREATE TABLE customer (id int PRIMARY KEY, name text)",
+    "COMMENT ON TABLE customer IS 'Who buys'",
+    "CREATE TABLE purchase (id int PRIMARY KEY, customer_id int REFERENCES customer)",
+    "CREATE VIEW buyers AS SELECT name FROM customer JOIN purchase ON customer_id = customer.id",
+    "INSERT INTO customer SELECT n FROM generate_series(1, 1000) n",
+    "ANALYZE",
+)
+
 _CLEAR = """
 DO $$ DECLARE statement text; BEGIN
   FOR statement IN
@@ -103,6 +112,11 @@ def make_source(make_database: Callable[..., str], empty_databases: list[str]) -
     for source in made:
         source.run(_CLEAR)
         empty_databases.append(source.url)
+
+
+@pytest.fixture
+def shop(make_source: Callable[..., Source]) -> Source:
+    return make_source(*SHOP)
 
 
 @pytest.fixture
