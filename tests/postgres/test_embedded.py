@@ -1,41 +1,19 @@
 """The embedded server from its users' side: one for all of them, there until the last of them is gone."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
-from embedded_users import User, is_down, new_homes, runs, servers_below, starts, wait_for
+from embedded_users import User, is_down, runs, starts, wait_for
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from resources.postgres import embedded
 from resources.postgres.embedded import Server, attach, ensure_databases, status, stop
-
-
-@pytest.fixture
-def new_home() -> Iterator[Callable[..., Path]]:
-    with new_homes() as name:
-        yield name
-
-
-@pytest.fixture(scope="module")
-def used_home() -> Iterator[Path]:
-    with new_homes() as name:
-        yield name("used")
-
-
-@pytest.fixture
-def home(used_home: Path) -> Iterator[Path]:
-    """A home whose server is down; made by the first test that starts it."""
-    assert not servers_below(used_home)
-    yield used_home
-    User.kill_all()
-    stop(used_home)
-    wait_for(lambda: not servers_below(used_home))
 
 
 @pytest.mark.parametrize("directory", ["/run/plain", "/a b/c", "/100%/x?y&z=1#/é", "/a:b@c/d,e"])

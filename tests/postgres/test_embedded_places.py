@@ -5,25 +5,19 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
-from embedded_users import REPOSITORY, User, new_homes, runs, servers_below, wait_for
+from embedded_users import REPOSITORY, User, runs, servers_below, wait_for
 
 from resources.postgres import embedded
 from resources.postgres.embedded import attach, status, stop
 from resources.postgres.server.binaries import SYSTEM_DIRECTORY
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture
-def new_home() -> Iterator[Callable[..., Path]]:
-    with new_homes() as name:
-        yield name
 
 
 @pytest.mark.parametrize(

@@ -10,32 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from embedded_users import REPOSITORY, User, is_down, kill, new_homes, runs, servers_below, wait_for
+from embedded_users import REPOSITORY, User, is_down, kill, runs, servers_below, wait_for
 
 from resources.postgres.embedded import attach, status, stop
 from resources.postgres.server.lifecycle import openers
-
-
-@pytest.fixture
-def new_home() -> Iterator[Callable[..., Path]]:
-    with new_homes() as name:
-        yield name
-
-
-@pytest.fixture(scope="module")
-def used_home() -> Iterator[Path]:
-    with new_homes() as name:
-        yield name("used")
-
-
-@pytest.fixture
-def home(used_home: Path) -> Iterator[Path]:
-    """A home whose server is down; made by the first test that starts it."""
-    assert not servers_below(used_home)
-    yield used_home
-    User.kill_all()
-    stop(used_home)
-    wait_for(lambda: not servers_below(used_home))
 
 
 def test_server_outlives_its_killed_starter_and_goes_with_the_last_killed_user(home: Path) -> None:

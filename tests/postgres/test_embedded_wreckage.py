@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from embedded_users import User, is_down, kill, new_homes, runs, servers_below, starts, wait_for
+from embedded_users import User, is_down, kill, runs, servers_below, starts, wait_for
 
 from resources.postgres import embedded
 from resources.postgres.embedded import attach, status, stop
@@ -25,18 +25,6 @@ from resources.postgres.server.postmaster import PidFile, Sight, State, judge, p
 
 SOCKETS = Path("/home/run")
 READY = PidFile(pid=7, sockets="/home/run", status="ready")
-
-
-@pytest.fixture
-def new_home() -> Iterator[Callable[..., Path]]:
-    with new_homes() as name:
-        yield name
-
-
-@pytest.fixture(scope="module")
-def used_home() -> Iterator[Path]:
-    with new_homes() as name:
-        yield name("used")
 
 
 @pytest.fixture
