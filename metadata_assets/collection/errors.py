@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import psycopg
 from psycopg import errors
 
 from identity.errors import MetadataError
+from resources.postgres.errors import connection_problem as connection_problem
 
 
 class SourceError(MetadataError):
@@ -60,37 +61,6 @@ class NotCollectable(SourceError):
     endpoint: str
     system: str
     exit_code: ClassVar[int] = 2
-
-
-# What libpq says, to look for in its message, and what we say. The message itself may hold a password.
-_REASONS: Final = (
-    ("password authentication failed", "the password or the user is wrong"),
-    ("no password supplied", "it wants a password and the URL has none"),
-    ("no pg_hba.conf entry", "the server does not let this user in from here"),
-    ("peer authentication failed", "the server does not let this user in from here"),
-    ("does not exist", "it has no such database or user"),
-    ("permission denied for database", "this user may not connect to that database"),
-    ("is not permitted to log in", "this user may not log in"),
-    ("not currently accepting connections", "that database accepts no connections"),
-    ("connection slots", "it has no connection left"),
-    ("too many connections", "it has no connection left"),
-    ("starting up", "it is starting up"),
-    ("shutting down", "it is shutting down"),
-    ("could not translate host name", "its host name is unknown"),
-    ("failed to resolve host", "its host name is unknown"),
-    ("timeout expired", "no answer within the time limit"),
-    ("timed out", "no answer within the time limit"),
-    ("Connection refused", "nothing listens there"),
-    ("No such file or directory", "there is no such socket"),
-    ("SSL", "it and the URL disagree about SSL"),
-    ("is bad: invalid", "libpq cannot read its URL"),
-)
-
-
-def connection_problem(error: psycopg.Error) -> str:
-    """Why there is no connection, in one of a few fixed phrases."""
-    message = str(error)
-    return next((ours for theirs, ours in _REASONS if theirs in message), "no answer that we know")
 
 
 @contextmanager

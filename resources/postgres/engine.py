@@ -4,35 +4,42 @@ from typing import Literal
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 
 from identity.errors import InvalidUrl
 from identity.naming import authority
-from resources.postgres.errors import DatabaseTooOld, DatabaseUnreachable
+from resources.postgres.errors import DatabaseTooOld, DatabaseUnreachable, connection_problem
 from resources.settings import VARIABLE, Plane
 
 OLDEST_SERVER = 15
 APP_ROLE = "metadata_app"
 
 # What the role's own settings would say, for whoever logs in under another name and acts as it.
-_APP_OPTIONS = (
-    f"-c role={APP_ROLE} -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+_DEFAULT_OPTIONS = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+_FIXED_OPTIONS = (
+    f"-c role={APP_ROLE}"
     r" -c default_transaction_isolation=read\ committed"  # whatever the database's own default: the functions need it
 )
+
+
+_SHAPE = "write postgresql://user@host:5432/database"
 
 
 def app_engine(url: str) -> sa.Engine:
     """An engine whose connections act as `metadata_app`, whoever logs in: row-level security holds for a superuser too.
 
-    A process keeps one connection and may briefly open a few more; the first use opens it, not this call.
+    A process keeps one connection and may briefly open a few more; the first use opens it, not this call. `options` of
+    the URL hold, except for what the role and the isolation are.
     """
+    parsed = make_url(with_driver(url, "psycopg"))
+    given = " ".join(parsed.normalized_query.get("options", ()))
+    options = f"{_DEFAULT_OPTIONS} {given} {_FIXED_OPTIONS}"  # of two that say the same the server takes the last
     return sa.create_engine(
-        with_driver(url, "psycopg"),
+        parsed.difference_update_query(["options"]),
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=15,
-        connect_args={"options": _APP_OPTIONS, "prepare_threshold": 2, "application_name": "metadata-assets"},
+        connect_args={"options": options, "prepare_threshold": 2, "application_name": "metadata-assets"},
     )
 
 
@@ -46,9 +53,11 @@ def with_driver(url: str, driver: Literal["psycopg", "psycopg2"]) -> str:
     try:
         parsed = make_url(url)
     except sa.exc.ArgumentError:
-        raise InvalidUrl(reason="it cannot be parsed", fix="write postgresql://user@host:5432/database") from None
+        raise InvalidUrl(reason="it cannot be parsed", fix=_SHAPE) from None
+    except ValueError:
+        raise InvalidUrl(reason="its port is not a number, or it names several hosts", fix=_SHAPE) from None
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        raise InvalidUrl(reason="it is not for PostgreSQL", fix="write postgresql://user@host:5432/database")
+        raise InvalidUrl(reason="it is not for PostgreSQL", fix=_SHAPE)
     return rendered(parsed.set(drivername=f"postgresql+{driver}"))
 
 
@@ -79,15 +88,10 @@ def _server_version(url: str, plane: Plane, timeout_seconds: int) -> int:
         with psycopg.connect(plain, connect_timeout=timeout_seconds) as connection:
             return connection.info.server_version
     except psycopg.OperationalError as error:
-        reason = _without_secrets(str(error), plain)
         raise DatabaseUnreachable(
-            database=plane, where=str(authority(url)), reason=reason, variable=VARIABLE[plane]
+            database=plane, where=str(authority(url)), reason=connection_problem(error), variable=VARIABLE[plane]
         ) from None
-
-
-def _without_secrets(message: str, url: str) -> str:
-    """The last line of libpq's message, or a plain one when it repeats any part of the URL that may be secret."""
-    lines = message.strip().splitlines() or ["no answer"]
-    password = str(conninfo_to_dict(url).get("password") or "")
-    reason = lines[-1].rpartition("FATAL:")[2].strip() or "no answer"
-    return "connection refused" if password and password in message else reason
+    except psycopg.ProgrammingError:
+        raise InvalidUrl(
+            reason="libpq does not know what it says after ?", fix=f"correct the parameters in {VARIABLE[plane]}"
+        ) from None

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from identity.ids import DEFAULT_TENANT, tenant_id
-from resources.postgres.errors import SchemaNotCurrent, TenantUnknown
+from resources.postgres.errors import SchemaNotCurrent, SchemaTooNew, TenantUnknown
 from resources.postgres.tables import SCHEMA
 
 NO_SCHEMA = "nothing"
@@ -38,11 +38,12 @@ def migrate(engine: sa.Engine, *, tenants: tuple[str, ...] = (DEFAULT_TENANT,)) 
     """Bring the database of `engine` to the newest revision and make sure that the tenants exist.
 
     Everything happens in one transaction: a migration that fails leaves the database as it was. `engine` logs in as
-    a superuser, or as a role that may create roles.
+    a superuser, or as a role that may create roles. Raises SchemaTooNew where a newer release ran.
     """
     with _ONE_IN_A_PROCESS, engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = _revision(connection)
+        _check_known(before, found=str(before))
         _run(connection, (_PACKAGE / "bootstrap.sql").read_text())
         connection.execute(sa.text("SET LOCAL ROLE metadata_owner"))
         connection.execute(sa.text("SET LOCAL check_function_bodies = off"))  # they come before the tables
@@ -56,12 +57,16 @@ def migrate(engine: sa.Engine, *, tenants: tuple[str, ...] = (DEFAULT_TENANT,)) 
 
 
 def check_current(engine: sa.Engine, *, tenant: str) -> None:
-    """Raise SchemaNotCurrent or TenantUnknown unless `migrate` of this very release ran here. One round trip."""
+    """Raise SchemaNotCurrent, SchemaTooNew or TenantUnknown unless `migrate` of this very release ran here.
+
+    One round trip.
+    """
     with engine.connect() as connection:
         found = connection.execute(
             sa.text("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace')"), {"schema": SCHEMA}
         ).scalar()
         if found != stamp():
+            _check_known(_revision_of(found), found=str(found))
             raise SchemaNotCurrent(found=str(found or NO_SCHEMA), needed=stamp())
         identifier = str(tenant_id(tenant))
         connection.execute(sa.text("SELECT set_config('metadata.tenant', :tenant, true)"), {"tenant": identifier})
@@ -73,7 +78,7 @@ def check_current(engine: sa.Engine, *, tenant: str) -> None:
 
 def head() -> str:
     """The newest revision that this release brings."""
-    revision = ScriptDirectory(str(_PACKAGE / "migrations")).get_current_head()
+    revision = _scripts().get_current_head()
     assert revision is not None
     return revision
 
@@ -82,6 +87,22 @@ def stamp() -> str:
     """What a current database is marked with: the revision, and a digest of the functions that go with it."""
     text = _functions() + (_PACKAGE / "bootstrap.sql").read_text() + (_PACKAGE / "privileges.sql").read_text()
     return f"metadata-assets {head()} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _revision_of(stamped: str | None) -> str | None:
+    """The revision in what `stamp` wrote; None where it wrote nothing."""
+    parts = (stamped or "").split()
+    return parts[1] if len(parts) == 3 and parts[0] == "metadata-assets" else None
+
+
+def _check_known(revision: str | None, *, found: str) -> None:
+    """Raise SchemaTooNew for a revision that this release does not have: no release takes one away."""
+    if revision is not None and revision not in {script.revision for script in _scripts().walk_revisions()}:
+        raise SchemaTooNew(found=found, needed=stamp())
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_PACKAGE / "migrations"))
 
 
 def _functions() -> str:

@@ -21,7 +21,7 @@ from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType
 from resources.postgres.embedded import Server, attach, stop
 from resources.postgres.engine import app_engine, plain_engine
-from resources.postgres.errors import SchemaNotCurrent, TenantUnknown
+from resources.postgres.errors import SchemaNotCurrent, SchemaTooNew, TenantUnknown
 from resources.postgres.migrate import check_current, head, migrate, stamp
 from resources.postgres.server import binaries
 from resources.postgres.server import cluster as clusters
@@ -171,6 +171,21 @@ def test_a_schema_of_another_release_is_brought_up_to_date(metadata_url: str) ->
     check_current(engine, tenant="default")
     (body,) = run(metadata_url, "SELECT prosrc FROM pg_proc WHERE proname = 'next_fencing_token'")
     assert "nextval" in body
+
+
+def test_a_schema_of_a_newer_release_is_left_alone(metadata_url: str) -> None:
+    engine = plain_engine(metadata_url)
+    run(metadata_url, "UPDATE metadata.alembic_version SET version_num = '0099'")
+    with pytest.raises(SchemaTooNew, match="0099, of a newer release"):
+        migrate(engine)
+    check_current(engine, tenant="default")
+    run(metadata_url, "COMMENT ON SCHEMA metadata IS 'metadata-assets 0099 0123456789ab'")
+    before = run(metadata_url, _INVENTORY)
+    for use in (lambda: migrate(engine), lambda: check_current(engine, tenant="default")):
+        with pytest.raises(SchemaTooNew) as refused:
+            use()
+        assert "metadata-assets migrate" not in str(refused.value)
+    assert run(metadata_url, _INVENTORY) == before
 
 
 @pytest.mark.parametrize("part", ["_functions", "head"])
