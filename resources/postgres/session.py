@@ -17,6 +17,9 @@ from resources.postgres.errors import is_outcome_unknown, translated
 
 Row = dict[str, Any]
 
+_BEGIN_SECONDS = 20.0
+"""How long a server that restarts is waited for: shorter than Dagster waits for a sensor."""
+
 _BIND = "SELECT set_config('metadata.tenant', %s, true), set_config('metadata.actor', %s, true)"
 
 
@@ -59,11 +62,35 @@ class Sessions:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """A transaction: committed when the block ends, rolled back when it raises."""
-        with translating(), self.engine.begin() as connection:
-            session = Session(connection, self.tenant, self.actor)
-            session.rows(_BIND, (str(self.tenant), self.actor))
-            yield session
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        It is begun anew where the connection that was kept is gone (the server restarted), for a while: nothing of the
+        block has run yet. What happens to the connection later is raised.
+        """
+        with translating():
+            connection, transaction = self._begun()
+            with connection, transaction:
+                yield Session(connection, self.tenant, self.actor)
+
+    def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
+        connection = self.engine.connect()  # where there never was a connection, waiting for one is not ours
+        try:
+            return self._bound(connection)
+        except psycopg.Error as error:
+            if not _may_ask_again(error):
+                raise
+        return _until(_BEGIN_SECONDS)(lambda: self._bound(self.engine.connect()))
+
+    def _bound(self, connection: sa.Connection) -> tuple[sa.Connection, sa.RootTransaction]:
+        """The connection in a transaction that belongs to the tenant; when that fails, the connection is dropped."""
+        try:
+            transaction = connection.begin()
+            Session(connection, self.tenant, self.actor).rows(_BIND, (str(self.tenant), self.actor))
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
+        return connection, transaction
 
     def call(self, statement: str, parameters: Mapping[str, Any], *, deadline_seconds: float = 60.0) -> list[Row]:
         """The rows of one idempotent statement in a transaction of its own: one round trip.
@@ -78,16 +105,7 @@ class Sessions:
             except (psycopg.Error, DBAPIError) as error:
                 if deadline_seconds <= 0 or not _may_ask_again(error):
                     raise
-            return self._ask_again(statement, parameters, deadline_seconds)
-
-    def _ask_again(self, statement: str, parameters: Mapping[str, Any], deadline_seconds: float) -> list[Row]:
-        attempts = Retrying(
-            retry=retry_if_exception(_may_ask_again),
-            wait=wait_random_exponential(multiplier=0.05, max=2.0),
-            stop=stop_after_delay(deadline_seconds),
-            reraise=True,
-        )
-        return attempts(self._call_once, statement, parameters)
+            return _until(deadline_seconds)(self._call_once, statement, parameters)
 
     def _call_once(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         fairy = self.engine.raw_connection()
@@ -121,6 +139,16 @@ def _refusal_behind(error: psycopg.OperationalError) -> psycopg.Error:
     """What the server said. When it refuses the commit itself, psycopg complains that it cannot leave the pipeline."""
     refusal = error.__context__
     return refusal if isinstance(refusal, psycopg.Error) and refusal.sqlstate is not None else error
+
+
+def _until(deadline_seconds: float) -> Retrying:
+    """Asks again with jitter until it may not, or the time is up; then the last error is raised."""
+    return Retrying(
+        retry=retry_if_exception(_may_ask_again),
+        wait=wait_random_exponential(multiplier=0.05, max=2.0),
+        stop=stop_after_delay(deadline_seconds),
+        reraise=True,
+    )
 
 
 def _may_ask_again(error: BaseException) -> bool:

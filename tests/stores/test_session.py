@@ -3,6 +3,7 @@
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,6 +132,55 @@ def test_a_call_is_asked_again_until_the_database_is_back(make_database: Callabl
     assert Sessions(engine, tenant_id("default"), "test").call("SELECT 7 AS seven", {}) == [{"seven": 7}]
     back.join()
     engine.dispose()
+
+
+def test_a_transaction_is_begun_anew_when_its_connection_is_gone(sessions: Sessions, look: Look) -> None:
+    before = backend(sessions)
+    look("SELECT pg_terminate_backend(%s, 10000)", before)
+    with sessions.begin() as session:
+        assert session.rows("SELECT current_setting('metadata.tenant') AS tenant") == [{"tenant": str(sessions.tenant)}]
+    assert backend(sessions) != before
+
+
+def test_a_transaction_is_begun_anew_when_the_database_is_back(make_database: Callable[..., str], look: Look) -> None:
+    url = make_database()
+    name = sa.make_url(url).database
+    engine = app_engine(url)
+    sessions = Sessions(engine, tenant_id("default"), "test")
+    before = backend(sessions)
+    look(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    look("SELECT pg_terminate_backend(%s, 10000)", before)
+    back = threading.Timer(0.5, look, [f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'])
+    back.start()
+    with sessions.begin() as session:
+        assert session.rows("SELECT 7 AS seven") == [{"seven": 7}]
+    back.join()
+    engine.dispose()
+
+
+def test_a_block_whose_connection_breaks_is_not_run_again(sessions: Sessions, look: Look) -> None:
+    ran = []
+
+    def work() -> None:
+        with sessions.begin() as session:
+            ran.append(1)
+            (row,) = session.rows("SELECT pg_backend_pid() AS pid")
+            look("SELECT pg_terminate_backend(%s, 10000)", row["pid"])
+            session.rows("SELECT 1")
+
+    with pytest.raises((psycopg.OperationalError, sa.exc.OperationalError)):
+        work()
+    assert ran == [1]
+    assert sessions.call("SELECT 7 AS seven", {}) == [{"seven": 7}]
+
+
+def test_where_nobody_was_connected_nobody_waits(make_database: Callable[..., str], look: Look) -> None:
+    url = make_database()
+    look(f'ALTER DATABASE "{sa.make_url(url).database}" ALLOW_CONNECTIONS false')
+    started = time.monotonic()
+    with pytest.raises(sa.exc.OperationalError), Sessions(app_engine(url), tenant_id("default"), "test").begin():
+        pass
+    assert time.monotonic() - started < 5
 
 
 def test_asking_again_ends_at_the_deadline(make_database: Callable[..., str], look: Look) -> None:
