@@ -10,7 +10,7 @@ import dagster as dg
 from identity.errors import MetadataError
 from identity.ids import sha256_of
 from metadata_assets.collection.collection import collect_endpoint, endpoint_fingerprint
-from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable, SourceError
+from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable
 from metadata_assets.collection.schemas import Schemas
 from metadata_assets.collection.watching import Memory, Run, decide
 from metadata_assets.spec import Collect, ProjectEndpoint
@@ -138,9 +138,9 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
         metadata = watched.metadata(context.resources)
         try:
             seen = endpoint_fingerprint(watched.location, metadata.databases(), schemas=watched.schemas)
-        except SourceError as error:
+            stored = metadata.store().endpoint(slug)
+        except MetadataError as error:
             return dg.SkipReason(str(error))
-        stored = metadata.store().endpoint(slug)
         memory = Memory.parse(context.cursor)
         decision = decide(
             memory,

@@ -178,6 +178,28 @@ def test_an_unreachable_endpoint_is_skipped_and_the_cursor_stays(
     assert daemon.look() == "the schema has not changed"
 
 
+@pytest.mark.parametrize(
+    ("variable", "url", "reason"),
+    [
+        ("SHOP_2", "", "the environment variable SHOP_2 is not set, and endpoint shop-2 needs it"),
+        ("SHOP_2", "mysql://u:planted-canary@nowhere/", "this connection URL cannot be used, it is not for PostgreSQL"),
+        ("METADATA_DATABASE_URL", "postgresql://u:planted-canary@127.0.0.1:1/x", "cannot reach the metadata database"),
+    ],
+)
+def test_what_keeps_a_sensor_from_looking_is_why_it_skips(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    url: str,
+    reason: str,
+) -> None:
+    monkeypatch.setenv(variable, url)
+    skipped = str(Daemon(definitions, instance, "collect_shop_2_8a8b2b14").look())
+    assert skipped.startswith(reason)
+    assert "planted-canary" not in skipped
+
+
 def test_the_run_shows_what_it_did(
     daemon: Daemon, source: Source, reader: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
