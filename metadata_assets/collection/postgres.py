@@ -86,15 +86,3 @@ def looking(connection: psycopg.Connection[Any], endpoint: str, schemas: Schemas
         limits = {"statement_timeout": STATEMENT_TIMEOUT, "lock_timeout": LOCK_TIMEOUT}
         ((database, *_),) = cursor.execute(queries.ORIENTATION, limits).fetchall()
         yield Look(connection, Names(endpoint, database), schemas)
-
-
-def collect(connection: psycopg.Connection[Any], endpoint: str, *, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
-    """The catalog of the database behind a connection, and its fingerprint, from one snapshot."""
-    with looking(connection, endpoint, schemas) as look:
-        return look.catalog(look.fingerprint())
-
-
-def fingerprint(connection: psycopg.Connection[Any], *, schemas: Schemas = EVERY_SCHEMA) -> str:
-    """What `collect` would have as the fingerprint of its catalog now: one query."""
-    with looking(connection, "any", schemas) as look:
-        return look.fingerprint()

@@ -1,16 +1,13 @@
 """A project as the rest of the plugin sees it: resolved, checked, frozen."""
 
-import json
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import datetime, timedelta
-from functools import cached_property
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import dagster as dg
 
-from identity.ids import sha256_of
 from identity.keys import CanonicalKey, Kind
 from metadata_assets.spec.partitions import Mapping, Partitions
 from metadata_assets.spec.problems import At
@@ -128,11 +125,6 @@ class Project:
     def dataset(self, key: CanonicalKey) -> Dataset | None:
         return next((dataset for dataset in self.datasets if dataset.key == key), None)
 
-    @cached_property
-    def project_hash(self) -> str:
-        """64 hex digits: equal for projects that declare the same, wherever and in which layout they are written."""
-        return sha256_of(json.dumps(_plain(self), sort_keys=True, ensure_ascii=True)).hex()
-
 
 def asset_key(key: CanonicalKey) -> dg.AssetKey:
     """What Dagster calls a dataset: endpoint, schema if it has one, table."""
@@ -145,18 +137,3 @@ def short_name(key: CanonicalKey) -> str:
         return str(key)
     parts = [part for part in (key.endpoint, key.schema, key.table) if part is not None]
     return str(key) if any("/" in part or not part for part in parts) else "/".join(parts)
-
-
-def _plain(value: Any) -> Any:
-    """The content of a value as JSON, without where it was written."""
-    match value:
-        case CanonicalKey() | datetime() | timedelta():
-            return str(value)
-        case tuple():
-            return [_plain(item) for item in value]
-        case MappingOf():
-            return {name: _plain(item) for name, item in value.items()}
-    if is_dataclass(value):
-        content = {part.name: _plain(getattr(value, part.name)) for part in fields(value) if part.compare}
-        return {"": type(value).__name__, **content}
-    return value

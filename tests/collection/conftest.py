@@ -13,7 +13,7 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from metadata_assets.collection.collection import collect_endpoint
-from metadata_assets.collection.postgres import collect, fingerprint
+from metadata_assets.collection.postgres import looking
 from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
 from resources.locations import EndpointLocation
 from resources.metadata.plans import Collected
@@ -42,11 +42,11 @@ class Source:
 
     def look(self, endpoint: str = "shop", *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
         with psycopg.connect(self.url_for(user)) as connection:
-            return collect(connection, endpoint, schemas=schemas)
+            return catalog_of(connection, endpoint, schemas)
 
     def fingerprint(self, *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> str:
-        with psycopg.connect(self.url_for(user)) as connection:
-            return fingerprint(connection, schemas=schemas)
+        with psycopg.connect(self.url_for(user)) as connection, looking(connection, "any", schemas) as look:
+            return look.fingerprint()
 
     def collect_into(
         self,
@@ -63,6 +63,12 @@ class Source:
     def url_for(self, user: str | None) -> str:
         url = make_url(self.url)
         return (url.set(username=user) if user else url).render_as_string(hide_password=False)
+
+
+def catalog_of(connection: psycopg.Connection, endpoint: str, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
+    """What a collection sees through a connection."""
+    with looking(connection, endpoint, schemas) as look:
+        return look.catalog(look.fingerprint())
 
 
 def settings_with(variables: Mapping[str, str]) -> Settings:

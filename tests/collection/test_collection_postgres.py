@@ -7,11 +7,10 @@ import pytest
 
 from identity.errors import WITHHELD
 from identity.keys import CanonicalKey, dataset_key
-from metadata_assets.collection.postgres import collect
 from metadata_assets.collection.schemas import Schemas
 from resources.metadata.plans import COLLECTED_KEYS
 from resources.models import AssetType, Edge, Field
-from tests.collection.conftest import Source, by_name
+from tests.collection.conftest import Source, by_name, catalog_of
 
 SHOP = (
     "CREATE TYPE mood AS ENUM ('sad', 'ok')",
@@ -160,7 +159,7 @@ def test_temporary_and_system_relations_are_left_out(source: Source) -> None:
     with psycopg.connect(source.url) as connection:
         connection.execute("CREATE TEMPORARY TABLE passing (x int)")
         connection.commit()
-        assert collect(connection, "shop").assets == ()
+        assert catalog_of(connection, "shop").assets == ()
 
 
 @pytest.mark.parametrize(
@@ -297,7 +296,7 @@ def test_two_hundred_tables_take_as_many_statements_as_two(make_source: Callable
                 return super().execute(*args, **kwargs)
 
         with psycopg.connect(source.url, cursor_factory=Counting) as connection:
-            collect(connection, "shop")
+            catalog_of(connection, "shop")
         return len(seen) + 2  # BEGIN and COMMIT
 
     few = make_source(*(f"CREATE TABLE t{n} (x int PRIMARY KEY)" for n in range(2)))
@@ -307,7 +306,7 @@ def test_two_hundred_tables_take_as_many_statements_as_two(make_source: Callable
 
 def test_a_look_is_read_only_and_bounded(source: Source) -> None:
     with psycopg.connect(source.url) as connection:
-        collect(connection, "shop")
+        catalog_of(connection, "shop")
         assert connection.read_only
         assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
