@@ -1,7 +1,7 @@
 """Collections end to end: a real source, a real store, and what is in the store afterwards."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from resources.metadata.plans import Counts, KnownAsset, Plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Edge, Endpoint, Field
 from resources.postgres.errors import IdentityCollision
-from tests.collection.conftest import Source, contents
+from tests.collection.conftest import SHOP, Source, contents
 from tests.collection.test_collection_diff import applied, catalogs
 
 
@@ -247,30 +247,39 @@ def test_a_declared_asset_that_the_source_does_not_have_stays(shop: Source, stor
 
 
 def test_the_same_names_on_two_endpoints_are_two_sets_of_assets(
+    make_source: Callable[..., Source], store: MetadataStore, metadata_url: str
+) -> None:
+    two_sets_of_assets(make_source, SHOP, store, metadata_url, count=3)
+
+
+def test_the_same_names_of_real_tables_are_two_sets_of_assets(
     make_source: Callable[..., Source], store: MetadataStore, metadata_url: str, shared_data: Path
 ) -> None:
     script = shared_data / "chinook/ChinookDatabase/DataSources/Chinook_PostgreSql.sql"
     if not script.is_file():
         pytest.skip("no Chinook script")
     tables = script.read_text().partition("Create Tables")[2].partition("*/")[2]
-    left, right = make_source(tables), make_source(tables)
+    two_sets_of_assets(make_source, [tables], store, metadata_url, count=11)
 
-    first = left.collect_into(store, "left")
-    assert first.assets.new == 11
-    assert len(left.look().edges) == 0
-    kept = stored_under(metadata_url, "left")
-    second = right.collect_into(store, "right")
-    assert second.assets.new == 11
-    third = left.collect_into(store, "mirror-of-left")
-    assert third.assets.new == 11
-    assert stored_under(metadata_url, "left") == kept
-    identities = rows(metadata_url, "SELECT count(DISTINCT asset_id), count(DISTINCT name) FROM metadata.asset")
-    assert identities == [(33, 11)]
 
-    right.run("DROP TABLE playlist_track", "ALTER TABLE artist ADD COLUMN country text")
+def two_sets_of_assets(
+    make_source: Callable[..., Source], statements: Iterable[str], store: MetadataStore, url: str, *, count: int
+) -> None:
+    """Collect two equal sources, one of them under two names too; then change one and look at the others."""
+    extra = ("CREATE TABLE goes (id int)", "CREATE TABLE grows (id int)")
+    left, right = make_source(*statements, *extra), make_source(*statements, *extra)
+    assert left.collect_into(store, "left").assets.new == count + 2
+    kept = stored_under(url, "left")
+    assert right.collect_into(store, "right").assets.new == count + 2
+    assert left.collect_into(store, "mirror-of-left").assets.new == count + 2
+    assert stored_under(url, "left") == kept
+    identities = rows(url, "SELECT count(DISTINCT asset_id), count(DISTINCT name) FROM metadata.asset")
+    assert identities == [(3 * (count + 2), count + 2)]
+
+    right.run("DROP TABLE goes", "ALTER TABLE grows ADD COLUMN country text")
     changed = right.collect_into(store, "right")
     assert (changed.assets.closed, changed.fields.new) == (1, 1)
-    assert stored_under(metadata_url, "left") == kept
+    assert stored_under(url, "left") == kept
     assert left.collect_into(store, "left").rows_written == 0
 
 
