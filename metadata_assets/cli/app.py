@@ -23,7 +23,7 @@ Key = Annotated[
     str, typer.Argument(metavar="KEY", help="endpoint/schema/table, or the full key mid1:…", show_default=False)
 ]
 Depth = Annotated[int | None, typer.Option(min=1, metavar="N", help="How many steps far; to the end without it.")]
-Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many at most.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="How many at most, up to 100,000.")]
 
 app = typer.Typer(
     name=PROGRAM,

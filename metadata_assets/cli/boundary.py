@@ -49,6 +49,12 @@ class FileRefused(MetadataError):
     reason: str
 
 
+class AnswerLost(MetadataError):
+    """could not write the answer to stdout: {reason}; what the command did stays done, make room and ask again"""
+
+    reason: str
+
+
 class Unexpected(MetadataError):
     """unexpected: {type}; run `metadata-assets --debug …` again for the traceback"""
 
@@ -63,13 +69,24 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write is no error
     start = Start(environ=dict(os.environ if environ is None else environ), cwd=Path.cwd)
     try:
+        _check_encoding(given)
         outcome = typer.main.get_command(app)(given, prog_name=PROGRAM, standalone_mode=False, obj=start)
+        print(end="", flush=True)  # a disk that is full says so here, not when Python ends
         return int(outcome or ExitCode.OK)
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, people get a message and scripts a code
         return _report(error, given, start.environ)
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Raise UsageRefused for bytes that are no UTF-8, which Python smuggles in as lone surrogates."""
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageRefused(problem=f"argument {number} is not UTF-8, as keys, partitions and paths are") from None
 
 
 def _report(error: Exception, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -92,8 +109,21 @@ def _ours(error: Exception) -> MetadataError:
             return UsageRefused(problem=error.format_message().strip().rstrip("."))
         case OSError(filename=str() | Path() as path, strerror=str() as reason):
             return FileRefused(path=str(path), reason=reason)
+        case OSError(filename=None) if lost := _lost_answer():
+            return lost
         case _:
             return _of_a_driver(error) or Unexpected(type=type(error).__qualname__)
+
+
+def _lost_answer() -> AnswerLost | None:
+    """Why stdout takes no more, if it does not. What waits to be written is dropped: Python would try again."""
+    try:
+        print(end="", flush=True)
+    except OSError as error:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor, no path
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return AnswerLost(reason=error.strerror or type(error).__name__)
+    return None
 
 
 def _of_a_driver(error: Exception) -> MetadataError | None:

@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -165,6 +168,64 @@ def test_a_home_below_a_file(call: Call, elsewhere: dict[str, str], tmp_path: Pa
     assert "unexpected" not in answer.err
 
 
+@pytest.mark.parametrize(
+    ("url", "code", "told"),
+    [
+        ("postgresql://ann:{}@h:port/x", 2, "its port is not a number"),
+        ("postgresql://ann:{}@h1:1,h2:2/x", 2, "it names several hosts"),
+        ("postgresql://ann:{}@127.0.0.1:1/x?bogus=1", 2, "correct the parameters in METADATA_DATABASE_URL"),
+    ],
+)
+@pytest.mark.parametrize("command", ["datasets", "migrate"])
+def test_a_url_that_no_driver_takes(
+    call: Call, elsewhere: dict[str, str], url: str, code: int, told: str, command: str
+) -> None:
+    environ = {**elsewhere, "METADATA_DATABASE_URL": url.format(ENCODED)}
+    answer = call(environ, command)
+    assert answer.code == code
+    assert told in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert no_password(answer.err)
+    assert told in call(environ, "doctor").out
+
+
+def test_a_schema_of_a_newer_release(run: Run, metadata_url: str) -> None:
+    with psycopg.connect(metadata_url) as connection:
+        connection.execute("UPDATE metadata.alembic_version SET version_num = '0099'")
+        connection.execute("COMMENT ON SCHEMA metadata IS 'metadata-assets 0099 0123456789ab'")
+    for command in ("migrate", "datasets"):
+        answer = run(command)
+        assert answer.code == 4
+        assert "of a newer release" in answer.err
+        assert "run: metadata-assets migrate" not in answer.err
+
+
+@pytest.mark.parametrize("option", [["materializations", "a/b", "--partition"], ["versions"], ["--home"]])
+def test_what_is_not_utf8(run: Run, option: list[str]) -> None:
+    answer = run(*option, "\udcff")
+    assert answer.code == 2
+    assert f"argument {len(option) + 1} is not UTF-8" in answer.err
+    assert json.loads(run(*option, "\udcff", "--json").err)["error"] == "UsageRefused"
+
+
+@pytest.mark.parametrize("arguments", [["datasets"], ["datasets", "--json"], ["--help"]])
+def test_a_disk_that_is_full(environ: dict[str, str], arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "metadata_assets.cli", *arguments],
+            env={"PATH": os.environ["PATH"], **environ},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "could not write the answer to stdout: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
 @pytest.mark.parametrize("command", ["dev", "collect", "doctor"])
 def test_a_broken_yaml_file(call: Call, elsewhere: dict[str, str], empty_url: str, command: str) -> None:
     project = Path(elsewhere["METADATA_PROJECT"])
@@ -230,7 +291,14 @@ def test_what_is_not_there_and_what_does_not_fit(run: Run, filled: dict[str, UUI
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nosuch"], ["datasets", "--nosuch"], ["lineage"], ["versions", "a/b", "--limit", "0"], ["dev", "--port", "x"]],
+    [
+        ["nosuch"],
+        ["datasets", "--nosuch"],
+        ["lineage"],
+        ["versions", "a/b", "--limit", "0"],
+        ["versions", "a/b", "--limit", "9" * 20],
+        ["dev", "--port", "x"],
+    ],
 )
 def test_a_command_line_that_nobody_understands(run: Run, arguments: list[str]) -> None:
     answer = run(*arguments)
