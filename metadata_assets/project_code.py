@@ -9,7 +9,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,7 +43,7 @@ def load_function(folder: Path, function: Function) -> Callable[..., Any] | Prob
 def _module(folder: Path, function: Function) -> ModuleType | Problem:
     package = _package(folder)
     try:
-        with _importing_from(folder):
+        with _importing_from(folder), redirect_stdout(sys.stderr):  # stdout is for the answers of commands
             return importlib.import_module(f"{package}.{function.module}")
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith(package):

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,7 +44,8 @@ def _run_function(project: Path) -> Callable[..., Any]:
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(project))  # a demo imports the modules beside it
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with redirect_stdout(sys.stderr):  # what it prints is no part of the answer
+        spec.loader.exec_module(module)
     run = getattr(module, "run", None)
     if not callable(run):
         raise NoDemo(project=project, missing="demo.py has no function run")

@@ -101,4 +101,6 @@ def _shown(findings: Sequence[Finding]) -> Iterator[RenderableType]:
 
 
 def _told(one: Finding) -> Text:
-    return text(one.detail if one.fix is None else f"{one.detail}; {one.fix}")
+    """The lines of a detail stay lines: a project tells all that is wrong with it at once."""
+    told = one.detail if one.fix is None else f"{one.detail}; {one.fix}"
+    return Text("\n").join(text(line) for line in told.split("\n"))

@@ -48,6 +48,14 @@ def test_the_demo_runs_in_the_settings_of_its_command(elsewhere: dict[str, str],
     assert (home / "dagster" / "dagster.yaml").read_text() == shipped("dagster.yaml")
 
 
+def test_what_it_prints_while_it_is_imported_is_no_part_of_the_answer(elsewhere: dict[str, str], project: Path) -> None:
+    with (project / "beside.py").open("a") as file:
+        file.write("print('on the way')\n")
+    answer = program("demo", "--days", "2", "--json", environ=elsewhere)
+    assert answer.json["days"] == 2
+    assert answer.err == "on the way\nhello\n"
+
+
 def test_its_exit_code_is_the_commands(elsewhere: dict[str, str], project: Path) -> None:
     assert project.exists()
     answer = program("demo", "--days", "12", environ=elsewhere)

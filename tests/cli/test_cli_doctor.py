@@ -134,3 +134,23 @@ def test_a_project_whose_function_is_missing(run: Run, project: Path) -> None:
     assert unwell(answer) == {"project": "problem"}
     assert "datasets/orders.yml:1" in by_part(answer)["project"]["detail"]
     assert answer.code == 1
+
+
+def test_what_a_project_prints_is_no_part_of_the_answer(run: Run, project: Path) -> None:
+    (project / "datasets").mkdir()
+    (project / "datasets" / "orders.yml").write_text(
+        "datasets: [{name: orders, endpoint: lake, python: code:orders}]\n"
+    )
+    (project / "code.py").write_text("print('on the way')\ndef orders(): ...\n")
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {}
+    assert answer.err == "on the way\n"
+
+
+def test_every_mistake_of_a_project_has_a_line_of_its_own(run: Run, project: Path) -> None:
+    with (project / "metadata.yml").open("a") as file:
+        file.write("  one: {system: fils}\n  two: {system: fils}\n")
+    lines = run("doctor").out.splitlines()
+    told = [line.strip() for line in lines if "did you mean files?" in line]
+    assert [line.partition(":")[0] for line in told] == ["metadata.yml", "metadata.yml"]
+    assert not any("\\n" in line for line in lines)
