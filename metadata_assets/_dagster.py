@@ -33,6 +33,7 @@ __all__ = [
     "current_step",
     "has_materialized",
     "has_refused",
+    "parents_of",
     "report_only",
     "upstream_partitions",
     "was_materialized_in",
@@ -101,6 +102,11 @@ def upstream_partitions(
         if parent.partition_key is not None:
             found.setdefault(parent.asset_key, []).append(parent.partition_key)
     return found
+
+
+def parents_of(step: Step, asset_key: dg.AssetKey) -> Collection[dg.AssetKey]:
+    """The assets that one asset of the step is declared to be made from, its own other partitions included."""
+    return {asset_key, *step.asset_graph.get(asset_key).parent_keys}
 
 
 def report_only(output: dg.OutputContext, partitions: Collection[str | None]) -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 
 from identity.errors import MetadataError
 from metadata_assets._dagster import current_step, upstream_partitions
+from metadata_assets.attempts import computing
 from metadata_assets.signatures import Callee, Input, Parameter
 from metadata_assets.spec import Dataset, asset_key, short_name
 from resources.files.formats import as_frame
@@ -99,7 +100,8 @@ def _one(callee: Callee, run: Run, partition: str | None, context: dg.AssetExecu
     if isinstance(arguments, NoData):
         return arguments
     try:
-        value = callee.function(**arguments)
+        with computing(partition):
+            value = callee.function(**arguments)
     except Exception as error:
         error.add_note(f"while computing {short_name(run.dataset.key)}, partition {partition}")
         raise

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import dagster as dg
 from upath import UPath
@@ -11,7 +11,7 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.idempotency import Delivery
 from identity.ids import Entity
-from metadata_assets._dagster import Step, upstream_partitions
+from metadata_assets._dagster import Step, parents_of, upstream_partitions
 from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
 from resources.files import staging
@@ -21,6 +21,13 @@ from resources.postgres.errors import NotRegistered
 
 LEASE: Final = timedelta(days=1)
 """How long an attempt may write before its files count as abandoned."""
+
+
+class EmptyPartition(MetadataError):
+    """{dataset}: a partition is called "", which is what data without partitions are called; give it a name"""
+
+    dataset: str
+    exit_code: ClassVar[int] = 2
 
 
 class WrongPartitions(MetadataError):
@@ -44,6 +51,10 @@ class Target:
     description: str | None
     root: UPath = field(repr=False)
 
+    def __post_init__(self) -> None:
+        if "" in self.partitions:
+            raise EmptyPartition(dataset=str(self.entity.key))
+
 
 def by_partition(target: Target, value: object) -> dict[str | None, object]:
     """What goes where. A dict keyed by partitions of the run is one value for each; None stands for no data.
@@ -51,6 +62,8 @@ def by_partition(target: Target, value: object) -> dict[str | None, object]:
     So an empty dict is no data at all, but where there is one partition: there it is a value.
     """
     several = len(target.partitions) > 1
+    if value is None:
+        return {}
     partitioned = target.partitions != (None,)
     if partitioned and isinstance(value, dict) and (value or several) and set(value) <= set(target.partitions):
         return {partition: one for partition, one in value.items() if one is not None}
@@ -142,15 +155,16 @@ def _lease(
 
 
 def _reads_of(step: Step, progress: Progress, target: Target, partition: str | None) -> list[Read]:
-    """What one partition was made from: of everything the attempt read, what the partition mapping leads to."""
-    if len(target.partitions) == 1:
-        return [read for reads in progress.reads.values() for read in reads.values()]
-    mapped = upstream_partitions(step, target.asset_key, partition)
+    """What one partition of one output was made from: of all that the attempt read, what its mappings lead to."""
+    only = len(target.partitions) == 1
+    mapped = {} if only else upstream_partitions(step, target.asset_key, partition)
+    parents = parents_of(step, target.asset_key)
     return [
-        read
+        progress.counted(asset_key, read, partition, only=only)
         for asset_key, reads in progress.reads.items()
+        if asset_key in parents
         for read in reads.values()
-        if read.partition is None or read.partition in mapped.get(asset_key, ())
+        if only or read.partition is None or read.partition in mapped.get(asset_key, ())
     ]
 
 

@@ -60,7 +60,7 @@ def read_source(path: FilePath, file: str) -> tuple[Source | None, list[Problem]
 def parse_source(text: str, file: str) -> tuple[Source | None, list[Problem]]:
     """The same for a text in memory."""
     try:
-        node = YAML(typ="rt", pure=True).compose(text)
+        node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         return None, [_syntax_problem(error, file)]
     except ReaderError as error:

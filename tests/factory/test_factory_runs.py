@@ -30,6 +30,16 @@ def flights(jfk: SourceTable, partition: str) -> pl.DataFrame | None:
 def two_carriers(data: pl.DataFrame, jfk, partition: str) -> bool:
     return data.height == 2 and str(data["day"][0]) == partition
 """
+TOGETHER = """
+import polars as pl
+
+def flights(jfk, partitions: list[str]):
+    everything = jfk.query("SELECT * FROM {table}")
+    return {day: everything for day in partitions}
+
+def two_carriers(data: pl.DataFrame):
+    return True
+"""
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, tuple[bool, str, str | None]]:
@@ -48,6 +58,25 @@ def test_one_partition_is_computed_committed_checked_and_published(workbench: An
     assert materialized(result) == [("flights", "2013-01-02")]
     assert evaluations(result) == {"two_carriers": (True, "ERROR", None)}
     assert published("flights") == {"2013-01-02": 2}
+
+
+def test_rows_read_are_counted_for_the_partition_that_they_were_read_for(workbench: Any, store: MetadataStore) -> None:
+    """Two queries for each day, of a run over several days; a function that takes all days at once tells no number."""
+    once = CODE.replace("    return None if", "    jfk.query('SELECT count(*) FROM {table}')\n    return None if")
+    together = FLIGHTS.replace("code:", "together:")
+    workbench(FLIGHTS, code=once).run_range("2013-01-02", "2013-01-04", "flights")
+    assert rows_read(store) == {"2013-01-02": 3, "2013-01-03": 3, "2013-01-04": 3}
+    workbench(together, together=TOGETHER).run_range("2013-01-02", "2013-01-03", "flights")
+    assert rows_read(store) == {"2013-01-02": None, "2013-01-03": None, "2013-01-04": 3}
+    workbench(together, together=TOGETHER).run("flights", partition_key="2013-01-02")
+    assert rows_read(store) == {"2013-01-02": 20, "2013-01-03": None, "2013-01-04": 3}
+
+
+def rows_read(store: MetadataStore) -> dict[str | None, int | None]:
+    """Of the source, for each current partition of flights."""
+    current = store.current(dataset_key("lake", schema="nyc", table="flights"))
+    inputs = {one.partition: store.inputs(one.materialization_id) for one in current}
+    return {partition: one.metadata.get("rows_read") for partition, (one,) in inputs.items()}
 
 
 def test_a_partition_without_data_stays_missing_and_its_checks_say_so(workbench: Any, published: Any) -> None:

@@ -76,7 +76,7 @@ def test_the_error_lists_all_problems_and_crosses_processes(tmp_path: Path) -> N
         (None, "metadata.yml:1:1: it cannot be read (No such file or directory); make it a readable file"),
         (b"name: \xff\xfe", "metadata.yml:1:1: byte 6 is not UTF-8; save the file as UTF-8"),
         (b"name: x\nb: \x07", "metadata.yml:2:1: a control character is in this line; remove it"),
-        (b"a: " + b"[" * 1200, "metadata.yml:1:1: it is nested too deep; write it flatter"),
+        (b"a: " + b"[" * 5000, "metadata.yml:1:1: it is nested too deep; write it flatter"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, metadata: bytes | None, complaint: str) -> None:

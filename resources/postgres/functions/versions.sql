@@ -122,8 +122,45 @@ BEGIN
     UPDATE metadata.dataset d SET published_version = v_version, updated_at = clock_timestamp()
     WHERE d.tenant_id = p_tenant AND d.dataset_id = v_dataset;
 
+    PERFORM metadata.follow_inputs(p_tenant, p_actor, v_dataset, v_winners);
+
     INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
     VALUES (p_tenant, gen_random_uuid(), 'version.published', jsonb_build_object(
       'dataset_id', v_dataset, 'version', v_version, 'materialization_ids', to_jsonb(v_winners)));
   END LOOP;
+END $$;
+
+-- The lineage of what a dataset now is: an open edge to each input of the winners, none to an input that no current
+-- partition was made from. Mostly nothing changes, and then nothing is written. Only for an edge that the winners do not
+-- have are the inputs of other current partitions looked at, and the first one found ends it.
+CREATE OR REPLACE FUNCTION metadata.follow_inputs(p_tenant uuid, p_actor text, p_dataset uuid, p_winners uuid[])
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE metadata.relationship r SET valid_to = clock_timestamp()
+  WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.type = 'DEPENDS_ON'
+    AND r.producer = 'materialization' AND r.scope = p_dataset::text AND r.valid_to IS NULL
+    AND r.target_asset_id NOT IN (
+      SELECT i.input_asset_id FROM metadata.materialization_input i
+      WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners))
+    AND NOT EXISTS (
+      SELECT 1 FROM metadata.version_partition c
+      JOIN metadata.materialization_input i
+        ON i.tenant_id = p_tenant AND i.materialization_id = c.materialization_id
+        AND i.input_asset_id = r.target_asset_id
+      WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.to_version IS NULL);
+
+  -- Those that a publish closed between the commit of a winner and now.
+  INSERT INTO metadata.relationship (tenant_id, source_asset_id, target_asset_id, type, producer, scope, created_by)
+  SELECT p_tenant, p_dataset, n.input_asset_id, 'DEPENDS_ON', 'materialization', p_dataset::text, p_actor
+  FROM (
+    SELECT DISTINCT i.input_asset_id FROM metadata.materialization_input i
+    WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners)) n
+  WHERE NOT EXISTS (
+    SELECT 1 FROM metadata.relationship r
+    WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.target_asset_id = n.input_asset_id
+      AND r.type = 'DEPENDS_ON' AND r.producer = 'materialization' AND r.scope = p_dataset::text
+      AND r.valid_to IS NULL)
+  ORDER BY n.input_asset_id
+  ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
 END $$;
