@@ -139,6 +139,17 @@ def job_key(endpoint: str, name: str) -> CanonicalKey:
     return CanonicalKey(Kind.JOB, endpoint, (name,))
 
 
+def short_name(key: CanonicalKey) -> str:
+    """What people call it: jfk/public/flights; the full key where that could be read in another way.
+
+    Not an identity: several sources of an endpoint may share it.
+    """
+    if key.kind is not Kind.DATASET:
+        return str(key)
+    parts = [part for part in (key.endpoint, key.schema, key.table) if part is not None]
+    return "/".join(parts) if all(part and "/" not in part for part in parts) else str(key)
+
+
 def check_slug(slug: str, error: type[InvalidKey] = InvalidEndpoint) -> None:
     """Raises the error unless the slug is `[a-z0-9][a-z0-9_-]{0,62}`."""
     if not SLUG.fullmatch(slug):

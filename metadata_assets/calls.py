@@ -8,10 +8,11 @@ from typing import Any, assert_never
 import dagster as dg
 
 from identity.errors import MetadataError
+from identity.keys import short_name
 from metadata_assets._dagster import current_step, upstream_partitions
 from metadata_assets.attempts import computing
 from metadata_assets.signatures import Callee, Input, Parameter
-from metadata_assets.spec import Dataset, asset_key, short_name
+from metadata_assets.spec import Dataset, asset_key
 from resources.files.formats import as_frame
 
 

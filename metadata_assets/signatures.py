@@ -9,8 +9,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import polars as pl
 
+from identity.keys import short_name
 from metadata_assets.source_table import SourceTable
-from metadata_assets.spec import Dataset, Dependency, Function, Partitions, Problem, Project, feeds_several, short_name
+from metadata_assets.spec import Dataset, Dependency, Function, Partitions, Problem, Project, feeds_several
 from metadata_assets.spec.problems import did_you_mean
 from resources.files.formats import Frame, frame_of
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from rich.console import RenderableType
 
+from identity.keys import short_name
 from metadata_assets.cli import records
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import facts, table
 from resources.graph.walk import Lineage
-from resources.metadata.assets import short_name
 from resources.models import Asset, Current, DatasetSummary
 
 

@@ -7,12 +7,12 @@ from uuid import UUID
 from rich.console import RenderableType
 
 from identity.errors import MetadataError, shown
+from identity.keys import short_name
 from metadata_assets.cli import records
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
 from metadata_assets.cli.provenance import described, drawn, trace
-from resources.metadata.assets import short_name
 from resources.metadata_store import MetadataStore
 from resources.models import UNPARTITIONED, Materialization, Version
 

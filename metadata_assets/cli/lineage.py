@@ -8,14 +8,13 @@ from rich.text import Text
 from rich.tree import Tree
 
 from identity.errors import MetadataError
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, short_name
 from metadata_assets.cli.app import LineageFormat
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import document, printable
 from metadata_assets.cli.trees import Branch, draw
 from resources.graph.walk import Lineage
-from resources.metadata.assets import short_name
 from resources.models import AssetType, Direction
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from identity.errors import MetadataError
+from identity.keys import short_name
 from identity.naming import authority
 from metadata_assets.cli import surroundings
 from metadata_assets.collection.connect import connected
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
 from resources.locations import EndpointLocation
-from resources.metadata.assets import short_name
 from resources.metadata.health import Health
 from resources.postgres import embedded
 from resources.postgres.databases import Databases, locate

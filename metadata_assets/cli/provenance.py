@@ -7,10 +7,10 @@ from uuid import UUID
 from rich.text import Text
 from rich.tree import Tree
 
+from identity.keys import short_name
 from metadata_assets.cli import records
 from metadata_assets.cli.output import printable
 from metadata_assets.cli.trees import Branch, draw
-from resources.metadata.assets import short_name
 from resources.metadata_store import MetadataStore
 from resources.models import Input, Materialization
 

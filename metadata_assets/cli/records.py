@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from identity.keys import short_name
 from metadata_assets.cli.output import plain
-from resources.metadata.assets import short_name
 from resources.models import Asset, Current, DatasetSummary, Input, Materialization, Version
 
 Document = dict[str, Any]

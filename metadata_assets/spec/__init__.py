@@ -20,7 +20,6 @@ from metadata_assets.spec.project import (
     Project,
     ProjectEndpoint,
     asset_key,
-    short_name,
 )
 
 __all__ = [
@@ -45,5 +44,4 @@ __all__ = [
     "asset_key",
     "feeds_several",
     "load_project",
-    "short_name",
 ]

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import networkx as nx
 
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, short_name
 from metadata_assets.spec.entries import Entry, Known
 from metadata_assets.spec.problems import Problem
-from metadata_assets.spec.project import Dataset, asset_key, short_name
+from metadata_assets.spec.project import Dataset, asset_key
 
 
 def one_name_each(datasets: Iterable[Dataset], known: Known) -> Iterator[Problem]:

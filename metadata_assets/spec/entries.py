@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from identity.errors import MetadataError, shown
-from identity.keys import CanonicalKey, dataset_key
+from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.spec.models import DatasetFields
 from metadata_assets.spec.partitions import Partitions
 from metadata_assets.spec.problems import At, Path, Problem, did_you_mean, field_name
-from metadata_assets.spec.project import Check, Column, Dataset, Dependency, Function, ProjectEndpoint, short_name
+from metadata_assets.spec.project import Check, Column, Dataset, Dependency, Function, ProjectEndpoint
 from metadata_assets.spec.yaml_source import Source
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import dagster as dg
 
-from identity.keys import CanonicalKey, Kind
+from identity.keys import CanonicalKey
 from metadata_assets.spec.partitions import Mapping, Partitions
 from metadata_assets.spec.problems import At
 from resources.locations import EndpointLocation
@@ -129,11 +129,3 @@ class Project:
 def asset_key(key: CanonicalKey) -> dg.AssetKey:
     """What Dagster calls a dataset: endpoint, schema if it has one, table."""
     return dg.AssetKey([part for part in (key.endpoint, key.schema, key.table) if part is not None])
-
-
-def short_name(key: CanonicalKey) -> str:
-    """What people call it: jfk/public/flights. The full key when that would be ambiguous."""
-    if key.kind is not Kind.DATASET:
-        return str(key)
-    parts = [part for part in (key.endpoint, key.schema, key.table) if part is not None]
-    return str(key) if any("/" in part or not part for part in parts) else "/".join(parts)

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from identity.errors import MetadataError, shown
-from identity.keys import CanonicalKey, Kind, dataset_key
+from identity.keys import CanonicalKey, Kind, dataset_key, short_name
 from metadata_assets.spec.entries import Entry, Known, partitions_of
 from metadata_assets.spec.models import DependencyFields
 from metadata_assets.spec.partitions import default_mapping, mapping_problem
 from metadata_assets.spec.problems import Path, Problem, did_you_mean, field_name
-from metadata_assets.spec.project import Dependency, ProjectEndpoint, short_name
+from metadata_assets.spec.project import Dependency, ProjectEndpoint
 
 
 def dependencies(entry: Entry, known: Known) -> tuple[list[Dependency], list[Problem]]:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from identity.keys import SLUG
 from metadata_assets.spec.partitions import Mapping
+from resources.locations import filesystem_problem
 
 REFUSED: Final = "refused"
 """The type of the errors that are raised here."""
@@ -93,6 +94,8 @@ def _root(text: str) -> str:
         refuse_unseen("it holds more than the place of the files", _VARIABLE_FIX)
     if text.startswith("env:") and not re.fullmatch(_VARIABLE, text):
         refuse_unseen("it does not name an environment variable", _VARIABLE_FIX)
+    if problem := filesystem_problem(text):
+        refuse_unseen(*problem)
     return text
 
 

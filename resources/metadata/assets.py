@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.ids import Entity
-from identity.keys import CanonicalKey, Kind, endpoint_key
+from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
 from resources.metadata.noun import Noun
 from resources.models import Asset, AssetType, Field
 from resources.postgres.session import Row, Session
@@ -130,8 +130,8 @@ def _row(entity: Entity, asset: Asset) -> Row:
     }
 
 
-def short_name(key: CanonicalKey) -> str:
-    """endpoint/schema/table, as people write it. Not an identity: several sources of an endpoint may share it."""
+def _spelled(key: CanonicalKey) -> str:
+    """endpoint/schema/table, as somebody types it who does not know that a name has a slash in it."""
     parts = (key.endpoint, key.schema, key.table) if key.kind is Kind.DATASET else (str(key),)
     return "/".join(part for part in parts if part is not None)
 
@@ -150,7 +150,7 @@ class Assets(Noun):
         with self.session() as session:
             rows = session.rows(_SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value})
             if not rows:
-                raise self._unknown(session, short_name(key))
+                raise self._unknown(session, _spelled(key))
         (row,) = rows
         return Asset(
             key=key,
@@ -170,11 +170,11 @@ class Assets(Noun):
                 key = CanonicalKey.parse(name)
                 if session.rows(_SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value}):
                     return key
-                raise self._unknown(session, name)
+                raise self._unknown(session, _spelled(key))
             pieces = name.split("/")
             tails = ["/".join(pieces[start:]) for start in range(1, len(pieces))]
             rows = session.rows(_NAMES, {"tenant": session.tenant_value, "names": tails})
-            found = [key for row in rows if short_name(key := CanonicalKey.parse(row["qualified_name"])) == name]
+            found = [key for row in rows if _spelled(key := CanonicalKey.parse(row["qualified_name"])) == name]
             if len(found) > 1:
                 raise AmbiguousKey(name=name, candidates=", ".join(map(str, found)))
             if not found:
@@ -183,7 +183,7 @@ class Assets(Noun):
 
     def _unknown(self, session: Session, name: str) -> UnknownKey:
         rows = session.rows(_NEAREST_POOL, {"tenant": session.tenant_value})
-        names = [short_name(CanonicalKey.parse(row["qualified_name"])) for row in rows]
-        near = get_close_matches(name, names, n=3, cutoff=0.4)
+        spelled = {_spelled(key): key for row in rows if (key := CanonicalKey.parse(row["qualified_name"]))}
+        near = [short_name(spelled[found]) for found in get_close_matches(name, spelled, n=3, cutoff=0.4)]
         hint = f"the nearest: {', '.join(near)}" if near else "see: metadata-assets datasets --all"
         return UnknownKey(name=name, hint=hint)

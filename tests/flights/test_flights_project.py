@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 import examples.flights.pipeline as pipeline
+from identity.keys import short_name
 from metadata_assets.spec.loading import load_project
-from metadata_assets.spec.project import Project, short_name
+from metadata_assets.spec.project import Project
 
 FOLDER = Path(pipeline.__file__).parent
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.errors import WITHHELD, InvalidEndpoint, InvalidKey
-from identity.keys import MAX_KEY_BYTES, CanonicalKey, Kind, dataset_key, endpoint_key, job_key
+from identity.keys import MAX_KEY_BYTES, CanonicalKey, Kind, dataset_key, endpoint_key, job_key, short_name
 
 
 @prop
@@ -267,3 +267,10 @@ def test_a_key_survives_pickle_and_copy(key: CanonicalKey) -> None:
 
 def test_the_arity_of_a_kind() -> None:
     assert {str(kind): kind.arity for kind in Kind} == {"endpoint": 0, "dataset": 3, "job": 1}
+
+
+def test_the_short_name_is_the_full_one_where_it_would_be_ambiguous() -> None:
+    assert short_name(dataset_key("jfk", source="jfk", schema="public", table="flights")) == "jfk/public/flights"
+    assert short_name(dataset_key("lake", table="codes")) == "lake/codes"
+    strange = dataset_key("jfk", source="jfk", schema="public", table="a/b")
+    assert CanonicalKey.parse(short_name(strange)) == strange

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.keys import CanonicalKey, dataset_key
+from identity.keys import dataset_key
 from metadata_assets.partitioning import partition_mapping, partitions_definition
 from metadata_assets.spec import (
     DynamicPartitions,
@@ -23,7 +23,6 @@ from metadata_assets.spec import (
     asset_key,
     feeds_several,
     load_project,
-    short_name,
 )
 from metadata_assets.spec.partitions import GRAINS, default_mapping, mapping_problem
 
@@ -32,7 +31,7 @@ name: test
 endpoints:
   jfk: {system: postgres, database: jfk_db, url: env:JFK_URL, collect: {schemas: [public], every: 90s}}
   ewr: {system: postgres, database: ewr, collect: {}}
-  lake: {system: files, root: s3://bucket/lake}
+  lake: {system: files, root: memory://bucket/lake}
 """
 FLIGHTS = """
   - name: flights
@@ -89,7 +88,7 @@ def test_endpoints(tmp_path: Path) -> None:
     ewr = endpoints["ewr"].collect
     assert ewr is not None
     assert (ewr.schemas, ewr.every) == ((), timedelta(minutes=5))
-    assert (lake.location.system, lake.location.root, lake.collect) == ("files", "s3://bucket/lake", None)
+    assert (lake.location.system, lake.location.root, lake.collect) == ("files", "memory://bucket/lake", None)
 
 
 def test_datasets_have_keys_that_anyone_can_compute(tmp_path: Path) -> None:
@@ -191,13 +190,6 @@ def test_an_owner_that_we_take_is_one_that_dagster_takes(tmp_path: Path, owner: 
     except ProjectInvalid:
         return
     dg.AssetSpec("x", owners=[owner])
-
-
-def test_the_short_name_is_the_full_one_where_it_would_be_ambiguous() -> None:
-    assert short_name(dataset_key("jfk", source="jfk", schema="public", table="flights")) == "jfk/public/flights"
-    assert short_name(dataset_key("lake", table="codes")) == "lake/codes"
-    strange = dataset_key("jfk", source="jfk", schema="public", table="a/b")
-    assert CanonicalKey.parse(short_name(strange)) == strange
 
 
 def first_of(month: int) -> datetime:

@@ -9,9 +9,8 @@ from typing import Final
 import polars as pl
 
 from identity.errors import MetadataError
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, short_name
 from metadata_assets.cli.output import table
-from metadata_assets.spec import short_name
 from metadata_assets.writing import stored
 from resources.models import Current
 from showcase.promises import Promise, few

@@ -7,10 +7,10 @@ from typing import Final
 
 import dagster as dg
 
+from identity.keys import short_name
 from metadata_assets import MetadataIOManager
 from metadata_assets.cli.output import table
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
-from metadata_assets.spec import short_name
 from showcase.promises import Promise
 from showcase.runs import Ran, execute, execute_again
 from showcase.stage import DAILY_DELAYS, Stage

@@ -6,11 +6,10 @@ from uuid import UUID
 
 import dagster as dg
 
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, short_name
 from metadata_assets.cli import lineage, provenance
 from metadata_assets.cli.output import facts, table
 from metadata_assets.cli.provenance import Provenance
-from metadata_assets.spec import short_name
 from resources.graph.walk import Lineage
 from resources.models import Input, Materialization
 from showcase.promises import Promise, few

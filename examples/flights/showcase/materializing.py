@@ -4,9 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, short_name
 from metadata_assets.cli.output import table
-from metadata_assets.spec import short_name
 from showcase.advance import advancing, rate
 from showcase.planning import Work, whole_months, work
 from showcase.promises import Promise, few
