@@ -14,7 +14,7 @@ help:  ## List the targets
 setup: $(VENV)/installed  ## Create .venv with the pinned dependencies (a second run installs nothing)
 
 $(VENV)/installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another one with PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "Python 3.11 to 3.14 is needed, this is " + sys.version.split()[0] + "; name another one with PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
@@ -56,5 +56,5 @@ requirements:  ## Pin requirements.txt (with hashes) from pyproject.toml
 
 clean:  ## Remove .venv, caches and the local server with its data
 	@if [ -x $(BIN)/metadata-assets ]; then $(BIN)/metadata-assets clean --yes || true; fi
-	rm -rf $(VENV) .metadata build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .metadata build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info .tmp_dagster_home_*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from fsspec.registry import get_filesystem_class
 from sqlalchemy.engine import make_url
 from upath import UPath
 
@@ -22,6 +23,34 @@ class SecretInProject(MetadataError):
     slug: str
     field: str
     exit_code: ClassVar[int] = 2
+
+
+class FilesystemMissing(MetadataError):
+    """endpoint {slug} cannot be reached, {reason}; {fix}"""
+
+    slug: str
+    reason: str
+    fix: str
+    exit_code: ClassVar[int] = 2
+
+
+def filesystem_problem(root: str) -> tuple[str, str] | None:
+    """Why the files below a root cannot be reached from this process, and the way out; None when they can.
+
+    Looks at what is installed, not at the place. Only a scheme that is well known is repeated.
+    """
+    scheme, separator, _place = root.partition("://")
+    if not separator:
+        return None
+    try:
+        get_filesystem_class(scheme)
+    except ImportError as error:  # fsspec has a sentence for each: "Install s3fs to access S3"
+        said = str(error)
+        fix = said[:1].lower() + said[1:] if said.startswith(("Install", "Please")) else said
+        return f"no filesystem for {scheme}:// is installed", fix
+    except ValueError:
+        return "no filesystem is known by what stands before ://", "write a path, or a URL such as s3://bucket/folder"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +81,14 @@ class EndpointLocation:
         return rendered(parsed.set(drivername="postgresql"))
 
     def root_path(self, settings: Settings) -> UPath:
-        """Where the files of this endpoint are."""
+        """Where the files of this endpoint are. Raises MissingVariable, FilesystemMissing."""
         if self.root is None:
             return UPath(settings.home / "lake" / self.slug)
-        if self.root.startswith("env:"):
-            return UPath(settings.variable(self.root[4:], wanted_by=f"endpoint {self.slug}"))
-        return UPath(self.root) if "://" in self.root else UPath(settings.project / self.root)
+        given = self.root.startswith("env:")
+        root = settings.variable(self.root[4:], wanted_by=f"endpoint {self.slug}") if given else self.root
+        if problem := filesystem_problem(root):
+            raise FilesystemMissing(slug=self.slug, reason=problem[0], fix=problem[1])
+        return UPath(root) if given or "://" in root else UPath(settings.project / root)
 
     def attributes(self) -> Mapping[str, Any]:
         """What the catalog may keep: references and names, no credentials."""
