@@ -9,12 +9,27 @@ from resources.graph.walk import Lineage, walk
 from resources.models import Direction
 from resources.postgres.session import Sessions
 
+_INCARNATION = """
+SELECT concat_ws('/', %(tenant)s::text, d.oid, 'metadata.relationship'::regclass::oid, pg_postmaster_start_time())
+  AS incarnation
+FROM pg_database d WHERE d.datname = current_database()
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class GraphStore:
     """The edges of one tenant. An id made by hand is refused by the type checker and again at run time."""
 
     sessions: Sessions
+
+    def incarnation(self) -> str:
+        """Which store this is, for whoever remembers what it wrote: equal only while nothing can be forgotten.
+
+        It differs between tenants, databases and schemas made anew, and after each start of the server: a restored
+        backup is another incarnation, whatever else it has in common with what it replaced.
+        """
+        (row,) = self.sessions.call(_INCARNATION, {"tenant": self.sessions.tenant.value})
+        return str(row["incarnation"])
 
     def assert_edges(self, links: Collection[Link], *, producer: str, scope: str, complete: bool) -> EdgeChanges:
         """Say which edges a producer sees in its scope; a complete look closes those that it no longer names."""

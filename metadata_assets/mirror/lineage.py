@@ -87,7 +87,9 @@ def mirror(
 
 
 def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
-    """A sensor that mirrors the asset graph of its code location once for each change of it.
+    """A sensor that mirrors the asset graph of its code location once for each change of it, and of the store.
+
+    Its cursor is in Dagster's storage, which several tenants and stores may share: it says what was mirrored where.
 
     Definitions are loaded again in every step process, so loading them writes nothing; the daemon's sensor does.
     """
@@ -102,10 +104,12 @@ def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
         repository = context.repository_def
         assert repository is not None
         current = snapshot(repository.asset_graph)
-        if context.cursor == current.digest:
+        graph = metadata.graph()
+        done = sha256_of(graph.incarnation(), current.digest).hex()
+        if context.cursor == done:
             return dg.SkipReason("the asset graph has not changed")
-        mirrored = mirror(metadata.store(), metadata.graph(), current, code_location=code_location)
-        context.update_cursor(current.digest)
+        mirrored = mirror(metadata.store(), graph, current, code_location=code_location)
+        context.update_cursor(done)
         edges = mirrored.edges
         return dg.SkipReason(
             f"mirrored: {mirrored.assets_written} assets written, {edges.opened} edges opened, {edges.closed} closed"

@@ -18,13 +18,15 @@ from identity.keys import dataset_key
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.datasets import DAGSTER_ENDPOINT, KEY_METADATA, key_of
 from metadata_assets.mirror.lineage import AssetGraphSnapshot, Mirrored, SharedDataset, lineage_sensor, mirror, snapshot
-from resources.configurable import MetadataResource
+from resources.configurable import MetadataResource, close_all
 from resources.graph.edges import EdgeChanges
 from resources.graph_store import GraphStore
 from resources.locations import EndpointLocation
 from resources.metadata_store import MetadataStore
 from resources.models import AssetType, Edge
 from resources.postgres.databases import Databases
+from resources.postgres.engine import plain_engine
+from resources.postgres.migrate import migrate
 from resources.settings import Settings
 
 Mirror = Callable[..., Mirrored]
@@ -249,26 +251,68 @@ def test_what_was_really_read_is_in_the_same_graph(
     assert graph.lineage(stored.entity(edge.source), "up").edges == (edge,), "it was read, whatever is declared now"
 
 
+class Daemon:
+    """What Dagster's daemon does with the sensor: it keeps one cursor, whatever store the code location writes to."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.cursor: str | None = None
+
+    def tick(self, defs: dg.Definitions, metadata: MetadataResource) -> str:
+        repository = defs.get_repository_def()
+        with dg.build_sensor_context(
+            self.instance, cursor=self.cursor, repository_def=repository, resources={"metadata": metadata}
+        ) as context:
+            answer: Any = lineage_sensor(code_location="here")(context)
+            self.cursor = context.cursor
+        return str(answer.skip_message)
+
+
+NOTHING = "the asset graph has not changed"
+ALL_OF_IT = f"{len(EDGES)} edges opened, 0 closed"
+
+
 def test_the_sensor_acts_once_for_each_change(
     instance: dg.DagsterInstance, metadata: MetadataResource, stored: MetadataStore
 ) -> None:
-    cursor: str | None = None
+    daemon = Daemon(instance)
 
     def tick(defs: dg.Definitions) -> str:
-        nonlocal cursor
-        repository = defs.get_repository_def()
-        with dg.build_sensor_context(
-            instance, cursor=cursor, repository_def=repository, resources={"metadata": metadata}
-        ) as context:
-            answer: Any = lineage_sensor(code_location="here")(context)
-            cursor = context.cursor
-        return str(answer.skip_message)
+        return daemon.tick(defs, metadata)
 
-    nothing = "the asset graph has not changed"
-    assert tick(definitions()).endswith(f"{len(EDGES)} edges opened, 0 closed")
-    assert [tick(definitions()), tick(definitions(reverse=True))] == [nothing, nothing]
+    assert tick(definitions()).endswith(ALL_OF_IT)
+    assert [tick(definitions()), tick(definitions(reverse=True))] == [NOTHING, NOTHING]
     assert tick(definitions(without="sides")).endswith("0 edges opened, 4 closed")
-    assert tick(definitions(without="sides")) == nothing
-    cursor = None  # a daemon that lost its cursor
+    assert tick(definitions(without="sides")) == NOTHING
+    daemon.cursor = None  # a daemon that lost its cursor
     assert tick(definitions(without="sides")) == "mirrored: 0 assets written, 0 edges opened, 0 closed"
     assert stored.asset(TOTAL).key == TOTAL
+
+
+def test_another_tenant_or_store_is_written_to_although_the_graph_is_the_same(
+    instance: dg.DagsterInstance,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    make_database: Callable[..., str],
+) -> None:
+    daemon = Daemon(instance)
+    first = environment["METADATA_DATABASE_URL"]
+    for tenant, url in (("default", first), ("other", first), ("other", make_database(migrated=True))):
+        monkeypatch.setenv("METADATA_TENANT", tenant)
+        monkeypatch.setenv("METADATA_DATABASE_URL", url)
+        metadata = MetadataResource()
+        assert daemon.tick(definitions(), metadata).endswith(ALL_OF_IT)
+        assert daemon.tick(definitions(), metadata) == NOTHING
+        assert metadata.store().asset(TOTAL).key == TOTAL
+
+
+def test_a_store_that_was_made_anew_is_written_to(
+    instance: dg.DagsterInstance, environment: dict[str, str], metadata: MetadataResource
+) -> None:
+    daemon = Daemon(instance)
+    assert daemon.tick(definitions(), metadata).endswith(ALL_OF_IT)
+    close_all()
+    with psycopg.connect(environment["METADATA_DATABASE_URL"]) as connection:
+        connection.execute("DROP SCHEMA metadata CASCADE")
+    migrate(plain_engine(environment["METADATA_DATABASE_URL"]))
+    assert daemon.tick(definitions(), metadata).endswith(ALL_OF_IT)
