@@ -13,7 +13,7 @@ from psycopg.types.string import TextLoader
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
-from metadata_assets.collection.errors import connection_problem
+from resources.postgres.errors import connection_problem
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
 Parameters = Mapping[str, Any] | Sequence[Any]

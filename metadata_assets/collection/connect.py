@@ -10,11 +10,11 @@ from metadata_assets.collection.errors import (
     EndpointTooOld,
     EndpointUnreachable,
     NotCollectable,
-    connection_problem,
     reading,
 )
 from resources.locations import EndpointLocation
 from resources.postgres.databases import Databases
+from resources.postgres.errors import connection_problem
 
 OLDEST_SOURCE: Final = 15
 CONNECT_TIMEOUT_SECONDS: Final = 10

@@ -8,7 +8,6 @@ import psycopg
 from psycopg import errors
 
 from identity.errors import MetadataError
-from resources.postgres.errors import connection_problem as connection_problem
 
 
 class SourceError(MetadataError):
