@@ -6,6 +6,7 @@
     mid1:dataset:jfk:flights/public/flights       source, schema, table
     mid1:dataset:lake:~/~/daily_delays            no source, no schema
     mid1:job:warehouse-eu:nightly_load
+    mid1:dashboard:looker:revenue
 
 - The namespace is the slug of an endpoint. A kind with segments always writes all of them; one without ends there.
 - In a segment `[A-Za-z0-9_.-]` stand for themselves, every other byte of its UTF-8 is `%XX` with upper-case digits.
@@ -36,11 +37,12 @@ _DOTS = {".": "%2E", "..": "%2E%2E"}  # "." and ".." are raw characters but mean
 
 
 class Kind(StrEnum):
-    """What a key can name. Columns are not here: they hang off the id of their dataset."""
+    """What a key can name. Tables, views, files, topics, assets are datasets; a column hangs off its dataset's id."""
 
     ENDPOINT = "endpoint"
     DATASET = "dataset"
     JOB = "job"
+    DASHBOARD = "dashboard"
 
     @property
     def arity(self) -> int:
@@ -50,7 +52,7 @@ class Kind(StrEnum):
                 return 0
             case Kind.DATASET:
                 return 3
-            case Kind.JOB:
+            case Kind.JOB | Kind.DASHBOARD:
                 return 1
         assert_never(self)
 
@@ -137,6 +139,11 @@ def dataset_key(endpoint: str, *, table: str, schema: str | None = None, source:
 def job_key(endpoint: str, name: str) -> CanonicalKey:
     """The key of something that runs at an endpoint: a job, the operation behind an asset. Raises InvalidKey."""
     return CanonicalKey(Kind.JOB, endpoint, (name,))
+
+
+def dashboard_key(endpoint: str, name: str) -> CanonicalKey:
+    """The key of a dashboard or report of a BI tool, by the id that the tool never changes. Raises InvalidKey."""
+    return CanonicalKey(Kind.DASHBOARD, endpoint, (name,))
 
 
 def check_slug(slug: str, error: type[InvalidKey] = InvalidEndpoint) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from identity.keys import CanonicalKey, Kind, dataset_key
 from identity.naming.credentials import refuse_credentials
-from identity.naming.references import InvalidReference, check_bucket, container, reference_key, refuse
+from identity.naming.references import InvalidReference, check_bucket, container, reference_key, refused
 from identity.naming.rules import ALL
 from identity.naming.servers import GLOBAL, LOCAL, Authority, authority, endpoint_of
 from identity.naming.systems import Naming, System
@@ -39,12 +39,12 @@ def openlineage_key(namespace: str, name: str, known: Mapping[Authority, str] = 
         return dataset_key(endpoint, table=_not_empty(name))
     templates = [rule for rule in rules if rule.namespace is not None]
     if not templates:
-        refuse(namespace, "OpenLineage has no names for its system", "give the endpoint and the reference")
+        raise refused(namespace, "OpenLineage has no names for its system", "give the endpoint and the reference")
     parts = {rule.name: _read(name, rule, above) for rule in templates}
     found = next(((rule, names) for rule in templates if (names := parts[rule.name]) is not None), None)
     if found is None:
         shapes = " or ".join(rule.dataset for rule in templates)
-        refuse(name, f"it is not {shapes}", r"write all of its parts, and a dot inside a part as \.")
+        raise refused(name, f"it is not {shapes}", r"write all of its parts, and a dot inside a part as \.")
     rule, names = found
     if rule.naming is Naming.POSIX:
         return reference_key(names["table"], of=rule, endpoint=endpoint)
@@ -61,11 +61,15 @@ def openlineage_server(namespace: str) -> tuple[Authority, dict[str, str]]:
     if "://" not in namespace:
         if not _WORD.fullmatch(namespace):
             refuse_credentials(namespace, InvalidReference)
-            refuse(namespace, "its namespace is no URL and no word of a-z, 0-9, _, . and -", "rename the namespace")
+            raise refused(
+                namespace, "its namespace is no URL and no word of a-z, 0-9, _, . and -", "rename the namespace"
+            )
         return Authority(FREE, namespace, None), {}
     server = authority(namespace)
     if server.system == FREE:
-        refuse(namespace, f"its scheme {FREE} stands for namespaces without one", "give the scheme of the system")
+        raise refused(
+            namespace, f"its scheme {FREE} stands for namespaces without one", "give the scheme of the system"
+        )
     return server, _above(namespace, server)
 
 
@@ -75,10 +79,10 @@ def openlineage_pair(key: CanonicalKey, server: Authority) -> tuple[str, str]:
     Raises InvalidReference when OpenLineage has no name for it, or none that leads back to this key alone.
     """
     if key.kind is not Kind.DATASET:
-        refuse(str(key), f"a {key.kind} is not a dataset", "give the key of a dataset")
+        raise refused(str(key), f"a {key.kind} is not a dataset", "give the key of a dataset")
     pair = next((pair for pair in _candidates(key, server) if _leads_back(pair, key, server)), None)
     if pair is None:
-        refuse(
+        raise refused(
             str(key), "OpenLineage has no name that leads back to it", "rename the thing, or send its key in a facet"
         )
     return pair
@@ -135,7 +139,7 @@ _PARTITIONS: Final = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-isob-": "aws
 def _glue(arn: re.Match[str], namespace: str) -> Authority:
     partition, region, account = arn.groups()
     if partition != next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws"):
-        refuse(namespace, "its partition has no such region", "copy the ARN from AWS")
+        raise refused(namespace, "its partition has no such region", "copy the ARN from AWS")
     return Authority("glue", f"{region}.{account}", None)
 
 
@@ -151,7 +155,7 @@ def _above(namespace: str, server: Authority) -> dict[str, str]:
     if template.endswith("/dbs/{schema}") and path.startswith("dbs/") and re.fullmatch("[^/?#;]+", path[4:]):
         return {"schema": path[4:]}
     if path or (slash and "/dbs/" in template) or re.search("[?#;]", network):
-        refuse(namespace, "it has more than a server", "end the namespace after the host and port")
+        raise refused(namespace, "it has more than a server", "end the namespace after the host and port")
     return {}
 
 
@@ -182,5 +186,5 @@ def _read_dotted(name: str, rule: System) -> dict[str, str] | None:
 
 def _not_empty(name: str) -> str:
     if not name:
-        refuse(name, "it has no name", "give the name of the dataset")
+        raise refused(name, "it has no name", "give the name of the dataset")
     return name

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NoReturn, assert_never
+from typing import Final, assert_never
 from urllib.parse import unquote
 
 from identity.errors import InvalidKey
@@ -38,7 +38,9 @@ def reference_key(
     for level in rules.used:
         if names[level] is None and level not in rules.may_lack:
             called = rules.called(level)
-            refuse(reference, f"its {called} is missing", f"write it in front, or give the {called} of the session")
+            raise refused(
+                reference, f"its {called} is missing", f"write it in front, or give the {called} of the session"
+            )
     return dataset_key(endpoint, table=names["table"] or "", schema=names.get("schema"), source=names.get("source"))
 
 
@@ -56,11 +58,11 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
     scheme, _, rest = url.partition("://")
     network, slash, path = rest.partition("/")
     if rules is None or rules.naming not in (Naming.VERBATIM, Naming.POSIX) or rules.everywhere:
-        refuse(url, "its system has no paths", "name the endpoint and the table")
+        raise refused(url, "its system has no paths", "name the endpoint and the table")
     if not slash or not path:
-        refuse(url, "it has no path", f"write {scheme.lower()}://<where>/<name>")
+        raise refused(url, "it has no path", f"write {scheme.lower()}://<where>/<name>")
     if re.search("[?#;]", rest):
-        refuse(url, "it has a ?, # or ;", "when it is part of the name, give the endpoint and the name apart")
+        raise refused(url, "it has a ?, # or ;", "when it is part of the name, give the endpoint and the name apart")
     name = f"/{path}" if rules.naming is Naming.POSIX else path
     names = {"source": container(network, url)} if "source" in rules.used else {}
     check_bucket(rules, network.rpartition("@")[2], server, url)
@@ -69,22 +71,22 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
     )
 
 
-def refuse(value: str, reason: str, fix: str) -> NoReturn:
-    raise InvalidReference(value=value, reason=reason, fix=fix)
+def refused(value: str, reason: str, fix: str) -> InvalidReference:
+    return InvalidReference(value=value, reason=reason, fix=fix)
 
 
 def container(network: str, value: str) -> str:
     """The container in `container@account`: what a URL has where others have a user. Raises InvalidReference."""
     name, _, _ = network.rpartition("@")
     if not re.fullmatch(r"[a-z0-9$][a-z0-9-]{0,62}", name):
-        refuse(value, "it has no container before its @", "write <container>@<account>")
+        raise refused(value, "it has no container before its @", "write <container>@<account>")
     return name
 
 
 def check_bucket(rules: System, network: str, server: Authority, value: str) -> None:
     """Refuses a bucket in capitals: hosts have no case, the few old buckets that have one would meet others."""
     if rules.naming is Naming.VERBATIM and not rules.port and network != str(server):
-        refuse(
+        raise refused(
             value, "its bucket is not a host in lower case", "register the bucket, and give the endpoint and the name"
         )
 
@@ -113,7 +115,7 @@ def _identifiers(reference: str, rules: System) -> dict[str, str]:
     parts = list(_parts(reference, rules))
     if len(parts) > len(rules.used):
         levels = ".".join(rules.called(level) for level in rules.used)
-        refuse(reference, f"it has {len(parts)} parts", f"write {levels}, a name with a dot in quotes")
+        raise refused(reference, f"it has {len(parts)} parts", f"write {levels}, a name with a dot in quotes")
     used = rules.used[-len(parts) :]
     return {level: _folded(part, level, rules) for level, part in zip(used, parts, strict=True)}
 
@@ -133,7 +135,7 @@ def _parts(reference: str, rules: System) -> Iterator[_Part]:
         if not rest:
             return
         if rest[0] != ".":
-            refuse(reference, "something follows a closing quote", "separate its parts by dots, nothing else")
+            raise refused(reference, "something follows a closing quote", "separate its parts by dots, nothing else")
         rest = rest[1:]
 
 
@@ -143,10 +145,10 @@ def _quoted(rest: str, close: str, rules: System, reference: str) -> tuple[str, 
     inside = rf"(?:[^{end}\\]|{end}{end}|\\.)*" if rules.backslash else rf"(?:[^{end}]|{end}{end})*"
     match = re.compile(f".({inside}){end}", re.DOTALL).match(rest)
     if not match:
-        refuse(reference, "a quote is not closed", f"end the name with {close}, and double each {close} in it")
+        raise refused(reference, "a quote is not closed", f"end the name with {close}, and double each {close} in it")
     text = match[1].replace(close * 2, close)
     if rules.backslash and (strange := re.search(r"\\[^\\'\"`]", re.sub(r"\\\\", "", text))):
-        refuse(reference, f"its escape {strange[0]!r} is not known here", "write the character itself")
+        raise refused(reference, f"its escape {strange[0]!r} is not known here", "write the character itself")
     return re.sub(r"\\(.)", r"\1", text) if rules.backslash else text, rest[match.end() :]
 
 
@@ -156,13 +158,13 @@ def _bare(text: str, rules: System, reference: str) -> str:
         if not allowed or character.isspace():
             close = rules.quotes[0] if rules.quotes else "its own key"
             fix = f"write the name in {close}, spelled as the catalog spells it"
-            refuse(reference, f"{character!r} cannot stand outside quotes", fix)
+            raise refused(reference, f"{character!r} cannot stand outside quotes", fix)
     return _not_empty(text)
 
 
 def _not_empty(name: str) -> str:
     if not name:
-        refuse(name, "a part of it is empty", "write the name")
+        raise refused(name, "a part of it is empty", "write the name")
     return name
 
 
@@ -184,10 +186,12 @@ def _folded(part: _Part, level: Level, rules: System) -> str:
 
 def _path(reference: str) -> str:
     if not reference.startswith("/"):
-        refuse(reference, "it is not an absolute path", "start it with /, after its scheme and host if it had them")
+        raise refused(
+            reference, "it is not an absolute path", "start it with /, after its scheme and host if it had them"
+        )
     steps = [step for step in reference.split("/") if step not in ("", ".")]
     if ".." in steps:
-        refuse(reference, "where .. leads depends on links", "write the path that it leads to")
+        raise refused(reference, "where .. leads depends on links", "write the path that it leads to")
     return "/" + "/".join(steps)
 
 
@@ -198,7 +202,7 @@ def asset_path(text: str) -> tuple[str, ...]:
     except ValueError:
         path = None
     if not isinstance(path, list) or not path or not all(isinstance(step, str) for step in path):
-        refuse(
+        raise refused(
             text, "it is not a JSON list of names", 'write ["sales", "orders"]; with slashes two assets could be one'
         )
     return tuple(path)

@@ -266,4 +266,4 @@ def test_a_key_survives_pickle_and_copy(key: CanonicalKey) -> None:
 
 
 def test_the_arity_of_a_kind() -> None:
-    assert {str(kind): kind.arity for kind in Kind} == {"endpoint": 0, "dataset": 3, "job": 1}
+    assert {str(kind): kind.arity for kind in Kind} == {"endpoint": 0, "dataset": 3, "job": 1, "dashboard": 1}
