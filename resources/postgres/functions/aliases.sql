@@ -1,0 +1,176 @@
+-- What things are called, and were called. Every alias points at an asset, never at another alias, and a key has at most
+-- one open alias: to resolve it is one index hit, whatever happened before.
+
+CREATE OR REPLACE FUNCTION metadata.name_digest(p_key text) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT sha256(convert_to(p_key, 'UTF8'))
+$$;
+
+-- Keep names as they are until the transaction ends: shared by everybody who gives new things names, exclusive for who
+-- takes names away. Taken before any row is locked, so births and renames never wait for one another in a circle.
+CREATE OR REPLACE FUNCTION metadata.hold_names(p_exclusive boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_lock bigint := uuid_hash_extended(metadata.current_tenant(), 4);
+BEGIN
+  IF p_exclusive THEN
+    PERFORM pg_advisory_xact_lock(v_lock);
+  ELSE
+    PERFORM pg_advisory_xact_lock_shared(v_lock);
+  END IF;
+END $$;
+
+-- A new asset is the holder of its key from its birth on. Whoever had the key by an older claim has it no longer; an
+-- open asset of that name was in the way of the birth itself.
+CREATE OR REPLACE FUNCTION metadata.name_births() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_now timestamptz := clock_timestamp();
+BEGIN
+  UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from)
+  FROM new_rows n
+  WHERE n.deleted_at IS NULL AND x.tenant_id = n.tenant_id AND x.valid_to IS NULL
+    AND x.key_sha256 = metadata.name_digest(n.qualified_name);
+  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor)
+  SELECT n.tenant_id, n.qualified_name, metadata.name_digest(n.qualified_name), n.asset_id, 'primary', v_now,
+    current_setting('metadata.actor')
+  FROM new_rows n WHERE n.deleted_at IS NULL
+  ORDER BY n.asset_id;
+  RETURN NULL;
+END $$;
+
+-- Claim an idempotency key. True when somebody had claimed it before for the same request.
+CREATE OR REPLACE FUNCTION metadata.is_replay(p_op text, p_key text, p_fingerprint bytea, p_result uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_tenant uuid := metadata.current_tenant(); v_fingerprint bytea;
+BEGIN
+  INSERT INTO metadata.idempotency (tenant_id, op, key, fingerprint, result_id)
+  VALUES (v_tenant, p_op, p_key, p_fingerprint, p_result)
+  ON CONFLICT (tenant_id, op, key) DO NOTHING;
+  IF FOUND THEN
+    RETURN false;
+  END IF;
+  SELECT k.fingerprint INTO v_fingerprint
+  FROM metadata.idempotency k WHERE k.tenant_id = v_tenant AND k.op = p_op AND k.key = p_key;
+  IF v_fingerprint IS DISTINCT FROM p_fingerprint THEN
+    RAISE EXCEPTION 'idempotency key % was used for another request', p_key USING ERRCODE = 'MA409', DETAIL = p_key;
+  END IF;
+  RETURN true;
+END $$;
+
+-- Rename things, all in one transaction and judged by what comes out: A and B may change names, and so may three in a
+-- circle. p_moves: [{was, now, name, endpoint_id}], keys and the new own name. What is called so already is left alone.
+-- Answers one row for each thing that got another name. Old names keep leading to it, until something else takes them.
+-- Lock order: names, idempotency, assets in the order of their ids.
+-- Errors (CONSTRAINT says which): MA404 asset_key unknown name; MA422 rename_batch one thing or one name twice, or
+-- an old name; MA422 asset_open_name_key a name that another thing has; MA409 key used for another request.
+CREATE OR REPLACE FUNCTION metadata.rename_entities(
+  p_key text, p_fingerprint bytea, p_batch uuid, p_moves jsonb, p_kind text, p_reason text
+) RETURNS TABLE (entity_id uuid, was text, now text, replayed boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_actor text := current_setting('metadata.actor');
+  v_batch uuid := p_batch;
+  v_now timestamptz;
+  v_ids uuid[];
+  v_was text[];
+  v_new text[];
+  v_holders uuid[];
+  v_problem text;
+BEGIN
+  PERFORM metadata.hold_names(true);
+  IF metadata.is_replay('rename', p_key, p_fingerprint, p_batch) THEN
+    SELECT k.result_id INTO v_batch
+    FROM metadata.idempotency k WHERE k.tenant_id = v_tenant AND k.op = 'rename' AND k.key = p_key;
+    RETURN QUERY
+      SELECT n.entity_id, o.key, n.key, true
+      FROM metadata.alias n
+      JOIN metadata.alias o ON o.tenant_id = v_tenant AND o.entity_id = n.entity_id AND o.closed_by = v_batch
+        AND o.kind = 'primary'
+      WHERE n.tenant_id = v_tenant AND n.batch_id = v_batch AND n.kind = 'primary'
+      ORDER BY o.key;
+    RETURN;
+  END IF;
+
+  SELECT min(m.was) INTO v_problem
+  FROM jsonb_to_recordset(p_moves) AS m (was text)
+  WHERE NOT EXISTS (
+    SELECT 1 FROM metadata.alias x
+    WHERE x.tenant_id = v_tenant AND x.key_sha256 = metadata.name_digest(m.was) AND x.valid_to IS NULL);
+  IF v_problem IS NOT NULL THEN
+    RAISE EXCEPTION 'nothing is called %', v_problem USING ERRCODE = 'MA404', CONSTRAINT = 'asset_key';
+  END IF;
+
+  -- An old name does not say what is to be renamed: it may have been retired by the very rename that is asked again.
+  SELECT min(format('%s is called %s by now', m.was, a.qualified_name)) INTO v_problem
+  FROM jsonb_to_recordset(p_moves) AS m (was text, now text)
+  JOIN metadata.alias x
+    ON x.tenant_id = v_tenant AND x.key_sha256 = metadata.name_digest(m.was) AND x.valid_to IS NULL
+  JOIN metadata.asset a ON a.tenant_id = v_tenant AND a.asset_id = x.entity_id
+  WHERE x.kind <> 'primary' AND a.qualified_name <> m.now;
+  IF v_problem IS NULL THEN
+    SELECT CASE
+        WHEN count(DISTINCT m.was) < count(*) THEN format('%s is renamed twice', min(m.was))
+        WHEN count(DISTINCT m.now) < count(*) THEN format('several things are to be called %s', min(m.now)) END
+    INTO v_problem FROM jsonb_to_recordset(p_moves) AS m (was text, now text);
+  END IF;
+  IF v_problem IS NOT NULL THEN
+    RAISE EXCEPTION '%', v_problem USING ERRCODE = 'MA422', CONSTRAINT = 'rename_batch';
+  END IF;
+
+  SELECT array_agg(x.entity_id ORDER BY m.was), array_agg(m.was ORDER BY m.was), array_agg(m.now ORDER BY m.was)
+  INTO v_ids, v_was, v_new
+  FROM jsonb_to_recordset(p_moves) AS m (was text, now text)
+  JOIN metadata.alias x
+    ON x.tenant_id = v_tenant AND x.key_sha256 = metadata.name_digest(m.was) AND x.valid_to IS NULL
+  WHERE x.kind = 'primary' AND m.was <> m.now;
+  IF v_ids IS NULL THEN
+    RETURN;
+  END IF;
+
+  SELECT coalesce(array_agg(x.entity_id), '{}') INTO v_holders
+  FROM metadata.alias x
+  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.kind = 'primary' AND x.entity_id <> ALL (v_ids)
+    AND x.key_sha256 = ANY (ARRAY(SELECT metadata.name_digest(n) FROM unnest(v_new) AS n));
+  PERFORM 1 FROM metadata.asset a
+  WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_ids || v_holders)
+  ORDER BY a.asset_id FOR NO KEY UPDATE;
+
+  -- A new statement, a new snapshot: what is gone by now is in nobody's way.
+  SELECT min(a.qualified_name) INTO v_problem
+  FROM metadata.asset a WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_holders) AND a.deleted_at IS NULL;
+  IF v_problem IS NOT NULL THEN
+    RAISE EXCEPTION 'something else is called %', v_problem
+      USING ERRCODE = 'MA422', CONSTRAINT = 'asset_open_name_key';
+  END IF;
+
+  -- Names that change hands within the batch are laid down first: a unique index looks at every row as it is written.
+  UPDATE metadata.asset a SET qualified_name = a.qualified_name || '#' || a.asset_id
+  WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_ids) AND a.qualified_name = ANY (v_new);
+  UPDATE metadata.asset a SET
+    qualified_name = m.now, name = m.name, version = a.version + 1, updated_at = clock_timestamp(),
+    endpoint_id = (SELECT e.endpoint_id FROM metadata.endpoint e
+                   WHERE e.tenant_id = v_tenant AND e.endpoint_id = m.endpoint_id)
+  FROM jsonb_to_recordset(p_moves) AS m (was text, now text, name text, endpoint_id uuid)
+  WHERE a.tenant_id = v_tenant AND a.asset_id = v_ids[array_position(v_was, m.was)];
+
+  v_now := clock_timestamp();
+  UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
+  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL
+    AND x.key_sha256 = ANY (ARRAY(SELECT metadata.name_digest(n) FROM unnest(v_was || v_new) AS n));
+  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, reason, batch_id)
+  SELECT v_tenant, n.key, metadata.name_digest(n.key), n.id, n.kind, v_now, v_actor, p_reason, p_batch
+  FROM (
+    SELECT r.now AS key, r.id, 'primary' AS kind FROM unnest(v_ids, v_new) AS r (id, now)
+    UNION ALL
+    SELECT r.was, r.id, p_kind FROM unnest(v_ids, v_was) AS r (id, was) WHERE r.was <> ALL (v_new)) n
+  ORDER BY n.id, n.key;
+
+  INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
+  SELECT v_tenant, p_batch, 'entity.renamed', jsonb_build_object(
+    'batch_id', p_batch, 'actor', v_actor, 'reason', p_reason,
+    'renames', jsonb_agg(jsonb_build_object('entity_id', r.id, 'was', r.was, 'now', r.now) ORDER BY r.was))
+  FROM unnest(v_ids, v_was, v_new) AS r (id, was, now);
+
+  RETURN QUERY SELECT r.id, r.was, r.now, false FROM unnest(v_ids, v_was, v_new) AS r (id, was, now) ORDER BY r.was;
+END $$;
