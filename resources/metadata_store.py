@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
 from resources.metadata.catalogs import Catalogs
 from resources.metadata.datasets import Datasets
@@ -11,7 +12,7 @@ from resources.metadata.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataStore(Endpoints, Assets, Catalogs, Datasets, Materializations, Versions):
+class MetadataStore(Endpoints, Assets, Aliases, Catalogs, Datasets, Materializations, Versions):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))

@@ -7,7 +7,8 @@ END $$;
 GRANT EXECUTE ON FUNCTION metadata.current_tenant TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
-  metadata.publish, metadata.hold_names, metadata.rename_entities
+  metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
+  metadata.unmerge_entities
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.references_to, metadata.assets_named, metadata.present_reference,
