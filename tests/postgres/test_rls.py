@@ -105,6 +105,8 @@ def test_rows_of_one_tenant_do_not_stand_in_the_way_of_another_one(url: str) -> 
             copy = f"""INSERT INTO metadata.{table} OVERRIDING SYSTEM VALUE
               SELECT (jsonb_populate_record(NULL::metadata.{table}, %s)).*"""
             for row in rows_of(url, table, B):
+                if row.get("producer") == "reference":  # so is the edge that follows references
+                    continue
                 connection.execute(copy.encode(), (Jsonb({**row, "tenant_id": str(NEWCOMER)}),))
             assert len(connection.execute(f"SELECT 1 FROM metadata.{table}".encode()).fetchall()) > 0
 
