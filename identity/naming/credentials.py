@@ -11,10 +11,10 @@ _CREDENTIAL: Final = re.compile(
     | ://[^/@]*@[^/@]*:                             # ... or with an @ in it
     | ^[^\s/:@]*:[^\s@]+@[\w.\[-]+(?::\d+)?(?:/|$)    # the same without its scheme
     | [^\s/@]/[^\s@]+@(?://[\w.-]+|[\w.-]+:\d)        # scott/tiger@db:1521, as Oracle writes it
-    | (?:^|[\s;&?,{(\["'])["']?                     # a parameter: password=…; "pwd": …
-      (?:[\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|credentials?)
+    | (?:^|[\s;&?\#,{(\["'\\])[\\"']*                 # a parameter: password=…; "pwd": …
+      (?:[\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|credential)[\w-]*
         |pwd|pass|sig|[\w-]*signature)
-      ["']?\s*[=:]\s*["'{]?\S
+      [\\"']*\s*[=:]\s*[\\"'{]*\S
     | \bAKIA[0-9A-Z]{16}\b                          # the id of an access key of AWS
     | \beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.                # a JSON Web Token
     """,

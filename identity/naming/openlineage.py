@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from identity.errors import InvalidKey, InvalidUrl
 from identity.keys import CanonicalKey, Kind, dataset_key
 from identity.naming.credentials import refuse_credentials
 from identity.naming.references import InvalidReference, check_bucket, container, reference_key, refused
@@ -100,7 +101,7 @@ def _candidates(key: CanonicalKey, server: Authority) -> list[tuple[str, str]]:
 def _leads_back(pair: tuple[str, str], key: CanonicalKey, server: Authority) -> bool:
     try:
         return openlineage_key(*pair, {server: key.namespace}) == key
-    except InvalidReference:
+    except (InvalidKey, InvalidUrl):
         return False
 
 
