@@ -21,6 +21,7 @@ from identity.nodes import (
     Positions,
     Reference,
     added,
+    after,
     keys_to_wrap,
     moved,
     parse_reference,
@@ -156,7 +157,7 @@ class Collections(GraphNoun):
         """
         with self.sessions.begin() as session:
             collection, stored = _held(session, slug)
-            nodes = ensured(session, [*keys_to_wrap(references), *keys_to_wrap(list(stored))])
+            nodes = ensured(session, keys_to_wrap(references))
             _write(session, collection, added(stored, references, nodes))
             return list(_items(session, collection))
 
@@ -179,9 +180,6 @@ class Collections(GraphNoun):
         """
         with self.sessions.begin() as session:
             collection, stored = _held(session, slug)
-            nodes = ensured(session, keys_to_wrap(list(stored)))
-            _write(session, collection, wrapped(stored, nodes))
-            stored = _items(session, collection)
             which = reference
             if isinstance(reference, CanonicalKey):
                 which = _known(session, [reference]).get(reference, reference)
@@ -229,11 +227,14 @@ class Collections(GraphNoun):
 
 
 def _held(session: Session, slug: str) -> tuple[UUID, Positions]:
-    """A collection that nobody else changes until the transaction ends, and its items."""
+    """A collection that nobody else changes until the transaction ends, and its items, all of them wrapped by now."""
     (row,) = session.rows(_HOLD, {"slug": slug})
     if row["id"] is None:
         raise UnknownCollection(slug=slug)
-    return row["id"], _items(session, row["id"])
+    stored = _items(session, row["id"])
+    change = wrapped(stored, ensured(session, keys_to_wrap(list(stored))))
+    _write(session, row["id"], change)
+    return row["id"], after(stored, change)
 
 
 def _found(session: Session, slug: str) -> UUID:
