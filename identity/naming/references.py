@@ -59,7 +59,7 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
     network, slash, path = rest.partition("/")
     if rules is None or rules.naming not in (Naming.VERBATIM, Naming.POSIX) or rules.everywhere:
         raise refused(url, "its system has no paths", "name the endpoint and the table")
-    if not slash or not path:
+    if not slash or not (path or rules.naming is Naming.POSIX):
         raise refused(url, "it has no path", f"write {scheme.lower()}://<where>/<name>")
     if re.search("[?#;]", rest):
         raise refused(url, "it has a ?, # or ;", "when it is part of the name, give the endpoint and the name apart")

@@ -158,6 +158,44 @@ def test_any_text_is_a_key_or_refused(one: str, other: str) -> None:
         assert CanonicalKey.parse(str(key)) == key
 
 
+@prop
+@given(
+    st.lists(st.sampled_from([token for token in TOKENS if not set(token) & set("?#;@:%=")]), min_size=1, max_size=6)
+)
+def test_a_location_and_a_pair_of_openlineage_are_one_thing(tokens: list[str]) -> None:
+    name = "".join(tokens)
+    for namespace in ("s3://bucket", "gs://bucket", "abfss://c@h.dfs.core.windows.net", "wasbs://c@h", "kafka://h"):
+        assert location_key(f"{namespace}/{name}") == openlineage_key(namespace, name)
+    for namespace in ("file", "file://nas", "hdfs://namenode:9000", "dbfs://workspace"):
+        url = f"{namespace}{':' if '://' not in namespace else ''}/{name.lstrip('/')}"
+        if ".." not in name.split("/"):
+            assert location_key(url) == openlineage_key(namespace, f"/{name}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "passwords",
+        "api_tokens",
+        "auth.token",
+        "user@example.com",
+        "a:b",
+        "mail/bob@example.com/inbox",
+        "dt=2013-01-01/x",
+        "x/token=1/part-0.parquet",
+        "secret sauce",
+        "100%",
+        "C:\\data\\x.csv",
+        "s3://bucket/a:b.parquet",
+        "(pass)",
+        "[pwd]",
+    ],
+)
+def test_what_only_sounds_like_a_credential_is_a_name(name: str) -> None:
+    assert reference_key(name, of="kafka", endpoint="bus").table == name
+    assert openlineage_key("kafka://h", name).table == name
+
+
 PASSWORD = "Kanari/31337"
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "userinfo": lambda secret: f"postgresql://sales:{secret}@db/x",
