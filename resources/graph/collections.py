@@ -221,8 +221,7 @@ class Collections(GraphNoun):
         return MigratedCollection(slug=slug, wrapped={key: known.get(key) for key in keys}, dropped=change.drop)
 
     def _summaries(self, slug: str | None) -> list[CollectionSummary]:
-        with self.sessions.begin() as session:
-            rows = session.rows(_LIST, {"tenant": session.tenant_value, "slug": slug})
+        rows = self.sessions.call(_LIST, {"tenant": self.sessions.tenant.value, "slug": slug})
         return [CollectionSummary(**row) for row in rows]
 
 

@@ -142,28 +142,24 @@ class Identities(GraphNoun):
 
     def identity(self, key: IdentityKey) -> IdentityNode:
         """One node. Raises UnknownIdentity."""
-        with self.sessions.begin() as session:
-            rows = session.rows(_GET, {"tenant": session.tenant_value, "ids": [key.id]})
+        rows = self.sessions.call(_GET, {"tenant": self.sessions.tenant.value, "ids": [key.id]})
         if not rows:
             raise UnknownIdentity(reference=str(key))
         return _node(rows[0])
 
     def identities(self, *, after: IdentityKey | None = None, limit: int = 1000) -> list[IdentityNode]:
         """A page of all nodes in the order of their ids, after the last one of the page before."""
-        parameters = {"after": after.id if after else None, "limit": limit}
-        with self.sessions.begin() as session:
-            return [_node(row) for row in session.rows(_LIST, {"tenant": session.tenant_value, **parameters})]
+        parameters = {"tenant": self.sessions.tenant.value, "after": after.id if after else None, "limit": limit}
+        return [_node(row) for row in self.sessions.call(_LIST, parameters)]
 
     def find_by_target_key(self, target: Reference) -> list[IdentityNode]:
         """The nodes that lead straight to a target; the first is the one that `ensure_identity_key` answers with."""
-        with self.sessions.begin() as session:
-            rows = session.rows(_BY_TARGET, {"tenant": session.tenant_value, "target": str(target)})
+        rows = self.sessions.call(_BY_TARGET, {"tenant": self.sessions.tenant.value, "target": str(target)})
         return [_node(row) for row in rows]
 
     def identities_of(self, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, tuple[IdentityKey, ...]]:
         """All nodes that lead to each key, straight or through others, in order: what is shown of them in a graph."""
-        with self.sessions.begin() as session:
-            rows = session.rows(_LEADING, {"keys": [str(key) for key in keys]})
+        rows = self.sessions.call(_LEADING, {"keys": [str(key) for key in keys]})
         return {
             CanonicalKey.parse(row["key"]): tuple(
                 sorted({one for one in map(parse_reference, row["leading"]) if isinstance(one, IdentityKey)})
@@ -228,8 +224,8 @@ class Identities(GraphNoun):
 
     def resolve(self, reference: Reference) -> Trail:
         """Where a reference leads and how, in one statement. Raises IdentityCycle, IdentityTooDeep, MissingIdentity."""
-        with self.sessions.begin() as session:
-            found = trails(session, [reference], max_depth=self.max_depth)[reference]
+        rows = self.sessions.call(_TRAILS, {"references": [str(reference)], "max_depth": self.max_depth})
+        found = _followed([*map(parse_reference, rows[0]["path"])], self.max_depth)
         if isinstance(found, BrokenReference):
             raise found
         return found

@@ -67,9 +67,8 @@ class References(GraphNoun):
     def reference_edges(self, reference: Reference | None = None) -> list[StoredEdge]:
         """The edges as given, all or those at one reference."""
         text = None if reference is None else str(reference)
-        with self.sessions.begin() as session:
-            parameters = {"tenant": session.tenant_value, "reference": text, "ends": [text] if text else []}
-            rows = session.rows(_LIST, parameters)
+        parameters = {"tenant": self.sessions.tenant.value, "reference": text, "ends": [text] if text else []}
+        rows = self.sessions.call(_LIST, parameters)
         return [
             StoredEdge(
                 edge=ReferenceEdge(parse_reference(row["source_reference"]), parse_reference(row["target_reference"])),

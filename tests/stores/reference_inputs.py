@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import psycopg
 from store_inputs import Lake
 
 from identity.keys import CanonicalKey
 from identity.nodes import IdentityKey, Reference
 from resources.graph_store import GraphStore
 from resources.models import Asset, AssetType
-from resources.postgres.session import Row
+from resources.postgres.session import Row, Sessions
 
 Look = Callable[..., list[Row]]
 
@@ -47,6 +48,15 @@ class Shelf:
             nodes.append(self.graph.create_identity(target).key)
             target = nodes[-1]
         return nodes[::-1]
+
+
+def driver_of(sessions: Sessions) -> psycopg.Connection:
+    """The connection that the pool keeps."""
+    fairy = sessions.engine.raw_connection()
+    driver = fairy.driver_connection
+    fairy.close()
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def events(look: Look) -> int:

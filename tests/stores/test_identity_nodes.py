@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from reference_inputs import Shelf, events, told
+from reference_inputs import Shelf, driver_of, events, told
 from store_inputs import Lake
 
+from benchmarks.wire import traced
 from identity.errors import InvalidKey
 from identity.keys import CanonicalKey, dataset_key, endpoint_key, job_key
 from identity.nodes import (
@@ -148,7 +149,7 @@ def test_a_node_made_on_purpose_is_the_one_that_is_reused(shelf: Shelf) -> None:
     assert [node.key for node in shelf.graph.find_by_target_key(shelf.key("a"))] == made
 
 
-def test_the_reused_node_leaves_its_place_to_the_next_one(shelf: Shelf, look: Look) -> None:
+def test_the_reused_node_leaves_its_place_to_the_next_one(shelf: Shelf) -> None:
     a, b = shelf.keys("ab")
     first, second = (shelf.graph.create_identity(a).key for _ in range(2))
     third = shelf.graph.ensure_identity_key(b)
@@ -158,9 +159,6 @@ def test_the_reused_node_leaves_its_place_to_the_next_one(shelf: Shelf, look: Lo
     assert shelf.graph.ensure_identity_key(b) == first
     shelf.graph.delete_identity(second, expected_version=1)
     assert shelf.graph.ensure_identity_key(a) not in {first, second, third}
-    assert (
-        look("SELECT 1 FROM metadata.identity_node GROUP BY tenant_id, target_key HAVING NOT bool_or(preferred)") == []
-    )
 
 
 def test_sixteen_writers_at_once_get_one_node(
@@ -224,6 +222,25 @@ def test_a_chain_of_fifty_leads_to_its_key(shelf: Shelf) -> None:
     assert shelf.graph.resolve_node(nodes[0]).name == "a"
     shelf.graph.update_identity(nodes[-1], expected_version=1, target=shelf.key("b"))
     assert {shelf.graph.resolve_key(node) for node in nodes} == {shelf.key("b")}
+
+
+@pytest.mark.parametrize("length", [1, 60])
+def test_to_follow_a_chain_is_one_round_trip_however_long_it_is(shelf: Shelf, length: int) -> None:
+    start = shelf.chain(length, shelf.key("a"))[0]
+    with traced(driver_of(shelf.graph.sessions)) as wire:
+        shelf.graph.resolve_key(start)
+    assert (wire.round_trips, wire.statements) == (1, 2)
+
+
+def test_a_list_is_followed_in_as_many_statements_however_long_it_is(shelf: Shelf) -> None:
+    nodes = shelf.chain(60, shelf.key("a"))
+    counted = []
+    for some in (nodes[-2:], nodes):
+        with traced(driver_of(shelf.graph.sessions)) as wire:
+            previews = shelf.graph.previews(some)
+        assert [one.node.name for one in previews if one.node] == ["a"] * len(some)
+        counted.append(wire.statements)
+    assert counted[0] == counted[1]
 
 
 def test_the_guard_is_a_setting(shelf: Shelf) -> None:
