@@ -14,7 +14,7 @@ HOLDER: Final = """(
 
 _HOLDERS = """
 SELECT x.key_sha256, x.entity_id, a.key_sha256 AS birth_sha256,
-  x.kind = 'primary' AS own_name, a.deleted_at IS NULL AS open
+  x.kind = 'primary' AS own_name, x.kind = 'primary' OR a.deleted_at IS NULL AS writable
 FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
 WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.key_sha256 = ANY (%(keys)s)
 """
@@ -46,6 +46,11 @@ def writable(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKe
     return {key: entity for key, (entity, ours) in _looked_up(session, keys).items() if ours}
 
 
+def owners(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:
+    """`holders` for somebody who saw a thing of this very name: those that have it as their own."""
+    return {key: entity for key, (entity, own) in _looked_up(session, keys, "own_name").items() if own}
+
+
 def births(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:
     """What will be born under each key: the first of its name, or the next generation. Hold the names before."""
     digests = _by_digest(keys)
@@ -61,17 +66,19 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
     if not digests:
         return {}
     rows = sessions.call(_HOLDERS, _asking(sessions.tenant, digests))
-    found = {key: entity for key, (entity, _ours) in _read(sessions.tenant, digests, rows).items()}
+    found = {key: entity for key, (entity, _ours) in _read(sessions.tenant, digests, rows, "writable").items()}
     unknown = {digest: key for digest, key in digests.items() if key not in found}
     if not unknown:
         return found
     return found | _next(sessions.tenant, unknown, sessions.call(_HELD, _asking(sessions.tenant, unknown)))
 
 
-def _looked_up(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, tuple[Entity, bool]]:
+def _looked_up(
+    session: Session, keys: Iterable[CanonicalKey], fact: str = "writable"
+) -> dict[CanonicalKey, tuple[Entity, bool]]:
     digests = _by_digest(keys)
     rows = session.rows(_HOLDERS, _asking(session.tenant, digests)) if digests else []
-    return _read(session.tenant, digests, rows)
+    return _read(session.tenant, digests, rows, fact)
 
 
 def _by_digest(keys: Iterable[CanonicalKey]) -> dict[bytes, CanonicalKey]:
@@ -83,13 +90,13 @@ def _asking(tenant: TenantId, digests: Mapping[bytes, CanonicalKey]) -> Row:
 
 
 def _read(
-    tenant: TenantId, digests: Mapping[bytes, CanonicalKey], rows: Iterable[Row]
+    tenant: TenantId, digests: Mapping[bytes, CanonicalKey], rows: Iterable[Row], fact: str
 ) -> dict[CanonicalKey, tuple[Entity, bool]]:
     found = {}
     for row in rows:
         key = digests[bytes(row["key_sha256"])]
         entity = Entity.from_database(tenant, key, row["entity_id"], row["birth_sha256"])
-        found[key] = entity, row["own_name"] or row["open"]
+        found[key] = entity, row[fact]
     return found
 
 
