@@ -25,7 +25,9 @@ class DagsterAssets:
 
     def key_of(self, name: tuple[str, ...]) -> CanonicalKey:
         if not isinstance(name, tuple) or not name or not all(isinstance(step, str) for step in name):
-            raise invalid(str(name), "it is not the path of an asset key", 'give a tuple of names: ("sales", "orders")')
+            raise invalid(
+                type(name).__name__, "it is not the path of an asset key", 'give a tuple of names: ("sales", "orders")'
+            )
         for step in name:
             refuse_credentials(step, InvalidReference)
         return dataset_key(self.endpoint, table=asset_name(name))

@@ -24,6 +24,6 @@ _CREDENTIAL: Final = re.compile(
 
 def refuse_credentials(text: str, error: type[InvalidKey]) -> None:
     """Raises the error, which does not repeat the text, when the text says a credential, percent-encoded or not."""
-    if any(_CREDENTIAL.search(spelled) for spelled in spellings(text)):
+    if any(_CREDENTIAL.search(spelled) for spelled in set(spellings(text))):
         fix = "name the table, file, topic or job, not the connection to it"
         raise error(value=WITHHELD, reason="it looks like a connection with a credential", fix=fix)

@@ -30,7 +30,8 @@ def reference_key(
     by the engine's rule. Raises InvalidReference, UnknownSystem, InvalidKey.
     """
     rules = system(of) if isinstance(of, str) else of
-    refuse_credentials(reference, InvalidReference)
+    for text in (reference, source or "", schema or ""):
+        refuse_credentials(text, InvalidReference)
     said = _said(reference, rules)
     chosen = {"source": source, "schema": schema} | said
     defaults = {"source": rules.default_source, "schema": rules.default_schema}

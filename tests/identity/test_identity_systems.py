@@ -5,11 +5,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 
 from identity.errors import MetadataError
-from identity.keys import CanonicalKey, Kind
+from identity.ids import Entity, tenant_id
+from identity.keys import CanonicalKey, Kind, dashboard_key
 from identity.naming import (
     DEFAULT_PORTS,
     GLOBAL,
@@ -156,6 +158,22 @@ def test_what_there_is_one_of_in_the_world_is_one_endpoint() -> None:
     assert endpoint_of(project, {world: "bq"}) == endpoint_of(world, {world: "bq"}) == "bq"
     assert endpoint_of(project, {project: "ours", world: "bq"}) == "ours"
     assert endpoint_of(project, {world: "bigquery_global"}) == "bigquery_global"
+
+
+def test_a_dashboard_has_a_frozen_id() -> None:
+    key = dashboard_key("looker", "42")
+    assert str(key) == "mid1:dashboard:looker:42"
+    assert CanonicalKey.parse(str(key)) == key
+    tenant = uuid5(UUID("d6a36945-645d-4ac5-9ee1-ec690d0bebff"), "tenant:default")
+    assert Entity(tenant_id("default"), key).id.value == uuid5(tenant, "mid1:dashboard:looker:42")
+
+
+@pytest.mark.parametrize("level", ["source", "schema"])
+def test_a_session_is_no_place_for_a_credential(level: str) -> None:
+    session = {level: "host=db password=Kanari31337"}
+    with pytest.raises(MetadataError, match="credential") as refusal:
+        reference_key("t", of="postgres", endpoint="e", **session)
+    assert "Kanari" not in str(refusal.value)
 
 
 def test_only_a_dataset_has_a_name_in_openlineage() -> None:
