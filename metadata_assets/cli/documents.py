@@ -29,3 +29,9 @@ LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, targe
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
+
+IDENTITY = "{name, key, id, asked, as_of, names: [{name, key, kind, from, to, actor, reason, change}]}"
+RENAMED = "{dry_run, renamed: [{id, was, now, was_key, now_key}]}"
+MERGED = "{dry_run, merge, loser, winner}"
+UNMERGED = "{dry_run, merge, id, name}"
+KEY = "{key, kind, endpoint, segments, id, key_sha256, names: {datahub, openmetadata, atlas}}"
