@@ -15,7 +15,7 @@ from resources.metadata.columns import close_all_fields, close_fields, rename_fi
 from resources.metadata.noun import Noun
 from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Known, KnownAsset, Plan, outcome
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
-from resources.metadata.resolution import births, hold_names, holders, owners
+from resources.metadata.resolution import births, hold_names, owners
 from resources.models import Asset, Field
 from resources.postgres.errors import NameTaken, RenameRefused, UnknownName
 from resources.postgres.session import Row, Session
@@ -183,13 +183,12 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
 
     Raises CatalogOvertaken when somebody renamed something since the plan was made; then the transaction is lost.
     """
-    if plan.renamed or plan.replaced or plan.created:
-        hold_names(session, exclusive=bool(plan.renamed or plan.replaced))
-    before = holders(session, plan.replaced)
+    hold_names(session, exclusive=bool(plan.renamed or plan.replaced))
+    before = _own(session, plan, set(plan.replaced))
     written = _close_things(session, before.values()) + _rename_assets(session, plan)
     born = _births(session, plan)
     written += _create_assets(session, plan, born)
-    ids = born | holders(session, (_keys_of(plan) | before.keys()) - born.keys())
+    ids = born | _own(session, plan, _keys_of(plan) - born.keys())
     written += _redeclare(session, before, ids)
     written += sum(
         (
@@ -206,12 +205,21 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
     return outcome(plan, edges=edges, rows_written=written + edges.opened + edges.closed)
 
 
+def _own(session: Session, plan: Plan, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, Entity]:
+    """The things of these names. A plan is about what it found under a name, not about who got it meanwhile."""
+    found = owners(session, keys)
+    if len(found) < len(keys):
+        raise CatalogOvertaken(endpoint=plan.endpoint)
+    return found
+
+
 def _keys_of(plan: Plan) -> set[CanonicalKey]:
     """Every name that a plan speaks of, as things are called after its renames."""
     columns = (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened, *plan.fields_closed)
     return {
         *(asset.key for asset in (*plan.changed, *plan.reopened)),
         *plan.closed,
+        *(now for _was, now in plan.renamed),
         *(key for key, _field in (*columns, *(column for _was, column in plan.fields_renamed))),
         *(key for edge in plan.edges or () for key in (edge.source, edge.target)),
     }
