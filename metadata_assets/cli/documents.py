@@ -35,3 +35,7 @@ RENAMED = "{dry_run, renamed: [{id, was, now, was_key, now_key}]}"
 MERGED = "{dry_run, merge, loser, winner}"
 UNMERGED = "{dry_run, merge, id, name}"
 KEY = "{key, kind, endpoint, segments, id, key_sha256, names: {datahub, openmetadata, atlas}}"
+IMPORTED = (
+    "{dry_run, linked, already, ambiguous: [{line, legacy_id, reference, candidates}], "
+    "unknown: [{line, legacy_id, reference}], taken: [{line, legacy_id, meant}], refused: [{line, problem}]}"
+)

@@ -1,5 +1,6 @@
 """The surface of `identity`: its commands, their parameters and their help."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -204,3 +205,35 @@ def key(
         type=type_,
     )
     return show_key(cli, given)
+
+
+@command(
+    identity,
+    "import",
+    examples=["identity import old_catalog.csv --dry-run", "identity import old_catalog.jsonl --json > report.json"],
+    document=documents.IMPORTED,
+)
+def import_(
+    cli: Cli,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV with a header, or JSON Lines: legacy_id, and the reference that it meant.",
+            show_default=False,
+        ),
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Ids in one transaction.")] = 1000,
+) -> ExitCode:
+    """Let the ids of an earlier catalog (random UUIDs, bare table names) lead to what they meant.
+
+    Afterwards every command that takes a KEY takes them. An id that could mean several things is listed with its
+    candidates, one that means nothing here is listed, and neither is touched; the exit code is then 5. A reference is
+    endpoint/schema/table, any end of such a name with dots, a full key, or the URL of a file; quotes and case follow
+    the rules of the endpoints' systems. Safe to repeat, and to stop: what is done stays done.
+    """
+    from metadata_assets.cli.legacy import import_ids
+
+    return import_ids(cli, file, reason=reason, dry_run=dry_run, batch_size=batch_size)

@@ -21,7 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = dict(commands(typer.main.get_command(app)))
 REQUIRED = [
     *("clean", "collect", "dataset show", "datasets", "demo", "dev", "doctor"),
-    *("identity key", "identity merge", "identity move", "identity rename", "identity show", "identity unmerge"),
+    *(
+        "identity import",
+        "identity key",
+        "identity merge",
+        "identity move",
+        "identity rename",
+        "identity show",
+        "identity unmerge",
+    ),
     "lineage",
     *("materialization show", "materializations", "migrate", "versions"),
 ]
