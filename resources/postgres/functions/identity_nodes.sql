@@ -1,6 +1,7 @@
 -- Identity nodes: references that stay while what they lead to becomes something else.
 -- Whatever changes where a reference leads holds one lock of the tenant, so a circle is never written and the edges that
 -- follow are the right ones. Lock order everywhere: names (hold_names), identities (hold_identities), rows.
+-- Whatever takes a list plans for the list that it got: a plan for any list scans whole tables for one of thousands.
 -- Refusals are answers (`outcome`), not errors: the caller wants the path that goes with them, and nothing was written.
 
 CREATE OR REPLACE FUNCTION metadata.hold_identities() RETURNS void
@@ -14,7 +15,8 @@ END $$;
 -- whatever the number and the length of the ways.
 CREATE OR REPLACE FUNCTION metadata.identity_trails(p_references text[], p_max_depth integer)
 RETURNS TABLE (reference text, path text[])
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
   WITH RECURSIVE hop (reference, here, path, ends) AS (
     SELECT r, r, ARRAY[r], false FROM (SELECT DISTINCT unnest(p_references)) AS given (r)
     UNION ALL
@@ -28,7 +30,8 @@ $$;
 
 -- Everything that leads to one of these: themselves, the nodes that target them, the nodes that target those …
 CREATE OR REPLACE FUNCTION metadata.references_to(p_references text[]) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
   WITH RECURSIVE reached (reference) AS (
     SELECT unnest(p_references)
     UNION
@@ -38,14 +41,19 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(array_agg(reference), '{}') FROM reached
 $$;
 
--- What is registered under keys, by any name that leads there, and the name that it has now.
+-- What is registered under keys, by any name that leads there, and the name that it has now. The digests are made
+-- first, once for each key: a planner without statistics would make them anew for each pair of a key and an alias.
 CREATE OR REPLACE FUNCTION metadata.assets_named(p_keys text[])
 RETURNS TABLE (key text, asset_id uuid, present_key text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
+  WITH asked AS MATERIALIZED (
+    SELECT k.key, sha256(convert_to(k.key, 'UTF8')) AS digest FROM (SELECT DISTINCT unnest(p_keys)) AS k (key)
+  )
   SELECT k.key, a.asset_id, a.qualified_name
-  FROM (SELECT DISTINCT unnest(p_keys)) AS k (key)
+  FROM asked k
   JOIN metadata.alias x ON x.tenant_id = (SELECT metadata.current_tenant())
-    AND x.key_sha256 = metadata.name_digest(k.key) AND x.valid_to IS NULL
+    AND x.key_sha256 = k.digest AND x.valid_to IS NULL
   JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
 $$;
 
@@ -68,42 +76,39 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   VALUES (metadata.current_tenant(), gen_random_uuid(), p_topic, p_payload)
 $$;
 
--- Bring the resolved edges of these reference edges (null: of all) in line with where their ends lead now. Writes the
--- rows that differ and no other. An edge has no resolved one while an end leads nowhere or both lead to one thing.
+-- Bring the resolved edges of these reference edges in line with where their ends lead now. Writes the rows that differ
+-- and no other. An edge has no resolved one while an end leads nowhere or both lead to one thing; an edge that is gone
+-- has none.
 CREATE OR REPLACE FUNCTION metadata.resolve_edges(
   p_edges uuid[], p_max_depth integer, OUT opened integer, OUT closed integer
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_tenant uuid := metadata.current_tenant();
-  v_references text[];
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
+DECLARE v_tenant uuid := metadata.current_tenant();
 BEGIN
-  opened := 0;
-  closed := 0;
-  IF cardinality(p_edges) = 0 THEN
-    RETURN;
-  END IF;
-  SELECT array_agg(DISTINCT r) INTO v_references
-  FROM metadata.reference_edge e, unnest(ARRAY[e.source_reference, e.target_reference]) AS r
-  WHERE e.tenant_id = v_tenant AND (p_edges IS NULL OR e.edge_id = ANY (p_edges));
-
-  WITH ways AS MATERIALIZED (
-    SELECT t.reference, t.path[cardinality(t.path)] AS key FROM metadata.identity_trails(v_references, p_max_depth) t
+  WITH edges AS MATERIALIZED (
+    SELECT g.edge_id::text AS scope, e.source_reference, e.target_reference, e.type
+    FROM unnest(p_edges) AS g (edge_id)
+    LEFT JOIN metadata.reference_edge e ON e.tenant_id = v_tenant AND e.edge_id = g.edge_id
+  ), ways AS MATERIALIZED (
+    SELECT t.reference, t.path[cardinality(t.path)] AS key
+    FROM metadata.identity_trails(
+      ARRAY(SELECT source_reference FROM edges WHERE type IS NOT NULL
+            UNION SELECT target_reference FROM edges WHERE type IS NOT NULL), p_max_depth) t
   ), things AS MATERIALIZED (
     SELECT w.reference, n.asset_id
     FROM ways w JOIN metadata.assets_named(ARRAY(SELECT key FROM ways)) n ON n.key = w.key
   ), wanted AS MATERIALIZED (
-    SELECT e.edge_id::text AS scope, s.asset_id AS source, t.asset_id AS target, e.type, e.created_by
-    FROM metadata.reference_edge e
+    SELECT e.scope, s.asset_id AS source, t.asset_id AS target, e.type
+    FROM edges e
     JOIN things s ON s.reference = e.source_reference
     JOIN things t ON t.reference = e.target_reference
-    WHERE e.tenant_id = v_tenant AND (p_edges IS NULL OR e.edge_id = ANY (p_edges)) AND s.asset_id <> t.asset_id
+    WHERE s.asset_id <> t.asset_id
   ), gone AS (
     UPDATE metadata.relationship r SET valid_to = clock_timestamp()
-    WHERE r.tenant_id = v_tenant AND r.producer = 'reference' AND r.valid_to IS NULL
-      AND (p_edges IS NULL OR r.scope = ANY (p_edges::text[]))
-      AND NOT EXISTS (
-        SELECT 1 FROM wanted w WHERE w.scope = r.scope AND w.source = r.source_asset_id AND w.target = r.target_asset_id)
+    FROM edges e LEFT JOIN wanted w ON w.scope = e.scope
+    WHERE r.tenant_id = v_tenant AND r.producer = 'reference' AND r.scope = e.scope AND r.valid_to IS NULL
+      AND (w.source, w.target) IS DISTINCT FROM (r.source_asset_id, r.target_asset_id)
     RETURNING 1
   ), made AS (
     INSERT INTO metadata.relationship
@@ -118,7 +123,8 @@ END $$;
 
 -- The edges with an end among these references: two index lookups, not a scan.
 CREATE OR REPLACE FUNCTION metadata.edges_at(p_references text[]) RETURNS uuid[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
   SELECT coalesce(array_agg(e.edge_id), '{}') FROM (
     SELECT edge_id FROM metadata.reference_edge
     WHERE tenant_id = (SELECT metadata.current_tenant()) AND source_reference = ANY (p_references)
@@ -151,7 +157,8 @@ END $$;
 
 -- Let every node that targets p_was[i] target p_now[i], all at once, so that two names may change places.
 CREATE OR REPLACE FUNCTION metadata.move_targets(p_was text[], p_now text[]) RETURNS uuid[]
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 DECLARE v_tenant uuid := metadata.current_tenant(); v_moved uuid[];
 BEGIN
   WITH moved AS (
@@ -228,7 +235,8 @@ END $$;
 -- writer in; the others wait for it and read what it wrote in a statement of their own.
 CREATE OR REPLACE FUNCTION metadata.ensure_identities(p_targets text[], p_ids uuid[])
 RETURNS TABLE (given text, target_key text, identity_id uuid, created boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 DECLARE
   v_tenant uuid := metadata.current_tenant();
@@ -396,45 +404,49 @@ CREATE OR REPLACE FUNCTION metadata.add_reference_edges(
   p_sources text[], p_targets text[], p_type text, p_max_depth integer,
   OUT outcome text, OUT path text[], OUT opened integer, OUT closed integer
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE v_tenant uuid := metadata.current_tenant(); v_edges uuid[];
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
+DECLARE v_tenant uuid := metadata.current_tenant(); v_edges uuid[]; v_digests bytea[];
 BEGIN
   PERFORM metadata.hold_identities();
   opened := 0;
   closed := 0;
-  SELECT ARRAY[min(r)] INTO path FROM unnest(p_sources || p_targets) AS r WHERE metadata.is_unknown_identity(r);
+  SELECT ARRAY[min(r)] INTO path
+  FROM (SELECT DISTINCT unnest(p_sources || p_targets)) AS given (r) WHERE metadata.is_unknown_identity(r);
   IF path[1] IS NOT NULL THEN
     outcome := 'no target';
     RETURN;
   END IF;
+  v_digests := metadata.edge_digests(p_sources, p_targets, p_type);
   INSERT INTO metadata.reference_edge (tenant_id, source_reference, target_reference, type, digest, created_by)
-  SELECT v_tenant, g.source, g.target, p_type, metadata.edge_digest(g.source, g.target, p_type),
-    current_setting('metadata.actor')
-  FROM unnest(p_sources, p_targets) AS g (source, target)
+  SELECT v_tenant, g.source, g.target, p_type, g.digest, current_setting('metadata.actor')
+  FROM unnest(p_sources, p_targets, v_digests) AS g (source, target, digest)
   ORDER BY g.source, g.target
   ON CONFLICT (tenant_id, digest) DO NOTHING;
   SELECT coalesce(array_agg(e.edge_id), '{}') INTO v_edges
-  FROM metadata.reference_edge e JOIN unnest(p_sources, p_targets) AS g (source, target)
-    ON e.tenant_id = v_tenant AND e.digest = metadata.edge_digest(g.source, g.target, p_type);
+  FROM metadata.reference_edge e WHERE e.tenant_id = v_tenant AND e.digest = ANY (v_digests);
   SELECT e.opened, e.closed INTO opened, closed FROM metadata.resolve_edges(v_edges, p_max_depth) e;
   outcome := 'done';
 END $$;
 
-CREATE OR REPLACE FUNCTION metadata.edge_digest(p_source text, p_target text, p_type text) RETURNS bytea
+CREATE OR REPLACE FUNCTION metadata.edge_digests(p_sources text[], p_targets text[], p_type text) RETURNS bytea[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT sha256(convert_to(p_type || ' ' || p_source || ' ' || p_target, 'UTF8'))
+  SELECT array_agg(sha256(convert_to(p_type || ' ' || g.source || ' ' || g.target, 'UTF8')) ORDER BY g.number)
+  FROM unnest(p_sources, p_targets) WITH ORDINALITY AS g (source, target, number)
 $$;
 
 CREATE OR REPLACE FUNCTION metadata.remove_reference_edges(
   p_sources text[], p_targets text[], p_type text, OUT opened integer, OUT closed integer
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 DECLARE v_tenant uuid := metadata.current_tenant(); v_edges uuid[];
 BEGIN
   PERFORM metadata.hold_identities();
   WITH gone AS (
-    DELETE FROM metadata.reference_edge e USING unnest(p_sources, p_targets) AS g (source, target)
-    WHERE e.tenant_id = v_tenant AND e.digest = metadata.edge_digest(g.source, g.target, p_type) RETURNING e.edge_id
+    DELETE FROM metadata.reference_edge e
+    WHERE e.tenant_id = v_tenant AND e.digest = ANY (metadata.edge_digests(p_sources, p_targets, p_type))
+    RETURNING e.edge_id
   )
   SELECT coalesce(array_agg(edge_id), '{}') INTO v_edges FROM gone;
   SELECT e.opened, e.closed INTO opened, closed FROM metadata.resolve_edges(v_edges, 0) e;
@@ -446,5 +458,7 @@ CREATE OR REPLACE FUNCTION metadata.refresh_reference_edges(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM metadata.hold_identities();
-  SELECT e.opened, e.closed INTO opened, closed FROM metadata.resolve_edges(NULL, p_max_depth) e;
+  SELECT e.opened, e.closed INTO opened, closed
+  FROM metadata.resolve_edges(
+    ARRAY(SELECT g.edge_id FROM metadata.reference_edge g WHERE g.tenant_id = metadata.current_tenant()), p_max_depth) e;
 END $$;
