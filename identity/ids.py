@@ -133,7 +133,9 @@ class Entity:
 
 
 def key_digest(key: CanonicalKey) -> bytes:
-    """SHA-256, 32 bytes, of a key's text: what aliases are looked up by."""
+    """SHA-256, 32 bytes, of a key's text: what aliases are looked up by. A text that is one is a TypeError."""
+    if not isinstance(key, CanonicalKey):
+        raise TypeError("only a CanonicalKey has a digest; a text becomes one by CanonicalKey.parse(text)")
     return _digest(str(key))
 
 

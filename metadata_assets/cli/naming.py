@@ -1,5 +1,6 @@
 """Names as people write them, and the keys that they mean: of things that are there, and of names to be."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from identity.errors import MetadataError, shown
@@ -72,7 +73,7 @@ def source_at(store: MetadataStore, endpoint: str, of: CanonicalKey) -> str | No
 def moved_key(store: MetadataStore, of: CanonicalKey, to: str) -> CanonicalKey:
     """The key of a thing moved to `endpoint` or `endpoint/schema`, under its own name."""
     if of.kind is not Kind.DATASET:
-        return CanonicalKey(of.kind, to, of.segments)
+        return replace(of, namespace=to)
     endpoint, slash, schema = to.partition("/")
     if slash and not schema:
         raise _refused(of, to, "write the schema after the slash")
