@@ -186,12 +186,14 @@ DECLARE
   v_moved uuid[];
   v_edges uuid[];
 BEGIN
-  SELECT array_agg(o.key ORDER BY o.key), array_agg(n.key ORDER BY o.key) INTO v_was, v_now
-  FROM new_rows n
-  JOIN metadata.alias o ON o.tenant_id = v_tenant AND o.entity_id = n.entity_id AND o.closed_by = n.batch_id
-    AND o.kind = 'primary' AND o.key <> n.key
-  WHERE n.kind = 'primary' AND n.valid_to IS NULL AND EXISTS (
-    SELECT 1 FROM metadata.identity_node i WHERE i.tenant_id = v_tenant AND i.target_key = o.key);
+  IF EXISTS (SELECT 1 FROM new_rows n WHERE n.batch_id IS NOT NULL) THEN  -- not for births, which come by the thousand
+    SELECT array_agg(o.key ORDER BY o.key), array_agg(n.key ORDER BY o.key) INTO v_was, v_now
+    FROM new_rows n
+    JOIN metadata.alias o ON o.tenant_id = v_tenant AND o.entity_id = n.entity_id AND o.closed_by = n.batch_id
+      AND o.kind = 'primary' AND o.key <> n.key
+    WHERE n.kind = 'primary' AND n.valid_to IS NULL AND EXISTS (
+      SELECT 1 FROM metadata.identity_node i WHERE i.tenant_id = v_tenant AND i.target_key = o.key);
+  END IF;
   IF v_was IS NOT NULL THEN
     PERFORM metadata.hold_identities();
     v_moved := metadata.move_targets(v_was, v_now);
