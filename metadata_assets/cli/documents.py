@@ -3,7 +3,7 @@
 `{a, b: [{c}]}` is an object whose field `b` is a list of objects with the field `c`.
 """
 
-_COUNTS = "{new, changed, reopened, closed, unchanged}"
+_COUNTS = "{new, changed, reopened, closed, unchanged, renamed}"
 _CURRENT = "{partition, version, materialization, location, rows, data_version}"
 _MATERIALIZATION = (
     "id, name, key, partition, committed_at, rows, bytes, location, manifest_sha256, data_version, code_version, "
