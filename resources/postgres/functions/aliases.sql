@@ -1,6 +1,8 @@
 -- What things are called, and were called. Every alias points at an asset, never at another alias, and a key has at most
 -- one open alias: to resolve it is one index hit, whatever happened before.
 
+-- Not for the condition of a look-up: behind row-level security an index is only asked for what cannot leak, and a
+-- function of a column could. So digests go into arrays first.
 CREATE OR REPLACE FUNCTION metadata.name_digest(p_key text) RETURNS bytea
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT sha256(convert_to(p_key, 'UTF8'))
@@ -26,9 +28,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE v_now timestamptz := clock_timestamp();
 BEGIN
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from)
-  FROM new_rows n
-  WHERE n.deleted_at IS NULL AND x.tenant_id = n.tenant_id AND x.valid_to IS NULL
-    AND x.key_sha256 = metadata.name_digest(n.qualified_name);
+  WHERE x.tenant_id = metadata.current_tenant() AND x.valid_to IS NULL
+    AND x.key_sha256 = ANY (ARRAY(
+      SELECT metadata.name_digest(n.qualified_name) FROM new_rows n WHERE n.deleted_at IS NULL));
   INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor)
   SELECT n.tenant_id, n.qualified_name, metadata.name_digest(n.qualified_name), n.asset_id, 'primary', v_now,
     current_setting('metadata.actor')
@@ -78,6 +80,9 @@ DECLARE
   v_new text[];
   v_holders uuid[];
   v_problem text;
+  v_given text[] := ARRAY(SELECT DISTINCT m.was FROM jsonb_to_recordset(p_moves) AS m (was text) ORDER BY 1);
+  v_digests bytea[] := ARRAY(
+    SELECT metadata.name_digest(u.was) FROM unnest(v_given) WITH ORDINALITY AS u (was, n) ORDER BY u.n);
 BEGIN
   PERFORM metadata.hold_names(true);
   IF metadata.is_replay('rename', p_key, p_fingerprint, p_batch) THEN
@@ -94,10 +99,10 @@ BEGIN
   END IF;
 
   SELECT min(m.was) INTO v_problem
-  FROM jsonb_to_recordset(p_moves) AS m (was text)
+  FROM unnest(v_given, v_digests) AS m (was, digest)
   WHERE NOT EXISTS (
     SELECT 1 FROM metadata.alias x
-    WHERE x.tenant_id = v_tenant AND x.key_sha256 = metadata.name_digest(m.was) AND x.valid_to IS NULL);
+    WHERE x.tenant_id = v_tenant AND x.key_sha256 = m.digest AND x.valid_to IS NULL);
   IF v_problem IS NOT NULL THEN
     RAISE EXCEPTION 'nothing is called %', v_problem USING ERRCODE = 'MA404', CONSTRAINT = 'asset_key';
   END IF;
@@ -105,8 +110,8 @@ BEGIN
   -- An old name does not say what is to be renamed: it may have been retired by the very rename that is asked again.
   SELECT min(format('%s is called %s by now', m.was, a.qualified_name)) INTO v_problem
   FROM jsonb_to_recordset(p_moves) AS m (was text, now text)
-  JOIN metadata.alias x
-    ON x.tenant_id = v_tenant AND x.key_sha256 = metadata.name_digest(m.was) AND x.valid_to IS NULL
+  JOIN unnest(v_given, v_digests) AS g (was, digest) ON g.was = m.was
+  JOIN metadata.alias x ON x.tenant_id = v_tenant AND x.key_sha256 = g.digest AND x.valid_to IS NULL
   JOIN metadata.asset a ON a.tenant_id = v_tenant AND a.asset_id = x.entity_id
   WHERE x.kind <> 'primary' AND a.qualified_name <> m.now;
   IF v_problem IS NULL THEN
@@ -122,8 +127,8 @@ BEGIN
   SELECT array_agg(x.entity_id ORDER BY m.was), array_agg(m.was ORDER BY m.was), array_agg(m.now ORDER BY m.was)
   INTO v_ids, v_was, v_new
   FROM jsonb_to_recordset(p_moves) AS m (was text, now text)
-  JOIN metadata.alias x
-    ON x.tenant_id = v_tenant AND x.key_sha256 = metadata.name_digest(m.was) AND x.valid_to IS NULL
+  JOIN unnest(v_given, v_digests) AS g (was, digest) ON g.was = m.was
+  JOIN metadata.alias x ON x.tenant_id = v_tenant AND x.key_sha256 = g.digest AND x.valid_to IS NULL
   WHERE x.kind = 'primary' AND m.was <> m.now;
   IF v_ids IS NULL THEN
     RETURN;
