@@ -11,7 +11,7 @@ from identity.errors import MetadataError
 from identity.ids import Entity, EntityId, key_digest
 from identity.keys import CanonicalKey, Kind, endpoint_key
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER, births, hold_names, writable
+from resources.metadata.resolution import HOLDER, alive, births, hold_names, writable
 from resources.models import Asset, AssetType, Field
 from resources.postgres.session import Row, Session
 
@@ -132,11 +132,11 @@ def registered(session: Session, assets: Iterable[Asset]) -> tuple[int, dict[Can
     """`register`, and the entity of each key."""
     given = list(assets)
     keys = {asset.key for asset in given}
-    found = writable(session, keys)
+    found = alive(session, keys)
     born: dict[CanonicalKey, Entity] = {}
     if len(found) < len(keys):
         hold_names(session, exclusive=False)
-        found = writable(session, keys)  # what somebody renamed meanwhile has its key by now
+        found = writable(session, keys)  # by the names as they stay; what is gone comes back by its own
         born = births(session, keys - found.keys())
     entities = found | born
     _check_each_is_its_own(entities)

@@ -14,7 +14,8 @@ HOLDER: Final = """(
 
 _HOLDERS = """
 SELECT x.key_sha256, x.entity_id, a.key_sha256 AS birth_sha256,
-  x.kind = 'primary' AS own_name, x.kind = 'primary' OR a.deleted_at IS NULL AS writable
+  x.kind = 'primary' AS own_name, a.deleted_at IS NULL AS open,
+  x.kind = 'primary' OR a.deleted_at IS NULL AS writable
 FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
 WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.key_sha256 = ANY (%(keys)s)
 """
@@ -39,6 +40,11 @@ def holders(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey
     A thing that is gone keeps the names that nothing else took.
     """
     return {key: entity for key, (entity, _ours) in _looked_up(session, keys).items()}
+
+
+def alive(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:
+    """`holders` without what is gone: writing to these gives no name to anybody, so no names need be held."""
+    return {key: entity for key, (entity, is_open) in _looked_up(session, keys, "open").items() if is_open}
 
 
 def writable(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:

@@ -16,7 +16,7 @@ from store_inputs import Lake
 
 from identity.ids import Entity, tenant_id
 from identity.keys import CanonicalKey
-from resources.metadata.catalogs import CatalogOvertaken, apply_plan, current_catalog
+from resources.metadata.catalogs import CatalogOvertaken, apply_plan, current_catalog, lock_catalog
 from resources.metadata.plans import Plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint
@@ -161,7 +161,10 @@ class Writer:
         key = self.lake.key(name)
         while True:
             try:
+                endpoint = self.lake.store.endpoint(self.lake.endpoint)
+                assert endpoint is not None
                 with self.lake.store.session() as session:
+                    lock_catalog(session, self.lake.endpoint, expected=endpoint.schema_fingerprint)
                     known = {asset.name: asset for asset in current_catalog(session, self.lake.endpoint)}.get(str(key))
                     apply_plan(session, self._plan(key, there=known is not None, anew=anew))
                 return
