@@ -7,7 +7,7 @@ never gate; a gate is a ratio to a limit of the same run, with room for noise, o
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -83,9 +83,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """The median time of each case in each round, in milliseconds."""
+    """The time of each case in each round, in milliseconds."""
 
-    medians: Mapping[str, Sequence[float]]
+    times: Mapping[str, Sequence[float]]
 
     def result(
         self,
@@ -97,7 +97,7 @@ class Rounds:
         exact: tuple[Exact, ...] = (),
     ) -> Result:
         """One case against another one of the same rounds."""
-        ours, theirs = self.medians[case], self.medians[limit]
+        ours, theirs = self.times[case], self.times[limit]
         ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         return Result(
@@ -113,20 +113,30 @@ class Rounds:
         )
 
 
+def p99(times: Iterable[float]) -> float:
+    """The time within which 99 of 100 calls are done."""
+    return statistics.quantiles(times, n=100)[-1]
+
+
 def measured(
-    cases: Mapping[str, Callable[[], Callable[[], object]]], *, rounds: int = ROUNDS, calls: int = CALLS
+    cases: Mapping[str, Callable[[], Callable[[], object]]],
+    *,
+    rounds: int = ROUNDS,
+    calls: int = CALLS,
+    of: Callable[[Iterable[float]], float] = statistics.median,
 ) -> Rounds:
     """Time the cases in turn, in another order each round, after one round to warm up.
 
-    A case makes its input and answers with the call to be timed, so that making the input is not.
+    A case makes its input and answers with the call to be timed, so that making the input is not. `of` is what counts
+    of the calls of a round: their median, or their `p99`.
     """
-    medians: dict[str, list[float]] = {name: [] for name in cases}
+    found: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name in random.sample(list(cases), len(cases)):
-            median = statistics.median(_milliseconds(cases[name]()) for _ in range(calls))
+            value = of([_milliseconds(cases[name]()) for _ in range(calls)])
             if number:
-                medians[name].append(median)
-    return Rounds(medians)
+                found[name].append(value)
+    return Rounds(found)
 
 
 def _milliseconds(call: Callable[[], object]) -> float:

@@ -1,8 +1,11 @@
 """Ids and digests. The only file that hashes, so that an id can only be the one that its key leads to.
 
     tenant id = uuid5(NS_ROOT, "tenant:" + slug)
-    entity id = uuid5(tenant id, key)
+    entity id = uuid5(tenant id, key)            and key + "#" + n for the n-th thing that was born under one key
     child id  = uuid5(id of the parent, kind and name)
+
+An id is computed once, from the key under which a thing is born. It stays when the thing is renamed: from then on the
+id of a key is what the stores' aliases say. `Entity.from_database` is how they say it.
 
 A UUID holds 122 bits of a SHA-1, so two keys could be made to share one on purpose: stores keep `key_sha256` beside
 the id and compare it on every write.
@@ -77,36 +80,83 @@ class EntityId:
 
 
 @dataclass(frozen=True, slots=True)
+class _Birth:
+    """The identity of a thing whose key is not, or not alone, what it was born under."""
+
+    id: EntityId
+    key_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Entity:
-    """One thing of one tenant. Its id follows from the two and cannot be chosen."""
+    """One thing of one tenant, by the key that it is asked for. Its id follows from the two and cannot be chosen.
+
+    `Entity(tenant, key)` is what the key names when it never named anything else; computable by anyone, without a
+    store. What a renamed thing is, and a later thing of the same name, a store knows.
+    """
 
     tenant: TenantId
     key: CanonicalKey
+    birth: _Birth | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.tenant, TenantId) or not isinstance(self.key, CanonicalKey):
             raise TypeError("an Entity is a TenantId, made by tenant_id(slug), and a CanonicalKey")
+        if self.birth is not None and not isinstance(self.birth, _Birth):
+            raise TypeError("nobody hands an id to an Entity: it takes a TenantId and a CanonicalKey")
+
+    @classmethod
+    def from_database(cls, tenant: TenantId, key: CanonicalKey, identifier: UUID, key_sha256: bytes) -> Self:
+        """Whom a key names according to our own tables: its id, and the digest of what it was born under."""
+        stored = _Birth(EntityId.from_database(identifier), bytes(key_sha256))
+        plain = cls(tenant, key)
+        return plain if (plain.id, plain.key_sha256) == (stored.id, stored.key_sha256) else cls(tenant, key, stored)
+
+    @classmethod
+    def of_generation(cls, tenant: TenantId, key: CanonicalKey, number: int) -> Self:
+        """The `number`-th thing that is born under a key; the first one is `Entity(tenant, key)`."""
+        if number < 1:
+            raise ValueError("generations count from 1")
+        if number == 1:
+            return cls(tenant, key)
+        name = f"{key}#{number}"  # no key has a # in it: it is %23 there
+        return cls(tenant, key, _Birth(EntityId(uuid5(tenant.value, name), _SEAL), _digest(name)))
 
     @property
     def id(self) -> EntityId:
-        return EntityId(uuid5(self.tenant.value, str(self.key)), _SEAL)
+        return self.birth.id if self.birth else EntityId(uuid5(self.tenant.value, str(self.key)), _SEAL)
 
     @property
     def key_sha256(self) -> bytes:
-        """SHA-256 of the key's text, 32 bytes: what must be equal wherever the id is equal."""
-        return hashlib.sha256(str(self.key).encode("ascii")).digest()
+        """SHA-256, 32 bytes, of the text that the id was computed from: equal wherever the id is equal."""
+        return self.birth.key_sha256 if self.birth else key_digest(self.key)
 
 
-def child_id(parent: EntityId, kind: str, name: str) -> UUID:
+def key_digest(key: CanonicalKey) -> bytes:
+    """SHA-256, 32 bytes, of a key's text: what aliases are looked up by. A text that is one is a TypeError."""
+    if not isinstance(key, CanonicalKey):
+        raise TypeError("only a CanonicalKey has a digest; a text becomes one by CanonicalKey.parse(text)")
+    return _digest(str(key))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("ascii")).digest()
+
+
+def child_id(parent: EntityId, kind: str, name: str, *, generation: int = 1) -> UUID:
     """The id of a part of an entity, such as ("column", "carrier"): stable while the parent is renamed.
 
-    Kind and name carry their lengths in UTF-8 bytes, so ("a", "bc") and ("ab", "c") differ. Raises InvalidKey.
+    Kind and name carry their lengths in UTF-8 bytes, so ("a", "bc") and ("ab", "c") differ. A part that is born under
+    the name of an earlier one has another generation. Raises InvalidKey.
     """
+    if generation < 1:
+        raise ValueError("generations count from 1")
     if not isinstance(parent, EntityId):
         raise TypeError("the parent of a child id is an EntityId")
     check_name(kind)
     check_name(name)
-    return uuid5(parent.value, f"{len(kind.encode())}:{kind}{len(name.encode())}:{name}")
+    later = "" if generation == 1 else f"#{generation}"  # after a name whose length is told: no other name reads so
+    return uuid5(parent.value, f"{len(kind.encode())}:{kind}{len(name.encode())}:{name}{later}")
 
 
 def sha256_of(*parts: str | bytes | None) -> bytes:

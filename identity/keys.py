@@ -6,6 +6,7 @@
     mid1:dataset:jfk:flights/public/flights       source, schema, table
     mid1:dataset:lake:~/~/daily_delays            no source, no schema
     mid1:job:warehouse-eu:nightly_load
+    mid1:dashboard:looker:revenue
 
 - The namespace is the slug of an endpoint. A kind with segments always writes all of them; one without ends there.
 - In a segment `[A-Za-z0-9_.-]` stand for themselves, every other byte of its UTF-8 is `%XX` with upper-case digits.
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import total_ordering
 from typing import Self, assert_never
+from urllib.parse import unquote_to_bytes
 
 from identity.errors import InvalidEndpoint, InvalidKey, spellings
 
@@ -29,18 +31,20 @@ PREFIX = "mid1"
 MAX_KEY_BYTES = 1500
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_ENCODED_BYTE = re.compile(rb"[^A-Za-z0-9_.-]")
 _ENCODED_SEGMENT = re.compile(r"(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WRITTEN = [chr(byte) if re.match(rb"[A-Za-z0-9_.-]", bytes([byte])) else f"%{byte:02X}" for byte in range(256)]
 _ABSENT, _EMPTY = "~", "%"
 _DOTS = {".": "%2E", "..": "%2E%2E"}  # "." and ".." are raw characters but mean something else in paths and URLs
 
 
 class Kind(StrEnum):
-    """What a key can name. Columns are not here: they hang off the id of their dataset."""
+    """What a key can name. Tables, views, files, topics, assets are datasets; a column hangs off its dataset's id."""
 
     ENDPOINT = "endpoint"
     DATASET = "dataset"
     JOB = "job"
+    DASHBOARD = "dashboard"
 
     @property
     def arity(self) -> int:
@@ -50,7 +54,7 @@ class Kind(StrEnum):
                 return 0
             case Kind.DATASET:
                 return 3
-            case Kind.JOB:
+            case Kind.JOB | Kind.DASHBOARD:
                 return 1
         assert_never(self)
 
@@ -150,6 +154,11 @@ def short_name(key: CanonicalKey) -> str:
     return "/".join(parts) if all(part and "/" not in part for part in parts) else str(key)
 
 
+def dashboard_key(endpoint: str, name: str) -> CanonicalKey:
+    """The key of a dashboard or report of a BI tool, by the id that the tool never changes. Raises InvalidKey."""
+    return CanonicalKey(Kind.DASHBOARD, endpoint, (name,))
+
+
 def check_slug(slug: str, error: type[InvalidKey] = InvalidEndpoint) -> None:
     """Raises the error unless the slug is `[a-z0-9][a-z0-9_-]{0,62}`."""
     if not SLUG.fullmatch(slug):
@@ -161,10 +170,12 @@ def check_name(name: str, error: type[InvalidKey] = InvalidKey) -> None:
     """Raises the error when the name cannot be stored as text (NUL, half of a surrogate pair) or carries a password."""
     if "\0" in name:
         raise error(value=name, reason="it contains the NUL character", fix="no system stores such a name: remove it")
-    if any("\ud800" <= character <= "\udfff" for character in name):
+    if _SURROGATE.search(name):
         fix = "it was decoded wrongly: read the name as UTF-8"
         raise error(value=name, reason="it contains a lone surrogate, which is not text", fix=fix)
-    if any(":" in spelled.partition("://")[2].rpartition("@")[0] for spelled in spellings(name)):
+    if ("://" in name or "%" in name) and any(
+        ":" in spelled.partition("://")[2].rpartition("@")[0] for spelled in spellings(name)
+    ):
         fix = "name the table, file or job, not the connection to it"
         raise error(value=name, reason="it looks like a URL with a password", fix=fix)
 
@@ -199,7 +210,7 @@ def _encode(segment: str | None) -> str:
         return _ABSENT
     if not segment:
         return _EMPTY
-    encoded = _ENCODED_BYTE.sub(lambda byte: b"%%%02X" % byte[0][0], segment.encode()).decode("ascii")
+    encoded = "".join(map(_WRITTEN.__getitem__, segment.encode()))
     return _DOTS.get(encoded, encoded)
 
 
@@ -226,9 +237,8 @@ _ENCODING = (
 
 
 def _decode_utf8(encoded: str) -> str | None:
-    raw = re.sub(rb"%([0-9A-F]{2})", lambda code: bytes.fromhex(code[1].decode()), encoded.encode("ascii"))
     try:
-        return raw.decode("utf-8")
+        return unquote_to_bytes(encoded).decode("utf-8")
     except UnicodeDecodeError:  # its text would repeat the bytes: the caller answers outside of this block
         return None
 

@@ -4,10 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from identity.ids import Entity
+from resources.graph.collections import Collections
 from resources.graph.edges import EdgeChanges, Link, assert_edges
+from resources.graph.identities import Identities
+from resources.graph.references import References
 from resources.graph.walk import Lineage, walk
 from resources.models import Direction
-from resources.postgres.session import Sessions
 
 _INCARNATION = """
 SELECT concat_ws('/', %(tenant)s::text, d.oid, 'metadata.relationship'::regclass::oid, pg_postmaster_start_time())
@@ -17,10 +19,14 @@ FROM pg_database d WHERE d.datname = current_database()
 
 
 @dataclass(frozen=True, slots=True)
-class GraphStore:
-    """The edges of one tenant. An id made by hand is refused by the type checker and again at run time."""
+class GraphStore(Identities, References, Collections):
+    """The edges, identity nodes and collections of one tenant.
 
-    sessions: Sessions
+    An id made by hand is refused by the type checker and again at run time.
+
+        graph = GraphStore(Sessions(app_engine(url), tenant_id("default"), "cli"))
+        graph.max_depth, graph.loaders: how far a reference is followed, and what loads what is behind it
+    """
 
     def incarnation(self) -> str:
         """Which store this is, for whoever remembers what it wrote: equal only while nothing can be forgotten.

@@ -60,6 +60,33 @@ class Asset:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+AliasKind = Literal["primary", "rename", "endpoint", "case", "scheme", "legacy", "external"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A key that leads to `entity` since `valid_from`, until `valid_to` when there is one; its own name when `primary`."""
+
+    key: CanonicalKey
+    entity: EntityId
+    kind: AliasKind
+    valid_from: datetime
+    valid_to: datetime | None
+    actor: str
+    reason: str | None
+    batch: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed:
+    """A thing that got another name. `replayed`: by an earlier delivery of the same request."""
+
+    entity: EntityId
+    was: CanonicalKey
+    now: CanonicalKey
+    replayed: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSummary:
     """One line of the list of datasets."""

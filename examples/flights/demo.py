@@ -1,8 +1,8 @@
 """`metadata-assets demo`: this project run headless, and every promise of the product held up to what happened.
 
 Loads the sources, collects their catalogs, materializes the days that are asked for, delivers one of them again,
-explains where it came from, counts everything, and says which promises held. Safe to repeat: what is there already is
-left alone. Each act is a file in `showcase/`.
+explains where it came from, counts everything, renames a source table and back, and says which promises held. Safe to
+repeat: what is there already is left alone. Each act is a file in `showcase/`.
 """
 
 import sys
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 from rich.console import Console
-from showcase import collecting, counting, delivering, explaining, materializing, opening
+from showcase import collecting, counting, delivering, explaining, materializing, opening, renaming
 from showcase.job import logging_to
 from showcase.planning import days_asked, example_day
 from showcase.promises import Promise, summary
@@ -96,6 +96,10 @@ def _perform(stage: Stage, days: list[str], told: Told) -> None:
         counted = counting.count(stage, days)
         told.promises += counting.promises(counted)
         told.parts["counts"] = counted.document
+    with told.timed("rename"):
+        renamed = renaming.rename_and_back(stage)
+        told.promises += renaming.promises(renamed)
+        told.parts["renamed"] = renamed.document
 
 
 def _conclude(stage: Stage, told: Told) -> None:

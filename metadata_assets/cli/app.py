@@ -9,6 +9,7 @@ from metadata_assets.cli import documents
 from metadata_assets.cli.commands import PROGRAM, accept_before_commands, command
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.identity import identity
 
 
 class LineageFormat(StrEnum):
@@ -38,6 +39,7 @@ _dataset = typer.Typer(help="One dataset.", no_args_is_help=True)
 _materialization = typer.Typer(help="One materialization.", no_args_is_help=True)
 app.add_typer(_dataset, name="dataset")
 app.add_typer(_materialization, name="materialization")
+app.add_typer(identity, name="identity")
 
 
 @command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"], document=documents.DEV)

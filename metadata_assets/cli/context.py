@@ -1,5 +1,6 @@
 """What every command gets: the settings, where to print, and the stores when it opens them."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,17 @@ if TYPE_CHECKING:  # they cost half a second, which `--help` does not need
     from resources.postgres.databases import Databases
 
 ACTOR = "cli"
+"""Who asks and changes, in the audit."""
+
+
+def person() -> str:
+    """Who changes by hand, in the audit: this program and the login of whoever called it."""
+    try:
+        import pwd
+
+        return f"{ACTOR}:{pwd.getpwuid(os.getuid()).pw_name}"
+    except (ImportError, KeyError):  # Windows; a container whose user has no name
+        return ACTOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +102,8 @@ class Cli:
         self.out.file.flush()
 
     @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        """The stores of the settings' tenant, until the block ends.
+    def opened(self, *, actor: str = ACTOR, rehearsed: bool = False) -> Iterator[Opened]:
+        """The stores of the settings' tenant, until the block ends; `rehearsed`, nothing that is written stays.
 
         Starts the embedded server where a database is on it. Raises DatabaseUnreachable, DatabaseTooOld,
         SchemaNotCurrent, TenantUnknown, EmbeddedServerError.
@@ -100,12 +112,13 @@ class Cli:
         from resources.metadata_store import MetadataStore
         from resources.postgres.databases import Databases
         from resources.postgres.engine import app_engine
+        from resources.postgres.rehearsal import Rehearsal
         from resources.postgres.session import Sessions
 
         databases = Databases(self.settings)
         engine = app_engine(databases.metadata)
         try:
-            sessions = Sessions(engine, self.settings.tenant, ACTOR)
+            sessions = (Rehearsal if rehearsed else Sessions)(engine, self.settings.tenant, actor)
             yield Opened(store=MetadataStore(sessions), graph=GraphStore(sessions), databases=databases)
         finally:
             engine.dispose()

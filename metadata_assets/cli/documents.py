@@ -3,7 +3,7 @@
 `{a, b: [{c}]}` is an object whose field `b` is a list of objects with the field `c`.
 """
 
-_COUNTS = "{new, changed, reopened, closed, unchanged}"
+_COUNTS = "{new, changed, reopened, closed, unchanged, renamed}"
 _CURRENT = "{partition, version, materialization, location, rows, data_version}"
 _MATERIALIZATION = (
     "id, name, key, partition, committed_at, rows, bytes, location, manifest_sha256, data_version, code_version, "
@@ -29,3 +29,13 @@ LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, targe
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
+
+IDENTITY = "{name, key, id, asked, as_of, names: [{name, key, kind, from, to, actor, reason, change}]}"
+RENAMED = "{dry_run, renamed: [{id, was, now, was_key, now_key}]}"
+MERGED = "{dry_run, merge, loser, winner}"
+UNMERGED = "{dry_run, merge, id, name}"
+KEY = "{key, kind, endpoint, segments, id, key_sha256, names: {datahub, openmetadata, atlas}}"
+IMPORTED = (
+    "{dry_run, linked, already, ambiguous: [{line, legacy_id, reference, candidates}], "
+    "unknown: [{line, legacy_id, reference}], taken: [{line, legacy_id, meant}], refused: [{line, problem}]}"
+)

@@ -4,7 +4,7 @@ from typing import Any
 
 from identity.keys import short_name
 from metadata_assets.cli.output import plain
-from resources.models import Asset, Current, DatasetSummary, Input, Materialization, Version
+from resources.models import Alias, Asset, Current, DatasetSummary, Input, Materialization, Renamed, Version
 
 Document = dict[str, Any]
 
@@ -95,4 +95,29 @@ def version(one: Version) -> Document:
         "partitions": one.partitions,
         "rows": one.row_count,
         "actor": one.actor,
+    }
+
+
+def alias(one: Alias) -> Document:
+    """A name that a thing has or had. `change` is the rename or merge that gave it; no `to`: it leads there now."""
+    return {
+        "name": short_name(one.key),
+        "key": plain(one.key),
+        "kind": one.kind,
+        "from": plain(one.valid_from),
+        "to": plain(one.valid_to),
+        "actor": one.actor,
+        "reason": one.reason,
+        "change": plain(one.batch),
+    }
+
+
+def renamed(one: Renamed) -> Document:
+    """A thing that got another name."""
+    return {
+        "id": plain(one.entity),
+        "was": short_name(one.was),
+        "now": short_name(one.now),
+        "was_key": plain(one.was),
+        "now_key": plain(one.now),
     }

@@ -1,12 +1,14 @@
 """What one look at an endpoint changes: a pure function from what is stored and what was seen to a plan."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
 from identity.keys import CanonicalKey
+from metadata_assets.collection.evidence import after, column_renames, evidence, is_another_column
 from resources.metadata.plans import COLLECTED_KEYS, Column, Known, KnownAsset, Plan
-from resources.models import Asset, AssetType, Catalog, Field, Gap
+from resources.models import Asset, AssetType, Catalog, Edge, Field, Gap
 
 _T = TypeVar("_T")
 
@@ -24,16 +26,32 @@ class _Change(Enum):
 def diff(current: Iterable[KnownAsset], observed: Catalog) -> Plan:
     """The plan that makes the store say what was seen.
 
-    What a complete catalog does not name is closed, columns included; an incomplete one adds and changes, and closes
-    nothing at all. Assets that are only declared stay as they are, and a closed one that is back is reopened. A row
-    estimate alone is a change only when it moved by more than ESTIMATE_TOLERANCE.
+    What the source's object ids tell comes first: things keep their identity under new names, and a name that something
+    else has is its from now on. The rest is by name. What a complete catalog does not name is closed, columns included;
+    an incomplete one adds and changes, and closes nothing at all. Assets that are only declared stay as they are, and a
+    closed one that is back is reopened. A row estimate alone is a change only when it moved by more than
+    ESTIMATE_TOLERANCE.
     """
-    known = {asset.name: asset for asset in current}
-    seen = {str(asset.key): asset for asset in observed.assets}
+    before = {asset.name: asset for asset in current}
+    found = evidence(before, {str(asset.key): asset for asset in observed.assets}, complete=observed.complete)
+    heirs = {name: before[name] for name in found.replaced}
+    seen = {
+        name: _declared_as(heirs.get(name), asset)
+        for asset in observed.assets
+        if (name := str(asset.key)) not in found.unclear
+    }
+    known = after(before, found)
+    columns = {
+        name: column_renames(known[name], asset, complete=observed.complete)
+        for name, asset in seen.items()
+        if name in known
+    }
+    in_the_way = list(_columns_in_the_way(known, seen, columns))
+    known = {name: _with_columns(asset, columns.get(name, {})) for name, asset in known.items()}
     gone = [asset for name, asset in known.items() if name not in seen and asset.collected and observed.complete]
     assets = _grouped((_asset_change(known.get(name), asset), asset) for name, asset in seen.items())
-    columns = _grouped(
-        (_field_change(known.get(name), field), (asset.key, field))
+    fields = _grouped(
+        (_field_change(known.get(name), asset, field, complete=observed.complete), (asset.key, field))
         for name, asset in seen.items()
         for field in asset.fields or ()
     )
@@ -41,17 +59,21 @@ def diff(current: Iterable[KnownAsset], observed: Catalog) -> Plan:
         endpoint=observed.endpoint,
         fingerprint=observed.fingerprint,
         complete=observed.complete,
+        replaced=tuple(CanonicalKey.parse(name) for name in heirs),
+        renamed=tuple((CanonicalKey.parse(was), CanonicalKey.parse(now)) for was, now in found.renamed.items()),
         created=tuple(assets[_Change.NEW]),
         changed=tuple(assets[_Change.CHANGED]),
         reopened=tuple(assets[_Change.REOPENED]),
         closed=tuple(CanonicalKey.parse(asset.name) for asset in gone),
         unchanged=len(assets[_Change.NONE]),
-        fields_created=tuple(columns[_Change.NEW]),
-        fields_changed=tuple(columns[_Change.CHANGED]),
-        fields_reopened=tuple(columns[_Change.REOPENED]),
-        fields_closed=tuple(_columns_gone(known, seen, gone)) if observed.complete else (),
-        fields_unchanged=len(columns[_Change.NONE]),
-        edges=observed.edges,
+        fields_replaced=sum(len(heir.fields.keys() - heir.closed_fields) for heir in heirs.values()),
+        fields_renamed=tuple(_columns_renamed(known, seen, columns)),
+        fields_created=tuple(fields[_Change.NEW]),
+        fields_changed=tuple(fields[_Change.CHANGED]),
+        fields_reopened=tuple(fields[_Change.REOPENED]),
+        fields_closed=(*in_the_way, *_columns_gone(known, seen, gone)) if observed.complete else (),
+        fields_unchanged=len(fields[_Change.NONE]),
+        edges=_clear(observed.edges, found.unclear),
         gaps=observed.gaps,
     )
 
@@ -121,13 +143,58 @@ def _with_estimate(known: KnownAsset, estimate: int | None) -> Asset:
     )
 
 
-def _field_change(known: KnownAsset | None, seen: Field) -> _Change:
+def _field_change(known: KnownAsset | None, asset: Asset, seen: Field, *, complete: bool) -> _Change:
     stored = known.fields.get(seen.name) if known else None
     if known is None or stored is None:
+        return _Change.NEW
+    if complete and is_another_column(known, asset, stored, seen):
         return _Change.NEW
     if seen.name in known.closed_fields:
         return _Change.REOPENED
     return _Change.NONE if stored == seen else _Change.CHANGED
+
+
+def _declared_as(heir: KnownAsset | None, seen: Asset) -> Asset:
+    """What was seen with what was declared about its name, when something else had that until now."""
+    if heir is None:
+        return seen
+    declared = {name: value for name, value in heir.metadata.items() if name not in COLLECTED_KEYS}
+    said = heir.description if heir.description != heir.metadata.get("comment") else None
+    return replace(seen, metadata={**declared, **seen.metadata}, description=said or seen.description)
+
+
+def _with_columns(known: KnownAsset, renamed: Mapping[str, str]) -> KnownAsset:
+    """The asset by its columns' new names. One that is in the way of a rename is gone, and its name another one's."""
+    if not renamed:
+        return known
+    taken = set(renamed.values()) - renamed.keys()
+    fields = {
+        renamed.get(name, name): replace(field, name=renamed.get(name, name))
+        for name, field in known.fields.items()
+        if name not in taken
+    }
+    return replace(known, fields=fields, closed_fields=known.closed_fields - taken)
+
+
+def _columns_in_the_way(
+    known: Mapping[str, KnownAsset], seen: Mapping[str, Asset], renamed: Mapping[str, Mapping[str, str]]
+) -> Iterable[Column]:
+    """Open columns that are gone, and whose names others have by now."""
+    for name, columns in renamed.items():
+        open_names = known[name].fields.keys() - known[name].closed_fields
+        taken = (set(columns.values()) - columns.keys()) & open_names
+        yield from ((seen[name].key, known[name].fields[one]) for one in sorted(taken))
+
+
+def _columns_renamed(
+    known: Mapping[str, KnownAsset], seen: Mapping[str, Asset], renamed: Mapping[str, Mapping[str, str]]
+) -> Iterable[tuple[str, Column]]:
+    for name, columns in renamed.items():
+        yield from ((was, (seen[name].key, known[name].fields[now])) for was, now in columns.items())
+
+
+def _clear(edges: Iterable[Edge], unclear: frozenset[str]) -> frozenset[Edge]:
+    return frozenset(edge for edge in edges if not {str(edge.source), str(edge.target)} & unclear)
 
 
 def _columns_gone(
@@ -141,5 +208,10 @@ def _columns_gone(
         before = known.get(asset_name)
         if before is None or now.fields is None:
             continue
-        names = {field.name for field in now.fields} | before.closed_fields
+        stays = {
+            field.name
+            for field in now.fields
+            if (stored := before.fields.get(field.name)) and not is_another_column(before, now, stored, field)
+        }
+        names = stays | before.closed_fields
         yield from ((now.key, field) for name, field in before.fields.items() if name not in names)

@@ -30,6 +30,8 @@ class Look:
     connection: psycopg.Connection[Any]
     names: Names
     schemas: Schemas
+    place: str | None
+    """Server and database as the server knows them: within one, an oid is one relation. None when it will not say."""
 
     def fingerprint(self) -> str:
         """Digest of all that `catalog` tells except row estimates: changes when and only when that does."""
@@ -58,6 +60,7 @@ class Look:
             columns=columns,
             constraints=self._rows(queries.CONSTRAINTS),
             estimates=estimates,
+            place=self.place,
         )
         return Catalog(
             endpoint=self.names.endpoint,
@@ -72,6 +75,7 @@ class Look:
             "wanted": self.schemas.wanted,
             "unwanted": self.schemas.unwanted,
             "named": self.schemas.named,
+            "place": self.place,
         }
         with self.connection.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(query, parameters).fetchall()
@@ -84,5 +88,9 @@ def looking(connection: psycopg.Connection[Any], endpoint: str, schemas: Schemas
     connection.read_only = True
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
         limits = {"statement_timeout": STATEMENT_TIMEOUT, "lock_timeout": LOCK_TIMEOUT}
-        ((database, *_),) = cursor.execute(queries.ORIENTATION, limits).fetchall()
-        yield Look(connection, Names(endpoint, database), schemas)
+        ((database, database_oid, server_known, *_),) = cursor.execute(queries.ORIENTATION, limits).fetchall()
+        place = None
+        if server_known:
+            ((server,),) = cursor.execute(queries.SERVER).fetchall()
+            place = f"{server}/{database_oid}"
+        yield Look(connection, Names(endpoint, database), schemas, place)

@@ -1,8 +1,8 @@
 """What we ask of pg_catalog: a handful of statements, however many tables there are.
 
 All of them see the same relations, `readable`, and `FINGERPRINT` digests the very rows that the others return, save
-for row estimates: so it changes when one of them would answer differently, and only then. Rows are named and ordered
-by names, never by oid, so that a restored dump has the same fingerprint.
+for row estimates: so it changes when one of them would answer differently, and only then. The oid of a relation is one
+of the answers: two tables that changed names, and one that was made anew, are told from tables that stayed.
 """
 
 from typing import Final
@@ -11,12 +11,17 @@ from psycopg import sql
 
 ORIENTATION: Final = """
 SELECT current_database() AS database,
+  (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database_oid,
+  has_function_privilege('pg_control_system()', 'EXECUTE') AS server_known,
   set_config('statement_timeout', %(statement_timeout)s, true),
   set_config('lock_timeout', %(lock_timeout)s, true),
   set_config('search_path', 'pg_catalog, pg_temp', true),
   set_config('quote_all_identifiers', 'off', true), set_config('jit', 'off', true)
 """
 """Bounds the transaction, and pins what the text of types, defaults and views depends on."""
+
+SERVER: Final = "SELECT system_identifier::text FROM pg_control_system()"
+"""Which server this is: made with it, and kept by a physical copy, which has the same objects too."""
 
 # Privileges are looked up in the newest catalog, not in the snapshot: they are null for what was dropped meanwhile.
 _SELECTED = sql.SQL("""
@@ -62,7 +67,7 @@ SELECT r.schema, r.name, r.relkind::text AS kind, d.description AS comment,
   CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END AS definition,
   CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END AS partition_key,
   CASE WHEN r.relkind = 'p' THEN (SELECT count(*) FROM leaf l WHERE l.root = r.oid AND l.relkind <> 'p') END
-    AS partitions
+    AS partitions, r.oid::bigint AS object
 FROM readable r
 LEFT JOIN pg_description d ON d.objoid = r.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
 """)
@@ -110,10 +115,10 @@ WHERE v.relkind IN ('v', 'm')
 # weighted sum of its fields' hashes, so it is hashed again: else values could change places between rows unnoticed.
 _SUM = sql.SQL("(SELECT coalesce(sum(hashint8extended(hash_record_extended(x, 0), 0)), 0) FROM ({}) x)")
 
-_DIGEST = sql.SQL("SELECT md5(concat_ws('/', {}::text, current_database(), {})) AS fingerprint")
+_DIGEST = sql.SQL("SELECT md5(concat_ws('/', {}::text, current_database(), %(place)s::text, {})) AS fingerprint")
 
 # What the rows become in `rows.py` is part of what is compared: another FORMAT collects everything once more.
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 
 ESTIMATES: Final = _SELECTED + _ESTIMATES
 GAPS: Final = _SELECTED + _GAPS

@@ -65,10 +65,14 @@ def assets(
     columns: Iterable[Row],
     constraints: Iterable[Row],
     estimates: Mapping[Name, int | None],
+    place: str | None = None,
 ) -> Iterator[Asset]:
-    """One asset for each relation that has a key, with its fields and what else is known of it."""
+    """One asset for each relation that has a key, with its fields and what else is known of it.
+
+    `place` says of what database the relations' oids are.
+    """
     fields, constraints_of = _fields(columns), _constraints(constraints)
-    for schema, table, kind, comment, definition, partition_key, partitions in relations:
+    for schema, table, kind, comment, definition, partition_key, partitions, oid in relations:
         name = schema, table
         if name not in keys:
             continue
@@ -76,6 +80,7 @@ def assets(
         comment = without_credentials(comment)
         metadata = {
             "relation": relation,
+            "object": f"{place}/{oid}" if place else None,
             "comment": comment,
             "row_estimate": estimates.get(name),
             "definition": without_credentials(definition),

@@ -82,7 +82,8 @@ def mirror(
 ) -> Mirrored:
     """Tell the stores what a code location defines. Edges that it no longer has are closed; assets stay."""
     written = metadata.register_datasets(asset_graph.datasets) + metadata.register_assets(asset_graph.external)
-    links = [Link(metadata.entity(edge.source), metadata.entity(edge.target)) for edge in asset_graph.edges]
+    entities = metadata.entities({key for edge in asset_graph.edges for key in (edge.source, edge.target)})
+    links = [Link(entities[edge.source], entities[edge.target]) for edge in asset_graph.edges]
     return Mirrored(written, graph.assert_edges(links, producer=PRODUCER, scope=code_location, complete=True))
 
 

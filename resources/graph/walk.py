@@ -46,7 +46,7 @@ _COLUMNS: dict[Direction, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """A part of the graph around `start`: its nodes by key with their types, and every open edge between them."""
+    """A part of the graph around `start`: its nodes by present key with their types, every open edge between them."""
 
     start: CanonicalKey
     direction: Direction
@@ -69,7 +69,7 @@ def walk(session: Session, start: Entity, direction: Direction, *, depth: int | 
         (names[row["source_asset_id"]], names[row["target_asset_id"]]) for row in session.rows(_EDGES, parameters)
     )
     return Lineage(
-        start=start.key,
+        start=keys.get(names.get(start.id.value, ""), start.key),
         direction=direction,
         nodes={keys[row["qualified_name"]]: AssetType(row["type"]) for row in nodes},
         edges=tuple(Edge(keys[source], keys[target]) for source, target in pairs),

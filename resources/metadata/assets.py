@@ -1,6 +1,6 @@
 """Assets: the record of every thing that has a key. This noun owns record identity."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
@@ -8,9 +8,10 @@ from typing import ClassVar
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
-from identity.ids import Entity
+from identity.ids import Entity, EntityId, key_digest
 from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
 from resources.metadata.noun import Noun
+from resources.metadata.resolution import HOLDER, alive, births, hold_names, writable
 from resources.models import Asset, AssetType, Field
 from resources.postgres.session import Row, Session
 
@@ -29,6 +30,13 @@ class AmbiguousKey(MetadataError):
     name: str
     candidates: str
     exit_code: ClassVar[int] = 3
+
+
+class OneThingTwice(MetadataError):
+    """{one} and {other} are names of one thing; declare it once"""
+
+    one: str
+    other: str
 
 
 _GIVEN = """
@@ -59,7 +67,8 @@ _CHANGED = (
 JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
 WHERE metadata.is_collision(s.asset_id, s.qualified_name, s.key_sha256, a.qualified_name, decode(a.key_sha256, 'hex'))
   OR s.metadata || a.metadata <> s.metadata OR coalesce(a.description, s.description) IS DISTINCT FROM s.description
-  OR (s.endpoint_id IS NULL AND e.endpoint_id IS NOT NULL) OR s.deleted_at IS NOT NULL
+  OR (s.endpoint_id IS NULL AND e.endpoint_id IS NOT NULL AND s.qualified_name = a.qualified_name)
+  OR s.deleted_at IS NOT NULL
 """
 )
 
@@ -81,19 +90,27 @@ WHERE t.tenant_id = %(tenant)s AND t.asset_id = c.asset_id AND t.asset_id = ANY 
 """
 )
 
-_SHOW = """
+_SHOW = f"""
 SELECT a.qualified_name, a.type, a.description, a.metadata,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'nullable', f.nullable,
       'position', f.position, 'metadata', f.metadata) ORDER BY f.position, f.name), '[]')
    FROM metadata.schema_field f
    WHERE f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id AND f.deleted_at IS NULL) AS fields
-FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.asset_id = %(asset)s
+FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
 """
 
 _NAMES = """
 SELECT a.qualified_name FROM metadata.asset a
 WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL AND a.name = ANY (%(names)s)
 ORDER BY a.qualified_name
+"""
+
+_OLD_NAMES = """
+SELECT x.key, a.qualified_name FROM metadata.alias x
+JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
+WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.kind <> 'primary'
+  AND split_part(x.key, ':', 3) = %(endpoint)s
+ORDER BY x.key
 """
 
 _NEAREST_POOL = """
@@ -105,15 +122,39 @@ WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL ORDER BY a.qualified_nam
 def register(session: Session, assets: Iterable[Asset]) -> int:
     """Make sure that the assets exist; how many rows that wrote (0 when all were there as given).
 
-    Merges: what another producer knows (fields, a description, other metadata) stays.
+    Merges: what another producer knows (fields, a description, other metadata) stays. A key leads to its holder,
+    however that is called by now; only one that nobody has gives birth to an asset. Raises OneThingTwice.
     """
-    rows = [_row(Entity(session.tenant, asset.key), asset) for asset in assets]
-    if not rows:
-        return 0
+    return registered(session, assets)[0]
+
+
+def registered(session: Session, assets: Iterable[Asset]) -> tuple[int, dict[CanonicalKey, Entity]]:
+    """`register`, and the entity of each key."""
+    given = list(assets)
+    keys = {asset.key for asset in given}
+    found = alive(session, keys)
+    born: dict[CanonicalKey, Entity] = {}
+    if len(found) < len(keys):
+        hold_names(session, exclusive=False)
+        found = writable(session, keys)  # by the names as they stay; what is gone comes back by its own
+        born = births(session, keys - found.keys())
+    entities = found | born
+    _check_each_is_its_own(entities)
+    if not given:
+        return 0, entities
+    rows = [_row(entities[asset.key], asset) for asset in given]
     parameters = {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
-    created = session.count(_CREATE, parameters)
+    created = session.count(_CREATE, parameters) if born else 0
     locked = [row["asset_id"] for row in session.rows(_LOCK, parameters)]
-    return created + session.count(_MERGE, {**parameters, "locked": locked}) if locked else created
+    return created + (session.count(_MERGE, {**parameters, "locked": locked}) if locked else 0), entities
+
+
+def _check_each_is_its_own(entities: Mapping[CanonicalKey, Entity]) -> None:
+    names: dict[EntityId, CanonicalKey] = {}
+    for key, entity in sorted(entities.items()):
+        other = names.setdefault(entity.id, key)
+        if other is not key:
+            raise OneThingTwice(one=str(other), other=str(key))
 
 
 def _row(entity: Entity, asset: Asset) -> Row:
@@ -122,12 +163,17 @@ def _row(entity: Entity, asset: Asset) -> Row:
         "asset_id": str(entity.id),
         "endpoint_id": str(Entity(entity.tenant, endpoint_key(key.endpoint)).id),
         "type": asset.type,
-        "name": key.table if key.kind is Kind.DATASET else str(key),
+        "name": own_name(key),
         "qualified_name": str(key),
         "key_sha256": entity.key_sha256.hex(),
         "description": asset.description,
         "metadata": dict(asset.metadata),
     }
+
+
+def own_name(key: CanonicalKey) -> str:
+    """What `asset.name` says of a key: the table of a dataset, the whole key of anything else."""
+    return key.table if key.kind is Kind.DATASET else str(key)
 
 
 def _spelled(key: CanonicalKey) -> str:
@@ -146,14 +192,14 @@ class Assets(Noun):
             return register(session, assets)
 
     def asset(self, key: CanonicalKey) -> Asset:
-        """One asset with its open fields. Raises UnknownKey, which names the nearest ones."""
+        """One asset with its open fields, under its present key. Raises UnknownKey, which names the nearest ones."""
         with self.session() as session:
-            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value})
+            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "key": key_digest(key)})
             if not rows:
                 raise self._unknown(session, _spelled(key))
         (row,) = rows
         return Asset(
-            key=key,
+            key=CanonicalKey.parse(row["qualified_name"]),
             type=AssetType(row["type"]),
             description=row["description"],
             fields=tuple(Field(**field) for field in row["fields"]),
@@ -161,15 +207,16 @@ class Assets(Noun):
         )
 
     def resolve(self, name: str) -> CanonicalKey:
-        """The key that a person means: a full key, or endpoint/schema/table.
+        """The present key of what a person means by a full key, or by endpoint/schema/table.
 
-        Raises UnknownKey (with the nearest names) or AmbiguousKey (with the candidates).
+        An old name leads to what it named, until something else has it. Raises UnknownKey (with the nearest
+        names) or AmbiguousKey (with the candidates).
         """
         with self.session() as session:
             if name.startswith("mid1:"):
                 key = CanonicalKey.parse(name)
-                if session.rows(_SHOW, {"tenant": session.tenant_value, "asset": Entity(session.tenant, key).id.value}):
-                    return key
+                for row in session.rows(_SHOW, {"tenant": session.tenant_value, "key": key_digest(key)}):
+                    return CanonicalKey.parse(row["qualified_name"])
                 raise self._unknown(session, _spelled(key))
             pieces = name.split("/")
             tails = ["/".join(pieces[start:]) for start in range(1, len(pieces))]
@@ -178,8 +225,19 @@ class Assets(Noun):
             if len(found) > 1:
                 raise AmbiguousKey(name=name, candidates=", ".join(map(str, found)))
             if not found:
-                raise self._unknown(session, name)
+                found = self._by_old_name(session, name)
             return found[0]
+
+    def _by_old_name(self, session: Session, name: str) -> list[CanonicalKey]:
+        """The present keys of what was called so, when it is one thing."""
+        parameters = {"tenant": session.tenant_value, "endpoint": name.partition("/")[0]}
+        rows = session.rows(_OLD_NAMES, parameters)
+        found = {row["qualified_name"] for row in rows if _spelled(CanonicalKey.parse(row["key"])) == name}
+        if not found:
+            raise self._unknown(session, name)
+        if len(found) > 1:
+            raise AmbiguousKey(name=name, candidates=", ".join(sorted(found)))
+        return [CanonicalKey.parse(one) for one in found]
 
     def _unknown(self, session: Session, name: str) -> UnknownKey:
         rows = session.rows(_NEAREST_POOL, {"tenant": session.tenant_value})

@@ -1,22 +1,27 @@
 """Catalogs: what collections know of an endpoint's tables, and what one of them changes."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
-from identity.ids import Entity, EntityId, child_id
+from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, endpoint_key
 from resources.graph.edges import EdgeChanges, Link, assert_edges
+from resources.metadata.aliases import rename
+from resources.metadata.columns import close_all_fields, close_fields, rename_fields, write_fields
 from resources.metadata.noun import Noun
-from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Column, Known, KnownAsset, Plan, outcome
+from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Known, KnownAsset, Plan, outcome
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
+from resources.metadata.resolution import births, hold_names, owners
 from resources.models import Asset, Field
+from resources.postgres.errors import NameTaken, RenameRefused, UnknownName
 from resources.postgres.session import Row, Session
 
 PRODUCER: Final = "collection"
+RENAME_REFUSALS: Final = (NameTaken, RenameRefused, UnknownName)
 
 
 class EndpointNotRegistered(MetadataError):
@@ -41,17 +46,35 @@ JOIN metadata.asset a ON a.tenant_id = f.tenant_id AND a.asset_id = f.asset_id
 WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND f.deleted_at IS NULL
 """
 
+# Of those that have their names: what is gone, and whose name something else has, is history.
 _ASSETS = """
-SELECT qualified_name AS name, type, description, metadata, deleted_at IS NULL AS open
-FROM metadata.asset WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s
-ORDER BY qualified_name
+SELECT a.qualified_name AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
+  EXISTS (SELECT 1 FROM metadata.dataset d WHERE d.tenant_id = a.tenant_id AND d.dataset_id = a.asset_id)
+    AS materialized
+FROM metadata.asset a
+JOIN metadata.alias x
+  ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL
+WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
+ORDER BY a.qualified_name
 """
 
 _FIELDS = """
 SELECT a.qualified_name AS asset,
-  jsonb_agg(jsonb_build_array(f.deleted_at IS NULL, f.name, f.type, f.nullable, f.position, f.metadata)) AS fields
+  jsonb_agg(jsonb_build_array(f.deleted_at IS NULL, f.name, f.type, f.nullable, f.position, f.metadata)
+    ORDER BY f.deleted_at NULLS LAST, f.name, f.field_id) AS fields
 FROM metadata.asset a
+JOIN metadata.alias x
+  ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL
 JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
+WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
+GROUP BY a.qualified_name ORDER BY a.qualified_name
+"""
+
+_FORMER = """
+SELECT a.qualified_name AS asset, array_agg(x.key) AS names
+FROM metadata.asset a
+JOIN metadata.alias x
+  ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind <> 'primary' AND x.valid_to IS NULL
 WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
 GROUP BY a.qualified_name ORDER BY a.qualified_name
 """
@@ -99,23 +122,21 @@ UPDATE metadata.asset SET deleted_at = clock_timestamp(), metadata = metadata - 
 WHERE tenant_id = %(tenant)s AND asset_id = ANY (%(ids)s) AND deleted_at IS NULL
 """
 
-_WRITE_FIELDS = """
-INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nullable, position, metadata)
-SELECT %(tenant)s, f.*
-FROM jsonb_to_recordset(%(fields)s) AS f (field_id uuid, asset_id uuid, name text, type text, nullable boolean,
-  position integer, metadata jsonb)
-ORDER BY f.asset_id, f.position
-ON CONFLICT (tenant_id, field_id) DO UPDATE SET
-  type = excluded.type, nullable = excluded.nullable, position = excluded.position, metadata = excluded.metadata,
-  updated_at = clock_timestamp(), deleted_at = NULL
-WHERE (schema_field.type, schema_field.nullable, schema_field.position, schema_field.metadata)
-    IS DISTINCT FROM (excluded.type, excluded.nullable, excluded.position, excluded.metadata)
-  OR schema_field.deleted_at IS NOT NULL
-"""
-
-_CLOSE_FIELDS = """
-UPDATE metadata.schema_field SET deleted_at = clock_timestamp(), updated_at = clock_timestamp()
-WHERE tenant_id = %(tenant)s AND field_id = ANY (%(ids)s) AND deleted_at IS NULL
+# What was declared about a name is meant for whatever has it; what was observed stays with the thing.
+_REDECLARE = """
+WITH meant AS (
+  UPDATE metadata.relationship r SET valid_to = greatest(clock_timestamp(), r.valid_from)
+  WHERE r.tenant_id = %(tenant)s AND r.valid_to IS NULL AND r.producer <> ALL (%(observers)s)
+    AND (r.source_asset_id = ANY (%(old)s) OR r.target_asset_id = ANY (%(old)s))
+  RETURNING r.*
+), heirs AS (SELECT * FROM unnest(%(old)s::uuid[], %(new)s::uuid[]) AS h (old, new))
+INSERT INTO metadata.relationship
+  (tenant_id, source_asset_id, target_asset_id, type, producer, scope, metadata, created_by)
+SELECT m.tenant_id, coalesce(s.new, m.source_asset_id), coalesce(t.new, m.target_asset_id), m.type, m.producer, m.scope,
+  m.metadata, %(actor)s
+FROM meant m LEFT JOIN heirs s ON s.old = m.source_asset_id LEFT JOIN heirs t ON t.old = m.target_asset_id
+ORDER BY 2, 3
+ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
 """
 
 _SET_FINGERPRINT = """
@@ -148,29 +169,93 @@ def lock_catalog(session: Session, endpoint: str, *, expected: str | None) -> No
 
 
 def current_catalog(session: Session, endpoint: str) -> Sequence[KnownAsset]:
-    """The stored assets of an endpoint with their fields, closed ones included, in two statements."""
+    """The stored assets of an endpoint with their fields and former names, closed ones included: three statements."""
     fields = {row["asset"]: row["fields"] for row in session.rows(_FIELDS, _parameters(session, endpoint))}
+    former = {row["asset"]: frozenset(row["names"]) for row in session.rows(_FORMER, _parameters(session, endpoint))}
     return [
-        _with_fields(asset, fields[asset.name]) if asset.name in fields else asset
+        replace(_with_fields(asset, fields.get(asset.name, ())), former=former.get(asset.name, frozenset()))
         for asset in _known_assets(session, endpoint).values()
     ]
 
 
 def apply_plan(session: Session, plan: Plan) -> Collected:
-    """Write a plan: one statement per kind of change, none for a kind that has none."""
-    written = sum(
+    """Write a plan: one statement per kind of change, none for a kind that has none.
+
+    Raises CatalogOvertaken when somebody renamed something since the plan was made; then the transaction is lost.
+    """
+    hold_names(session, exclusive=bool(plan.renamed or plan.replaced))
+    before = _own(session, plan, set(plan.replaced))
+    written = _close_things(session, before.values()) + _rename_assets(session, plan)
+    born = _births(session, plan)
+    written += _create_assets(session, plan, born)
+    ids = born | _own(session, plan, _keys_of(plan) - born.keys())
+    written += _redeclare(session, before, ids)
+    written += sum(
         (
-            _create_assets(session, plan),
-            _merge_assets(session, plan.endpoint, (*plan.changed, *plan.reopened)),
-            _write_fields(session, (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened)),
-            _close_fields(session, plan.fields_closed),
-            _close_assets(session, plan.closed),
+            _merge_assets(session, plan.endpoint, (*plan.changed, *plan.reopened), ids),
+            close_fields(session, plan.fields_closed, ids),
+            rename_fields(session, plan, ids),
+            write_fields(session, plan, ids),
+            _close_assets(session, [ids[key] for key in plan.closed]),
         )
     )
-    edges = _write_edges(session, plan)
+    edges = _write_edges(session, plan, ids)
     parameters = _parameters(session, plan.endpoint)
     written += session.count(_SET_FINGERPRINT, {**parameters, "fingerprint": plan.fingerprint})
     return outcome(plan, edges=edges, rows_written=written + edges.opened + edges.closed)
+
+
+def _own(session: Session, plan: Plan, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, Entity]:
+    """The things of these names. A plan is about what it found under a name, not about who got it meanwhile."""
+    found = owners(session, keys)
+    if len(found) < len(keys):
+        raise CatalogOvertaken(endpoint=plan.endpoint)
+    return found
+
+
+def _keys_of(plan: Plan) -> set[CanonicalKey]:
+    """Every name that a plan speaks of, as things are called after its renames."""
+    columns = (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened, *plan.fields_closed)
+    return {
+        *(asset.key for asset in (*plan.changed, *plan.reopened)),
+        *plan.closed,
+        *(now for _was, now in plan.renamed),
+        *(key for key, _field in (*columns, *(column for _was, column in plan.fields_renamed))),
+        *(key for edge in plan.edges or () for key in (edge.source, edge.target)),
+    }
+
+
+def _close_things(session: Session, things: Collection[Entity]) -> int:
+    """Close assets with all that hangs off them."""
+    if not things:
+        return 0
+    return _close_assets(session, things) + close_all_fields(session, things)
+
+
+def _rename_assets(session: Session, plan: Plan) -> int:
+    if not plan.renamed:
+        return 0
+    try:
+        return len(rename(session, dict(plan.renamed), reason="its source calls it so: it is the same object there"))
+    except RENAME_REFUSALS:
+        raise CatalogOvertaken(endpoint=plan.endpoint) from None
+
+
+def _births(session: Session, plan: Plan) -> dict[CanonicalKey, Entity]:
+    """The entities of what is new: of their own names where somebody declared them, or else born now."""
+    keys = {asset.key for asset in plan.created}
+    if not keys:
+        return {}
+    declared = owners(session, keys - set(plan.replaced))
+    return declared | births(session, keys - declared.keys())
+
+
+def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mapping[CanonicalKey, Entity]) -> int:
+    heirs = {entity.id.value: new[key].id.value for key, entity in old.items() if key in new}
+    if not heirs:
+        return 0
+    parameters = {"tenant": session.tenant_value, "actor": session.actor, "observers": [PRODUCER, "materialization"]}
+    return session.count(_REDECLARE, {**parameters, "old": list(heirs), "new": list(heirs.values())})
 
 
 def _endpoint_id(session: Session, endpoint: str) -> EntityId:
@@ -199,40 +284,38 @@ def _known_assets(session: Session, endpoint: str) -> dict[str, KnownAsset]:
 
 
 def _with_fields(asset: KnownAsset, rows: Iterable[Sequence[Any]]) -> KnownAsset:
-    fields, closed = {}, set()
+    fields: dict[str, Field] = {}
+    closed: set[str] = set()
     for is_open, name, kind, nullable, position, metadata in rows:
+        closed.discard(name)  # open ones come last: of several columns of one name the newest counts
         fields[name] = Field(name=name, type=kind, nullable=nullable, position=position, metadata=metadata)
         if not is_open:
             closed.add(name)
-    return KnownAsset(
-        name=asset.name,
-        type=asset.type,
-        description=asset.description,
-        metadata=asset.metadata,
-        open=asset.open,
-        fields=fields,
-        closed_fields=frozenset(closed),
-    )
+    return replace(asset, fields=fields, closed_fields=frozenset(closed))
 
 
-def _create_assets(session: Session, plan: Plan) -> int:
+def _create_assets(session: Session, plan: Plan, born: Mapping[CanonicalKey, Entity]) -> int:
     if not plan.created:
         return 0
-    created = session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created))
+    created = session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created, born))
     if created == len(plan.created):
         return created
-    return created + _merge_assets(session, plan.endpoint, plan.created)
+    return created + _merge_assets(session, plan.endpoint, plan.created, born)
 
 
-def _merge_assets(session: Session, endpoint: str, assets: Collection[Asset]) -> int:
+def _merge_assets(
+    session: Session, endpoint: str, assets: Collection[Asset], ids: Mapping[CanonicalKey, Entity]
+) -> int:
     if not assets:
         return 0
-    parameters = _asset_parameters(session, endpoint, assets)
+    parameters = _asset_parameters(session, endpoint, assets, ids)
     return session.count(_MERGE_ASSETS, {**parameters, "ours": sorted(COLLECTED_KEYS)})
 
 
-def _asset_parameters(session: Session, endpoint: str, assets: Iterable[Asset]) -> Row:
-    rows = [_asset_row(Entity(session.tenant, asset.key), asset) for asset in assets]
+def _asset_parameters(
+    session: Session, endpoint: str, assets: Iterable[Asset], ids: Mapping[CanonicalKey, Entity]
+) -> Row:
+    rows = [_asset_row(ids[asset.key], asset) for asset in assets]
     return {**_parameters(session, endpoint), "assets": Jsonb(rows)}
 
 
@@ -248,42 +331,15 @@ def _asset_row(entity: Entity, asset: Asset) -> Row:
     }
 
 
-def _close_assets(session: Session, keys: Collection[CanonicalKey]) -> int:
-    if not keys:
+def _close_assets(session: Session, things: Collection[Entity]) -> int:
+    if not things:
         return 0
-    ids = sorted(Entity(session.tenant, key).id.value for key in keys)
+    ids = sorted(thing.id.value for thing in things)
     return session.count(_CLOSE_ASSETS, {"tenant": session.tenant_value, "ids": ids})
 
 
-def _write_fields(session: Session, columns: Collection[Column]) -> int:
-    if not columns:
-        return 0
-    parents = {key: Entity(session.tenant, key).id for key in dict.fromkeys(key for key, _ in columns)}
-    rows = [_field_row(parents[key], field) for key, field in columns]
-    return session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
-
-
-def _field_row(asset: EntityId, field: Field) -> Row:
-    return {
-        "field_id": str(child_id(asset, "column", field.name)),
-        "asset_id": str(asset),
-        "name": field.name,
-        "type": field.type,
-        "nullable": field.nullable,
-        "position": field.position,
-        "metadata": dict(field.metadata),
-    }
-
-
-def _close_fields(session: Session, columns: Collection[Column]) -> int:
-    if not columns:
-        return 0
-    ids = sorted(child_id(Entity(session.tenant, key).id, "column", field.name) for key, field in columns)
-    return session.count(_CLOSE_FIELDS, {"tenant": session.tenant_value, "ids": ids})
-
-
-def _write_edges(session: Session, plan: Plan) -> EdgeChanges:
+def _write_edges(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> EdgeChanges:
     if plan.edges is None:
         return NO_EDGES
-    links = [Link(Entity(session.tenant, edge.source), Entity(session.tenant, edge.target)) for edge in plan.edges]
+    links = [Link(ids[edge.source], ids[edge.target]) for edge in plan.edges]
     return assert_edges(session, links, producer=PRODUCER, scope=plan.endpoint, complete=plan.complete)

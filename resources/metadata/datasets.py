@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from identity.ids import Entity
 from identity.keys import CanonicalKey
-from resources.metadata.assets import register
+from resources.metadata.assets import registered
 from resources.metadata.noun import Noun
 from resources.models import Asset, AssetType, DatasetSummary, PublishPolicy
 
@@ -53,12 +52,12 @@ class Datasets(Noun):
         if not wanted:
             return 0
         with self.session() as session:
-            written = register(session, [asset for asset, _policy in wanted])
+            written, entities = registered(session, [asset for asset, _policy in wanted])
             return written + session.count(
                 _REGISTER,
                 {
                     "tenant": session.tenant_value,
-                    "ids": [Entity(session.tenant, asset.key).id.value for asset, _policy in wanted],
+                    "ids": [entities[asset.key].id.value for asset, _policy in wanted],
                     "policies": [policy for _asset, policy in wanted],
                 },
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
 
+from identity.ids import Entity
 from identity.keys import endpoint_key
 from resources.metadata.noun import Noun
 from resources.models import Endpoint
@@ -72,7 +73,7 @@ class Endpoints(Noun):
 
     def _row(self, endpoint: Endpoint) -> Row:
         return {
-            "endpoint_id": str(self.entity(endpoint_key(endpoint.slug)).id),
+            "endpoint_id": str(Entity(self.tenant, endpoint_key(endpoint.slug)).id),
             "slug": endpoint.slug,
             "system": endpoint.system,
             "attributes": dict(endpoint.attributes),

@@ -9,9 +9,10 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
-from identity.ids import Entity
+from identity.ids import Entity, key_digest
 from identity.keys import CanonicalKey
 from resources.metadata.noun import Noun
+from resources.metadata.resolution import HOLDER
 from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Read, Staged
 from resources.postgres.session import Row
 
@@ -50,8 +51,8 @@ LEFT JOIN LATERAL (
 
 _LIST = (
     _COLUMNS
-    + """
-WHERE m.tenant_id = %(tenant)s AND m.dataset_id = %(dataset)s
+    + f"""
+WHERE m.tenant_id = %(tenant)s AND m.dataset_id = {HOLDER}
   AND (%(partition)s::text IS NULL OR m.partition_key = %(partition)s)
 ORDER BY m.committed_at DESC, m.materialization_id LIMIT %(limit)s
 """
@@ -140,7 +141,7 @@ class Materializations(Noun):
         self, dataset: CanonicalKey, *, partition: str | None = None, limit: int = 100
     ) -> list[Materialization]:
         """The newest materializations of a dataset, or of one of its partitions."""
-        parameters = {"dataset": self.entity(dataset).id.value, "partition": partition, "limit": limit}
+        parameters = {"key": key_digest(dataset), "partition": partition, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [_materialization(row) for row in rows]

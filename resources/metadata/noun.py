@@ -1,10 +1,12 @@
 """What every noun of the store has: transactions of one tenant and actor."""
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from identity.ids import Entity, TenantId
 from identity.keys import CanonicalKey
+from resources.metadata.resolution import entities
 from resources.postgres.session import Session, Sessions
 
 
@@ -19,8 +21,12 @@ class Noun:
         return self.sessions.tenant
 
     def entity(self, key: CanonicalKey) -> Entity:
-        """The entity that a key names for this store's tenant."""
-        return Entity(self.sessions.tenant, key)
+        """The entity that a key names for this store's tenant: its holder, or what would be born under it."""
+        return self.entities([key])[key]
+
+    def entities(self, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, Entity]:
+        """The same for many keys at once."""
+        return entities(self.sessions, keys)
 
     def session(self) -> AbstractContextManager[Session]:
         """A transaction of this store's tenant and actor."""

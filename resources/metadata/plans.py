@@ -13,6 +13,7 @@ NO_EDGES: Final = EdgeChanges(0, 0)
 COLLECTED_KEYS: Final = frozenset(
     {
         "relation",
+        "object",
         "comment",
         "row_estimate",
         "definition",
@@ -24,12 +25,15 @@ COLLECTED_KEYS: Final = frozenset(
     }
 )
 """The keys of an asset's metadata that a collection owns. "relation" says that it saw the asset: without it, an asset
-of the endpoint is only declared, and no collection closes it."""
+of the endpoint is only declared, and no collection closes it. "object" is the source's own id of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAsset:
-    """An asset as it is stored, closed ones included. Compared by text: `name` is the key's."""
+    """An asset as it is stored, closed ones included. Compared by text: `name` is the key's.
+
+    `former` are the names that still lead to it, and that nothing else took. `materialized`: we write it ourselves.
+    """
 
     name: str
     type: str
@@ -38,6 +42,14 @@ class KnownAsset:
     open: bool
     fields: Mapping[str, Field] = field(default_factory=dict)
     closed_fields: frozenset[str] = frozenset()
+    former: frozenset[str] = frozenset()
+    materialized: bool = False
+
+    @property
+    def object(self) -> str | None:
+        """The source's own id of it: server, database and relation, where it has one."""
+        found: str | None = self.metadata.get("object")
+        return found
 
     @property
     def collected(self) -> bool:
@@ -55,20 +67,31 @@ class Known:
 
 
 Column = tuple[CanonicalKey, Field]
+Move = tuple[CanonicalKey, CanonicalKey]
+"""What a thing was called, and what it is called now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them."""
+    """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them.
+
+    First the things that had the names in `replaced` are closed, because something else has these names; then come the
+    renames; everything else is by the names from after that. Of columns, `fields_closed` comes first, by their old
+    names; then `fields_renamed`, which has the old name beside each; then the rest.
+    """
 
     endpoint: str
     fingerprint: str
     complete: bool
+    replaced: tuple[CanonicalKey, ...] = ()
+    renamed: tuple[Move, ...] = ()
     created: tuple[Asset, ...] = ()
     changed: tuple[Asset, ...] = ()
     reopened: tuple[Asset, ...] = ()
     closed: tuple[CanonicalKey, ...] = ()
     unchanged: int = 0
+    fields_replaced: int = 0
+    fields_renamed: tuple[tuple[str, Column], ...] = ()
     fields_created: tuple[Column, ...] = ()
     fields_changed: tuple[Column, ...] = ()
     fields_reopened: tuple[Column, ...] = ()
@@ -80,13 +103,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many of something a collection found new, changed, back again, gone, and as they were."""
+    """How many of something a collection found new, changed, back again, gone, and as they were.
+
+    What is `renamed` is counted a second time, as changed or as unchanged.
+    """
 
     new: int
     changed: int
     reopened: int
     closed: int
     unchanged: int
+    renamed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +139,21 @@ def outcome(plan: Plan, *, edges: EdgeChanges = NO_EDGES, rows_written: int = 0)
     return Collected(
         endpoint=plan.endpoint,
         fingerprint=plan.fingerprint,
-        assets=Counts(len(plan.created), len(plan.changed), len(plan.reopened), len(plan.closed), plan.unchanged),
+        assets=Counts(
+            len(plan.created),
+            len(plan.changed),
+            len(plan.reopened),
+            len(plan.closed) + len(plan.replaced),
+            plan.unchanged,
+            len(plan.renamed),
+        ),
         fields=Counts(
             len(plan.fields_created),
             len(plan.fields_changed),
             len(plan.fields_reopened),
-            len(plan.fields_closed),
+            len(plan.fields_closed) + plan.fields_replaced,
             plan.fields_unchanged,
+            len(plan.fields_renamed),
         ),
         edges=edges,
         rows_written=rows_written,

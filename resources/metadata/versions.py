@@ -4,14 +4,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from identity.ids import EntityId, sha256_of
+from identity.ids import EntityId, key_digest, sha256_of
 from identity.keys import CanonicalKey
 from resources.metadata.noun import Noun
+from resources.metadata.resolution import HOLDER
 from resources.models import UNPARTITIONED, Current, Published, Version
 
 _PUBLISH = "SELECT * FROM metadata.publish(%(key)s, %(fingerprint)s, %(publish_id)s, %(materializations)s)"
 
-_LIST = """
+_LIST = f"""
 SELECT v.version, v.actor, v.published_at,
   (SELECT count(*) FROM metadata.version_partition p
    WHERE p.tenant_id = v.tenant_id AND p.dataset_id = v.dataset_id AND p.from_version = v.version) AS changed,
@@ -23,18 +24,18 @@ CROSS JOIN LATERAL (
   JOIN metadata.materialization m ON m.tenant_id = p.tenant_id AND m.materialization_id = p.materialization_id
   WHERE p.tenant_id = v.tenant_id AND p.dataset_id = v.dataset_id AND p.from_version <= v.version
     AND (p.to_version IS NULL OR p.to_version > v.version)) s
-WHERE v.tenant_id = %(tenant)s AND v.dataset_id = %(dataset)s
+WHERE v.tenant_id = %(tenant)s AND v.dataset_id = {HOLDER}
 ORDER BY v.version DESC LIMIT %(limit)s
 """
 
-_CURRENT = """
+_CURRENT = f"""
 SELECT p.partition_key, d.published_version, m.materialization_id, m.location, m.manifest_sha256, m.row_count,
   m.data_version
 FROM metadata.dataset d
 JOIN metadata.version_partition p
   ON p.tenant_id = d.tenant_id AND p.dataset_id = d.dataset_id AND p.to_version IS NULL
 JOIN metadata.materialization m ON m.tenant_id = p.tenant_id AND m.materialization_id = p.materialization_id
-WHERE d.tenant_id = %(tenant)s AND d.dataset_id = %(dataset)s
+WHERE d.tenant_id = %(tenant)s AND d.dataset_id = {HOLDER}
   AND (%(partitions)s::text[] IS NULL OR p.partition_key = ANY (%(partitions)s))
 ORDER BY p.partition_key
 """
@@ -76,7 +77,7 @@ class Versions(Noun):
 
     def versions(self, dataset: CanonicalKey, *, limit: int = 50) -> list[Version]:
         """The newest versions of a dataset."""
-        parameters = {"dataset": self.entity(dataset).id.value, "limit": limit}
+        parameters = {"key": key_digest(dataset), "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [
@@ -99,7 +100,7 @@ class Versions(Noun):
         wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
         rows = self.sessions.call(
             _CURRENT,
-            {"tenant": self.tenant.value, "dataset": self.entity(dataset).id.value, "partitions": wanted},
+            {"tenant": self.tenant.value, "key": key_digest(dataset), "partitions": wanted},
         )
         return [
             Current(

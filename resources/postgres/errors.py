@@ -63,6 +63,31 @@ class IdentityCollision(MetadataError):
     detail: str
 
 
+class NameTaken(MetadataError):
+    """{detail}; nothing was renamed"""
+
+    detail: str
+
+
+class RenameRefused(MetadataError):
+    """{detail}; nothing was renamed"""
+
+    detail: str
+
+
+class UnknownName(MetadataError):
+    """{detail}; nothing was renamed"""
+
+    detail: str
+    exit_code: ClassVar[int] = 3
+
+
+class MergeRefused(MetadataError):
+    """{detail}; nothing was changed"""
+
+    detail: str
+
+
 class LeaseLost(MetadataError):
     """attempt {attempt} no longer holds its staging lease, so its files may be collected; run the step again"""
 
@@ -158,8 +183,18 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return IdentityCollision(detail=detail)
         case "MA409":
             return IdempotencyConflict(key=error.diag.message_detail or "?")
+        case "MA404" if error.diag.constraint_name == "asset_key":
+            return UnknownName(detail=detail)
         case "MA404":
             return UnknownMaterialization(detail=detail)
+        case "MA422" if error.diag.constraint_name == "asset_open_name_key":
+            return NameTaken(detail=detail)
+        case "MA422" if error.diag.constraint_name == "rename_batch":
+            return RenameRefused(detail=detail)
+        case "MA422" if error.diag.constraint_name == "merge":
+            return MergeRefused(detail=detail)
+        case "23505" if error.diag.constraint_name in {"asset_open_name_key", "alias_open_key"}:
+            return NameTaken(detail="somebody gave the same name to something else in this moment")
         case "MA422":
             return AmbiguousPublish(detail=detail)
         case "MA423" if "staging lease" in detail:

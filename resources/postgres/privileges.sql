@@ -7,6 +7,16 @@ END $$;
 GRANT EXECUTE ON FUNCTION metadata.current_tenant TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
-  metadata.publish
+  metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
+  metadata.unmerge_entities, metadata.name_legacy_ids
+TO metadata_app;
+GRANT EXECUTE ON FUNCTION
+  metadata.identity_trails, metadata.references_to, metadata.assets_named, metadata.present_reference,
+  metadata.edges_at, metadata.name_digest
+TO metadata_app, metadata_readonly;
+GRANT EXECUTE ON FUNCTION
+  metadata.create_identity, metadata.ensure_identities, metadata.update_identity, metadata.delete_identity,
+  metadata.retype, metadata.add_reference_edges, metadata.remove_reference_edges, metadata.refresh_reference_edges,
+  metadata.create_collection, metadata.hold_collection, metadata.change_collection, metadata.delete_collection
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

@@ -20,7 +20,17 @@ from metadata_assets.cli.surroundings import DAGSTER_YAML, WORKSPACE_YAML, shipp
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = dict(commands(typer.main.get_command(app)))
 REQUIRED = [
-    *("clean", "collect", "dataset show", "datasets", "demo", "dev", "doctor", "lineage"),
+    *("clean", "collect", "dataset show", "datasets", "demo", "dev", "doctor"),
+    *(
+        "identity import",
+        "identity key",
+        "identity merge",
+        "identity move",
+        "identity rename",
+        "identity show",
+        "identity unmerge",
+    ),
+    "lineage",
     *("materialization show", "materializations", "migrate", "versions"),
 ]
 
@@ -106,6 +116,10 @@ def shape(value: Any, name: str = "") -> str:
         (["doctor"], documents.DOCTOR),
         (["migrate"], documents.MIGRATE),
         (["clean"], documents.CLEAN),
+        (["identity", "show", "lake/nyc/flights"], documents.IDENTITY),
+        (["identity", "rename", "lake/nyc/flights", "flown"], documents.RENAMED),
+        (["identity", "move", "lake/nyc/flights", "--to", "lake/old"], documents.RENAMED),
+        (["identity", "key", "orders", "--system", "hive", "--endpoint", "jfk", "--schema", "s"], documents.KEY),
     ],
 )
 def test_documents_have_the_documented_shape(

@@ -41,7 +41,9 @@ def catalog(*assets: Asset, gaps: Iterable[Gap] = (), edges: Iterable[Edge] = ()
 
 def applied(current: Iterable[KnownAsset], plan: Plan) -> list[KnownAsset]:
     """What the store is to say after a plan: the promise that its SQL keeps, said once more in Python."""
-    after = {known.name: known for known in current}
+    after = {known.name: known for known in current if known.name not in map(str, plan.replaced)}
+    moved = {str(was): str(now) for was, now in plan.renamed}
+    after = {moved.get(name, name): replace(old, name=moved.get(name, name)) for name, old in after.items()}
     for asset in (*plan.created, *plan.changed, *plan.reopened):
         old = after.get(str(asset.key))
         after[str(asset.key)] = merged(old, asset)
@@ -49,14 +51,25 @@ def applied(current: Iterable[KnownAsset], plan: Plan) -> list[KnownAsset]:
         old = after[str(closed)]
         metadata = {name: value for name, value in old.metadata.items() if name != "relation"}
         after[old.name] = replace(old, open=False, metadata=metadata)
+    for owner, field in plan.fields_closed:
+        old = after[str(owner)]
+        after[old.name] = replace(old, closed_fields=old.closed_fields | {field.name})
+    columns: dict[str, dict[str, str]] = {}
+    for was, (owner, field) in plan.fields_renamed:
+        columns.setdefault(str(owner), {})[was] = field.name
+    for name, names in columns.items():
+        after[name] = with_renamed_columns(after[name], names)
     for owner, field in (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened):
         old = after[str(owner)]
         fields = {**old.fields, field.name: field}
         after[old.name] = replace(old, fields=fields, closed_fields=old.closed_fields - {field.name})
-    for owner, field in plan.fields_closed:
-        old = after[str(owner)]
-        after[old.name] = replace(old, closed_fields=old.closed_fields | {field.name})
     return list(after.values())
+
+
+def with_renamed_columns(old: KnownAsset, names: dict[str, str]) -> KnownAsset:
+    stay = {name: field for name, field in old.fields.items() if name not in names and name not in names.values()}
+    moved = {now: replace(old.fields[was], name=now) for was, now in names.items()}
+    return replace(old, fields=stay | moved, closed_fields=old.closed_fields - set(names.values()) - names.keys())
 
 
 def merged(old: KnownAsset | None, asset: Asset) -> KnownAsset:

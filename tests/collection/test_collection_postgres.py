@@ -9,7 +9,7 @@ from identity.errors import WITHHELD
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.schemas import Schemas
 from resources.metadata.plans import COLLECTED_KEYS
-from resources.models import AssetType, Edge, Field
+from resources.models import Asset, AssetType, Edge, Field
 from tests.collection.conftest import Source, by_name, catalog_of
 
 SHOP = (
@@ -33,6 +33,13 @@ def key(source: Source, table: str, schema: str = "public") -> CanonicalKey:
     return dataset_key("shop", source=source.database, schema=schema, table=table)
 
 
+def without_object(asset: Asset) -> dict[str, object]:
+    """The metadata of an asset without the server's own id of it, which is another one each time."""
+    server, database, relation = str(asset.metadata["object"]).split("/")
+    assert all(int(part) > 0 for part in (server, database, relation))
+    return {name: value for name, value in asset.metadata.items() if name != "object"}
+
+
 def test_everything_that_a_catalog_holds(make_source: Callable[..., Source]) -> None:
     source = make_source(*SHOP)
     catalog = source.look()
@@ -45,7 +52,7 @@ def test_everything_that_a_catalog_holds(make_source: Callable[..., Source]) -> 
     }
     assert assets["public.customer"].key == key(source, "customer")
     assert assets["public.customer"].description == "Who buys"
-    assert assets["public.customer"].metadata == {
+    assert without_object(assets["public.customer"]) == {
         "relation": "table",
         "comment": "Who buys",
         "primary_key": ["id"],
@@ -120,7 +127,7 @@ def test_partitions_are_counted_on_their_root(make_source: Callable[..., Source]
     catalog = source.look()
     assets = by_name(catalog)
     assert assets.keys() == {f"public.{name}" for name in ("events", "february", "never", "bare", "note")}
-    assert assets["public.events"].metadata == {
+    assert without_object(assets["public.events"]) == {
         "relation": "partitioned table",
         "row_estimate": 100,
         "partition_key": "RANGE (day)",
@@ -301,7 +308,7 @@ def test_two_hundred_tables_take_as_many_statements_as_two(make_source: Callable
 
     few = make_source(*(f"CREATE TABLE t{n} (x int PRIMARY KEY)" for n in range(2)))
     many = make_source(*(f"CREATE TABLE t{n} (x int PRIMARY KEY)" for n in range(200)))
-    assert statements(few) == statements(many) <= 10
+    assert statements(few) == statements(many) <= 11
 
 
 def test_a_look_is_read_only_and_bounded(source: Source) -> None:

@@ -35,6 +35,7 @@ PROMISES = [
     "files_agree_with_records",
     "nothing_doubled",
     "missing_days_are_missing",
+    "rename_keeps_identity",
 ]
 WITHOUT_WEATHER = "2013-12-31"
 
@@ -110,12 +111,13 @@ def test_every_promise_holds(first: Shown) -> None:
     assert (first.code, first.broken) == (0, []), first.words
     assert [one["name"] for one in first.document["promises"]] == PROMISES
     assert all(set(one) == {"name", "promise", "evidence", "held"} for one in first.document["promises"])
-    assert "all 14 promises held" in first.words
+    assert "all 15 promises held" in first.words
     assert "Traceback" not in first.words
 
 
 def test_the_document_has_every_part(first: Shown) -> None:
-    parts = ["promises", "sources", "collections", "materialized", "deliveries", "explain", "counts", "seconds"]
+    parts = ["promises", "sources", "collections", "materialized", "deliveries", "explain", "counts", "renamed"]
+    parts.append("seconds")
     assert list(first.document) == parts
     assert list(first.document["seconds"])[-1] == "total"
     assert first.document["materialized"]["datasets"]["lake/nyc/flights"] == {
@@ -157,6 +159,22 @@ def test_the_last_day_is_explained_down_to_its_sources(first: Shown, ask: Ask) -
     for each in made["lake/nyc/flights"]:
         of_the_day = "SELECT count(*) FROM flights WHERE local_date = '2013-01-02'"
         assert [(each["metadata"]["rows_read"],)] == ask(each["name"][:3], of_the_day)
+
+
+def test_a_renamed_source_table_is_the_same_thing(first: Shown, second: Shown, ask: Ask) -> None:
+    for shown in (first, second):
+        renamed = shown.document["renamed"]
+        assert (renamed["was"], renamed["now"]) == ("jfk/public/weather", "jfk/public/weather_of_the_airport")
+        assert renamed["ids"] == [first.document["renamed"]["id"]]
+        assert renamed["new_things"] == 0
+        assert "lake/nyc/daily_delays" in renamed["downstream"]
+        assert shown.document["seconds"]["rename"] < shown.document["seconds"]["total"]
+    code, out, err = call("identity", "show", "jfk/public/weather_of_the_airport", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["name"] == "jfk/public/weather"
+    assert ask(
+        "jfk", "SELECT to_regclass('weather_of_the_airport') IS NULL AND to_regclass('weather') IS NOT NULL"
+    ) == [(True,)]
 
 
 def test_the_command_line_shows_the_same(first: Shown) -> None:
@@ -221,7 +239,7 @@ def test_a_broken_promise_is_told_and_fails(deployment: Settings, second: Shown)
     assert "is not what was committed" in failure["reason"]
     evidence = {one["name"]: one["evidence"] for one in shown.document["promises"]}
     assert "lake/nyc/weather 2013-01-01: 67 in its file, 68 recorded" in evidence["files_agree_with_records"]
-    assert "9 of 14 promises did not hold" in shown.words
+    assert "9 of 15 promises did not hold" in shown.words
     assert "Traceback" not in shown.words
 
 

@@ -89,6 +89,43 @@ def test_ids_cannot_be_changed() -> None:
                 setattr(made, field.name, SOME_UUID)
 
 
+def test_a_later_thing_of_the_same_name_is_another_generation() -> None:
+    first, *later = (Entity.of_generation(TENANT, FLIGHTS.key, number) for number in range(1, 6))
+    assert first == FLIGHTS
+    assert len({FLIGHTS.id, *(one.id for one in later)}) == 5
+    assert len({FLIGHTS.key_sha256, *(one.key_sha256 for one in later)}) == 5
+    assert all(one.key == FLIGHTS.key and one != FLIGHTS for one in later)
+    assert later[0] == Entity.of_generation(TENANT, FLIGHTS.key, 2)
+    with pytest.raises(ValueError, match="generations count from 1"):
+        Entity.of_generation(TENANT, FLIGHTS.key, 0)
+
+
+@prop
+@given(keys, st.integers(2, 40))
+def test_no_generation_is_another_keys_entity(key: CanonicalKey, number: int) -> None:
+    assert Entity.of_generation(TENANT, key, number).id != Entity(TENANT, key).id
+    assert "#" not in str(key), "so no key reads like the name of a generation"
+
+
+def test_a_store_says_whom_a_renamed_key_names() -> None:
+    other = Entity(TENANT, dataset_key("jfk", schema="public", table="departures"))
+    renamed = Entity.from_database(TENANT, FLIGHTS.key, other.id.value, other.key_sha256)
+    assert (renamed.id, renamed.key_sha256, renamed.key) == (other.id, other.key_sha256, FLIGHTS.key)
+    assert renamed != FLIGHTS
+    plain = Entity.from_database(TENANT, FLIGHTS.key, FLIGHTS.id.value, FLIGHTS.key_sha256)
+    assert plain == FLIGHTS, "one thing is one value, wherever it was read"
+    assert pickle.loads(pickle.dumps(renamed)) == renamed == copy.deepcopy(renamed)
+    with pytest.raises(TypeError, match="nobody hands an id"):
+        Entity(TENANT, FLIGHTS.key, SOME_UUID)  # type: ignore[arg-type]
+
+
+def test_a_part_born_under_a_name_that_lives_on_is_another_part() -> None:
+    ids = {child_id(FLIGHTS.id, "column", "x", generation=number) for number in (1, 2, 3)}
+    assert len(ids | {child_id(FLIGHTS.id, "column", f"x#{number}") for number in (1, 2, 3)}) == 6
+    with pytest.raises(ValueError, match="generations count from 1"):
+        child_id(FLIGHTS.id, "column", "x", generation=0)
+
+
 def test_rows_of_our_tables_become_ids() -> None:
     assert EntityId.from_database(FLIGHTS.id.value) == FLIGHTS.id
     assert str(FLIGHTS.id) == str(FLIGHTS.id.value)

@@ -266,7 +266,7 @@ def test_a_key_survives_pickle_and_copy(key: CanonicalKey) -> None:
 
 
 def test_the_arity_of_a_kind() -> None:
-    assert {str(kind): kind.arity for kind in Kind} == {"endpoint": 0, "dataset": 3, "job": 1}
+    assert {str(kind): kind.arity for kind in Kind} == {"endpoint": 0, "dataset": 3, "job": 1, "dashboard": 1}
 
 
 def test_the_short_name_is_the_full_one_where_it_would_be_ambiguous() -> None:

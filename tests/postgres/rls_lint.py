@@ -10,6 +10,7 @@ import psycopg
 ROLES = ("metadata_owner", "metadata_app", "metadata_readonly", "metadata_relay")
 CONFINED = "{metadata_app,metadata_owner,metadata_readonly}"
 ONLY_BY_FUNCTIONS = (
+    "alias",
     "audit",
     "idempotency",
     "outbox",
@@ -19,6 +20,10 @@ ONLY_BY_FUNCTIONS = (
     "redelivery",
     "version",
     "version_partition",
+    "identity_node",
+    "reference_edge",
+    "collection",
+    "collection_item",
 )
 APPEND_ONLY = ("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version")
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"

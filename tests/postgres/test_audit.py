@@ -26,6 +26,11 @@ AUDITED = {
     "schema_field": "field_id",
     "relationship": "relationship_id",
     "dataset": "dataset_id",
+    "alias": "alias_id",
+    "identity_node": "identity_id",
+    "reference_edge": "edge_id",
+    "collection": "collection_id",
+    "collection_item": "item_id",
 }
 
 
@@ -61,7 +66,7 @@ def last(connection: psycopg.Connection[Row]) -> int:
 @pytest.mark.parametrize("table", AUDITED)
 def test_an_update_is_told_with_its_state_before_and_after(url: str, table: str) -> None:
     column = AUDITED[table]
-    change = "valid_to = clock_timestamp()" if table == "relationship" else "updated_at = clock_timestamp()"
+    change = "valid_to = clock_timestamp()" if table in {"relationship", "alias"} else "updated_at = clock_timestamp()"
     with acting(url, "metadata_owner", TENANT) as connection:
         since = last(connection)
         before = states(connection, table)
@@ -121,7 +126,8 @@ def test_a_statement_over_many_rows_is_told_row_by_row_and_one_over_none_not_at_
             since = last(connection)
         store.register_assets(many)
         with acting(url, "metadata_app", TENANT) as connection:
-            assert len(told(connection, since)) == expected
+            types = sorted(row["entity_type"] for row in told(connection, since))
+            assert types == ["ALIAS"] * expected + ["ASSET"] * expected, "each with its name"
 
 
 def test_what_is_taken_back_is_not_told(store: MetadataStore, url: str) -> None:

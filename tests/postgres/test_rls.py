@@ -100,11 +100,13 @@ def test_rows_of_one_tenant_do_not_stand_in_the_way_of_another_one(url: str) -> 
     """Whoever writes the ids and names of somebody else learns nothing: it works as if they were new."""
     with acting(url, "metadata_owner", NEWCOMER) as connection:
         for table in TABLES:
-            if table in {"tenant", "audit"}:  # the one exists, the other is written by the triggers
+            if table in {"tenant", "audit", "alias"}:  # the one exists, the others are written by the triggers
                 continue
             copy = f"""INSERT INTO metadata.{table} OVERRIDING SYSTEM VALUE
               SELECT (jsonb_populate_record(NULL::metadata.{table}, %s)).*"""
             for row in rows_of(url, table, B):
+                if row.get("producer") == "reference":  # so is the edge that follows references
+                    continue
                 connection.execute(copy.encode(), (Jsonb({**row, "tenant_id": str(NEWCOMER)}),))
             assert len(connection.execute(f"SELECT 1 FROM metadata.{table}".encode()).fetchall()) > 0
 

@@ -12,6 +12,8 @@ from psycopg.rows import dict_row
 from identity.idempotency import Delivery, Intent
 from identity.ids import TenantId
 from identity.keys import dataset_key
+from resources.graph.references import ReferenceEdge
+from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Read, Staged
 from resources.postgres.tables import METADATA
@@ -39,6 +41,10 @@ def fill(store: MetadataStore) -> None:
     store.commit(attempt(), [staged], reads)  # a redelivery
     store.publish([one.materialization_id])
     store.open_staging(attempt(), {(store.entity(DELAYS), "p"): f"somewhere/{store.tenant}"}, ttl=timedelta(hours=1))
+    graph = GraphStore(store.sessions)
+    graph.create_collection("board", name="For the board", kind="report")
+    graph.add_items("board", [DELAYS])
+    graph.add_reference_edges([ReferenceEdge(graph.ensure_identity_key(DELAYS), FLIGHTS)])
 
 
 def attempt() -> Attempt:

@@ -49,11 +49,13 @@ def test_a_call_is_one_transaction_and_one_round_trip(lake: Lake) -> None:
     lake.datasets("delays")
     (one,) = lake.commit(lake.staged("delays", "before"))
     lake.store.publish([one.materialization_id])
+    staged = lake.staged("delays", "p")
     calls: list[Callable[[], object]] = [
-        lambda: lake.commit(lake.staged("delays", "p")),
+        lambda: lake.commit(staged),
         lambda: lake.store.publish([one.materialization_id]),
         lambda: lake.store.current(lake.key("delays")),
         lambda: lake.store.next_fencing_token(),
+        lambda: lake.store.entities([lake.key("delays"), lake.key("delays")]),
     ]
     for call in calls:
         with traced(driver_of(lake.store.sessions)) as wire:

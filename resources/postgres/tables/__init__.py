@@ -1,7 +1,9 @@
 """The tables of schema `metadata` in SQLAlchemy Core. Migrations make them; a test holds the two together."""
 
+from resources.postgres.tables.aliases import alias
 from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
+from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
 from resources.postgres.tables.tenancy import audit, idempotency, outbox, tenant
 from resources.postgres.tables.versions import (
     dataset,
@@ -16,15 +18,20 @@ from resources.postgres.tables.versions import (
 __all__ = [
     "METADATA",
     "SCHEMA",
+    "alias",
     "asset",
     "audit",
+    "collection",
+    "collection_item",
     "dataset",
     "endpoint",
     "idempotency",
+    "identity_node",
     "materialization",
     "materialization_input",
     "outbox",
     "redelivery",
+    "reference_edge",
     "relationship",
     "schema_field",
     "staging_lease",

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -38,8 +39,13 @@ asset = Table(
     uuid("endpoint_id", nullable=True),
     words("type"),
     words("name"),
-    words("qualified_name"),
-    Column("key_sha256", LargeBinary, nullable=False),
+    Column("qualified_name", Text, nullable=False, comment="The key that it has now, or had when it was closed"),
+    Column(
+        "key_sha256",
+        LargeBinary,
+        nullable=False,
+        comment="Digest of the key that it was born under; never changes",
+    ),
     words("description", nullable=True),
     document("metadata"),
     Column("version", Integer, nullable=False, server_default=text("1")),
@@ -48,8 +54,10 @@ asset = Table(
     moment("updated_at"),
     moment("deleted_at", nullable=True),
     UniqueConstraint("tenant_id", "key_sha256", name="asset_key_sha256_key"),
-    UniqueConstraint("tenant_id", "qualified_name", name="asset_qualified_name_key"),
     ForeignKeyConstraint(["tenant_id", "endpoint_id"], [endpoint.c.tenant_id, endpoint.c.endpoint_id]),
+    Index(
+        "asset_open_name_key", "tenant_id", "qualified_name", unique=True, postgresql_where=text("deleted_at IS NULL")
+    ),
     Index("asset_type_idx", "tenant_id", "type"),
     Index("asset_created_at_idx", "tenant_id", text("created_at DESC")),
     Index("asset_endpoint_idx", "tenant_id", "endpoint_id"),
@@ -69,8 +77,15 @@ schema_field = Table(
     moment("created_at"),
     moment("updated_at"),
     moment("deleted_at", nullable=True),
-    UniqueConstraint("tenant_id", "asset_id", "name", name="schema_field_name_key"),
     ForeignKeyConstraint(["tenant_id", "asset_id"], [asset.c.tenant_id, asset.c.asset_id]),
+    Index(
+        "schema_field_open_name_key",
+        "tenant_id",
+        "asset_id",
+        "name",
+        unique=True,
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
     Index("schema_field_position_idx", "tenant_id", "asset_id", "position"),
 )
 

@@ -5,49 +5,44 @@ first leaves this file. Where the two cannot be told apart for certain, the URL 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
+from types import MappingProxyType
 from typing import Final, NoReturn
 from urllib.parse import parse_qs
 
-from identity.errors import InvalidUrl
+from identity.errors import InvalidEndpoint, InvalidUrl
 from identity.ids import sha256_of
 from identity.keys import SLUG
+from identity.naming.rules import ALL, SYSTEMS
 
 LOCAL: Final = "local"
 """The host of everything reached without a network: a unix socket, a file, an engine inside the process."""
 
-SYNONYMS: Final = {"postgres": "postgresql", "sqlserver": "mssql", "ibm_db_sa": "db2", "cockroach": "cockroachdb"}
+GLOBAL: Final = "global"
+"""The host of what there is one of in the world: BigQuery, Pub/Sub."""
+
+SYNONYMS: Final = {"cockroach": "cockroachdb"} | {
+    name: system.scheme for name, system in SYSTEMS.items() if name != system.scheme
+}
+"""Schemes of URLs that mean the same system, each with the one we write."""
 
 # A system whose drivers disagree about the port (ClickHouse, CrateDB, HDFS) has no default here: its port stays.
 DEFAULT_PORTS: Final = {
     "amqp": 5672,
-    "cassandra": 9042,
     "cockroachdb": 26257,
-    "databricks": 443,
-    "db2": 50000,
     "elasticsearch": 9200,
     "exasol": 8563,
-    "hive": 10000,
     "http": 80,
     "https": 443,
     "impala": 21050,
-    "kafka": 9092,
-    "mariadb": 3306,
     "mongodb": 27017,
-    "mssql": 1433,
-    "mysql": 3306,
     "neo4j": 7687,
-    "oracle": 1521,
-    "postgresql": 5432,
     "presto": 8080,
     "redis": 6379,
-    "redshift": 5439,
-    "snowflake": 443,
-    "teradata": 1025,
-    "trino": 8080,
     "vertica": 5433,
-}
+} | {system.scheme: system.port for system in ALL if system.port is not None}
 
 _URL = re.compile(r"(?:jdbc:)?([a-z][a-z0-9_.+-]*)://([^/?#;]*)(.*)", re.IGNORECASE | re.ASCII | re.DOTALL)
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
@@ -120,6 +115,24 @@ def endpoint_slug(server: Authority) -> str:
     return f"{f'{system}_{host}'[:52].rstrip('-')}-{digest}"
 
 
+def endpoint_of(server: Authority, known: Mapping[Authority, str] = MappingProxyType({})) -> str:
+    """The endpoint that a server was registered as in `known`, else its provisional one.
+
+    BigQuery and Pub/Sub are one in the world: unregistered, all their projects are at one provisional endpoint. Raises
+    InvalidEndpoint when the provisional slug was given to another server.
+    """
+    world = server.system in _EVERYWHERE
+    places = (server, Authority(server.system, GLOBAL, None)) if world else (server,)
+    if registered := next((known[place] for place in places if place in known), None):
+        return registered
+    slug = endpoint_slug(places[-1])
+    if any(name == slug and not (world and other.system == server.system) for other, name in known.items()):
+        fix = "register this server, too, under a slug of its own"
+        raise InvalidEndpoint(value=slug, reason="it would be provisional and names a registered server", fix=fix)
+    return slug
+
+
+_EVERYWHERE = {system.scheme for system in ALL if system.everywhere}
 _DIGEST = re.compile(r"-[0-9a-f]{10}\Z")
 _SHAPE = "a connection URL is <system>://<host>, for example postgresql://db.example.com:5433/sales"
 

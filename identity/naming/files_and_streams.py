@@ -1,0 +1,93 @@
+"""The naming rules of object stores, file systems, topics and assets. Data only: see systems.py."""
+
+from typing import Final
+
+from identity.naming.systems import Naming, System
+
+FILES_AND_STREAMS: Final = (
+    System(
+        name="s3",
+        also=("s3a", "s3n"),
+        levels=(None, None, "object"),
+        naming=Naming.VERBATIM,
+        namespace="s3://{host}",
+        dataset="{table}",
+        documented="Amazon S3, Naming objects: a key is a sequence of characters, . and .. and // included",
+    ),
+    System(
+        name="gcs",
+        scheme="gs",
+        also=("gs",),
+        levels=(None, None, "object"),
+        naming=Naming.VERBATIM,
+        namespace="gs://{host}",
+        dataset="{table}",
+        documented="Cloud Storage, About objects: a flat namespace of case-sensitive names",
+    ),
+    System(
+        name="abfs",
+        also=("abfss",),
+        levels=("container", None, "path"),
+        naming=Naming.VERBATIM,
+        namespace="abfss://{source}@{host}",
+        dataset="{table}",
+        documented="Azure Data Lake Storage, URI syntax: abfs[s]://<container>@<account>/<path>",
+    ),
+    System(
+        name="wasbs",
+        also=("wasb",),
+        levels=("container", None, "blob"),
+        naming=Naming.VERBATIM,
+        namespace="wasbs://{source}@{host}",
+        dataset="{table}",
+        documented="Azure Blob Storage, Naming containers, blobs, and metadata: blob names are case-sensitive",
+    ),
+    System(
+        name="dbfs",
+        levels=(None, None, "path"),
+        naming=Naming.POSIX,
+        namespace="dbfs://{host}",
+        dataset="{table}",
+        documented="Databricks File System; paths as in Hadoop",
+    ),
+    System(
+        name="hdfs",
+        levels=(None, None, "path"),  # no default port: 8020 or 9000, by its version
+        naming=Naming.POSIX,
+        namespace="hdfs://{server}",
+        dataset="{table}",
+        documented="Hadoop FileSystem specification, Path: names of elements are compared exactly",
+    ),
+    System(
+        name="file",
+        levels=(None, None, "path"),
+        naming=Naming.POSIX,
+        namespace="file://{host}",
+        dataset="{table}",
+        documented="POSIX, 4.13 Pathname Resolution; RFC 8089 for its URLs",
+    ),
+    System(
+        name="kafka",
+        levels=(None, None, "topic"),
+        port=9092,
+        naming=Naming.VERBATIM,
+        namespace="kafka://{server}",
+        dataset="{table}",
+        documented="Apache Kafka, Topic names: [a-zA-Z0-9._-], case-sensitive",
+    ),
+    System(
+        name="pubsub",
+        levels=("project", "kind", "name"),
+        naming=Naming.VERBATIM,
+        everywhere=True,
+        namespace="pubsub",
+        dataset="{schema}:{source}:{table}",
+        documented="Pub/Sub, Resource names: projects/<project>/topics|subscriptions/<name>",
+    ),
+    System(
+        name="dagster",
+        levels=(None, None, "asset key"),
+        naming=Naming.ASSET_KEY,
+        documented="Dagster, AssetKey.to_string(): a JSON list; joined by slashes, two keys could be one",
+    ),
+)

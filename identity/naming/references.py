@@ -1,0 +1,214 @@
+"""From a reference, as a statement or a configuration writes it, to a canonical key, by the rules of its system."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, assert_never
+from urllib.parse import unquote
+
+from identity.errors import InvalidKey
+from identity.keys import CanonicalKey, dataset_key
+from identity.naming.credentials import refuse_credentials
+from identity.naming.rules import SYSTEMS, system
+from identity.naming.servers import Authority, authority, endpoint_of
+from identity.naming.systems import Fold, Level, Naming, System
+
+
+class InvalidReference(InvalidKey):
+    """not a valid reference, {reason}: {value!r}; {fix}"""
+
+
+def reference_key(
+    reference: str, *, of: System | str, endpoint: str, source: str | None = None, schema: str | None = None
+) -> CanonicalKey:
+    """The key of what a statement at this endpoint means by a reference such as `sales.orders` or `"My Schema".orders`.
+
+    `of` is the system or its rules, `source` and `schema` are the session's: spelled as the catalog spells them, they
+    stand in for what the reference leaves out, and the system's own defaults for them. Only unquoted names are folded,
+    by the engine's rule. Raises InvalidReference, UnknownSystem, InvalidKey.
+    """
+    rules = system(of) if isinstance(of, str) else of
+    for text in (reference, source or "", schema or ""):
+        refuse_credentials(text, InvalidReference)
+    said = _said(reference, rules)
+    chosen = {"source": source, "schema": schema} | said
+    defaults = {"source": rules.default_source, "schema": rules.default_schema}
+    names = {level: chosen.get(level) or defaults.get(level) for level in rules.used}
+    for level in rules.used:
+        if names[level] is None and level not in rules.may_lack:
+            called = rules.called(level)
+            raise refused(
+                reference, f"its {called} is missing", f"write it in front, or give the {called} of the session"
+            )
+    return dataset_key(endpoint, table=names["table"] or "", schema=names.get("schema"), source=names.get("source"))
+
+
+def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})) -> CanonicalKey:
+    """The key of a file, an object or a topic by its URL, at its registered or provisional endpoint.
+
+        s3://bucket/prefix/part-0.parquet   abfss://container@account.dfs.core.windows.net/path   file:/data/x.csv
+
+    Byte for byte: only the path of a file: URL is percent-decoded. What follows a ? or # could be part of a name or a
+    signature, so it is refused. Raises InvalidUrl, InvalidReference, InvalidKey; none repeats the URL.
+    """
+    url = re.sub(r"\A([a-z]+):/(?!/)", r"\1:///", url)
+    server = authority(url)
+    rules = SYSTEMS.get(server.system)
+    scheme, _, rest = url.partition("://")
+    network, slash, path = rest.partition("/")
+    if rules is None or rules.naming not in (Naming.VERBATIM, Naming.POSIX) or rules.everywhere:
+        raise refused(url, "its system has no paths", "name the endpoint and the table")
+    if not slash or not (path or rules.naming is Naming.POSIX):
+        raise refused(url, "it has no path", f"write {scheme.lower()}://<where>/<name>")
+    if re.search("[?#;]", rest):
+        raise refused(url, "it has a ?, # or ;", "when it is part of the name, give the endpoint and the name apart")
+    name = f"/{path}" if rules.naming is Naming.POSIX else path
+    names = {"source": container(network, url)} if "source" in rules.used else {}
+    check_bucket(rules, network.rpartition("@")[2], server, url)
+    return reference_key(
+        unquote(name) if rules.scheme == "file" else name, of=rules, endpoint=endpoint_of(server, known), **names
+    )
+
+
+def refused(value: str, reason: str, fix: str) -> InvalidReference:
+    return InvalidReference(value=value, reason=reason, fix=fix)
+
+
+def container(network: str, value: str) -> str:
+    """The container in `container@account`: what a URL has where others have a user. Raises InvalidReference."""
+    name, _, _ = network.rpartition("@")
+    if not re.fullmatch(r"[a-z0-9$][a-z0-9-]{0,62}", name):
+        raise refused(value, "it has no container before its @", "write <container>@<account>")
+    return name
+
+
+def check_bucket(rules: System, network: str, server: Authority, value: str) -> None:
+    """Refuses a bucket in capitals: hosts have no case, the few old buckets that have one would meet others."""
+    if rules.naming is Naming.VERBATIM and not rules.port and network != str(server):
+        raise refused(
+            value, "its bucket is not a host in lower case", "register the bucket, and give the endpoint and the name"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    text: str
+    quoted: bool
+
+
+def _said(reference: str, rules: System) -> dict[str, str]:
+    """What the reference says of each level, folded."""
+    match rules.naming:
+        case Naming.IDENTIFIERS:
+            return _identifiers(reference, rules)
+        case Naming.VERBATIM:
+            return {"table": _not_empty(reference)}
+        case Naming.POSIX:
+            return {"table": _path(reference)}
+        case Naming.ASSET_KEY:
+            return {"table": asset_name(asset_path(reference))}
+    assert_never(rules.naming)
+
+
+def _identifiers(reference: str, rules: System) -> dict[str, str]:
+    parts = list(_parts(reference, rules))
+    if len(parts) > len(rules.used):
+        levels = ".".join(rules.called(level) for level in rules.used)
+        raise refused(reference, f"it has {len(parts)} parts", f"write {levels}, a name with a dot in quotes")
+    used = rules.used[-len(parts) :]
+    return {level: _folded(part, level, rules) for level, part in zip(used, parts, strict=True)}
+
+
+def _parts(reference: str, rules: System) -> Iterator[_Part]:
+    closing = {pair[0]: pair[1] for pair in rules.quotes}
+    rest = reference
+    while True:
+        if rest[:1] in closing:
+            text, rest = _quoted(rest, closing[rest[:1]], rules, reference)
+            names = text.split(".") if rules.dots_in_quotes else [text]
+            yield from (_Part(_not_empty(name), True) for name in names)
+        else:
+            text, dot, after = rest.partition(".")
+            yield _Part(_bare(text, rules, reference), False)
+            rest = f"{dot}{after}"
+        if not rest:
+            return
+        if rest[0] != ".":
+            raise refused(reference, "something follows a closing quote", "separate its parts by dots, nothing else")
+        rest = rest[1:]
+
+
+def _quoted(rest: str, close: str, rules: System, reference: str) -> tuple[str, str]:
+    """What stands between the quotes at the start of `rest`, and what follows them."""
+    end = re.escape(close)
+    inside = rf"(?:[^{end}\\]|{end}{end}|\\.)*" if rules.backslash else rf"(?:[^{end}]|{end}{end})*"
+    match = re.compile(f".({inside}){end}", re.DOTALL).match(rest)
+    if not match:
+        raise refused(reference, "a quote is not closed", f"end the name with {close}, and double each {close} in it")
+    text = match[1].replace(close * 2, close)
+    if rules.backslash and (strange := re.search(r"\\[^\\'\"`]", re.sub(r"\\\\", "", text))):
+        raise refused(reference, f"its escape {strange[0]!r} is not known here", "write the character itself")
+    return re.sub(r"\\(.)", r"\1", text) if rules.backslash else text, rest[match.end() :]
+
+
+def _bare(text: str, rules: System, reference: str) -> str:
+    for character in text:
+        allowed = character.isalnum() or character in rules.bare if character.isascii() else rules.bare_unicode
+        if not allowed or character.isspace():
+            close = rules.quotes[0] if rules.quotes else "its own key"
+            fix = f"write the name in {close}, spelled as the catalog spells it"
+            raise refused(reference, f"{character!r} cannot stand outside quotes", fix)
+    return _not_empty(text)
+
+
+def _not_empty(name: str) -> str:
+    if not name:
+        raise refused(name, "a part of it is empty", "write the name")
+    return name
+
+
+_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def _folded(part: _Part, level: Level, rules: System) -> str:
+    if level not in rules.folded or (part.quoted and not rules.folds_quoted):
+        return part.text
+    match rules.fold:
+        case Fold.LOWER:
+            return part.text.translate(_LOWER) if rules.folds_ascii_only else part.text.lower()
+        case Fold.UPPER:
+            return part.text.upper()  # ASCII only: the others cannot stand outside quotes in a system that does this
+        case Fold.EXACT | Fold.CASELESS | Fold.CONFIGURED:
+            return part.text
+    assert_never(rules.fold)
+
+
+def _path(reference: str) -> str:
+    if not reference.startswith("/"):
+        raise refused(
+            reference, "it is not an absolute path", "start it with /, after its scheme and host if it had them"
+        )
+    steps = [step for step in reference.split("/") if step not in ("", ".")]
+    if ".." in steps:
+        raise refused(reference, "where .. leads depends on links", "write the path that it leads to")
+    return "/" + "/".join(steps)
+
+
+def asset_path(text: str) -> tuple[str, ...]:
+    """The path of an asset key, from the JSON list that Dagster stores. The form with slashes is refused."""
+    try:
+        path = json.loads(text)
+    except ValueError:
+        path = None
+    if not isinstance(path, list) or not path or not all(isinstance(step, str) for step in path):
+        raise refused(
+            text, "it is not a JSON list of names", 'write ["sales", "orders"]; with slashes two assets could be one'
+        )
+    return tuple(path)
+
+
+def asset_name(path: tuple[str, ...]) -> str:
+    """What an asset is called in a key: its only step, else the JSON list, so that no two paths are one."""
+    return path[0] if len(path) == 1 and path[0][:1] != "[" else json.dumps(list(path))

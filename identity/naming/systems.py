@@ -1,0 +1,103 @@
+"""How each system names its things, as values: no function here knows one system by name.
+
+A key has three places, source, schema and table; `levels` says what a system calls them. What an engine does to the
+case of a reference is its own rule, and `documented` says where that rule is written. Nothing is folded anywhere else.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from identity.errors import InvalidKey
+
+Level = Literal["source", "schema", "table"]
+LEVELS: Final[tuple[Level, ...]] = ("source", "schema", "table")
+
+
+class Fold(StrEnum):
+    """What an engine does to the case of a name that stands in a statement."""
+
+    LOWER = "lower"
+    """Writes it in lower case."""
+    UPPER = "upper"
+    """Writes it in upper case."""
+    EXACT = "exact"
+    """Nothing: names that differ in case are two."""
+    CASELESS = "caseless"
+    """Keeps the spelling and compares without case: a reference must be spelled as the catalog spells it."""
+    CONFIGURED = "configured"
+    """A setting or a collation of the server decides: as CASELESS, unless the caller knows the setting."""
+
+
+class Naming(StrEnum):
+    """How the text of a reference is read."""
+
+    IDENTIFIERS = "identifiers"
+    """Parts with dots between them, each bare or in quotes."""
+    VERBATIM = "verbatim"
+    """One name, byte for byte: an object's key, a topic."""
+    POSIX = "posix"
+    """An absolute path: `//` and `/./` and a `/` at the end say nothing, `..` is refused."""
+    ASSET_KEY = "asset key"
+    """A JSON list of strings, as Dagster stores its asset keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The naming rules of one system. A setting of one server is told with `dataclasses.replace(system, fold=…)`."""
+
+    name: str
+    levels: tuple[str | None, str | None, str]
+    """What the system calls source, schema and table; None where it has no such level."""
+    documented: str
+    """Where its rules are written."""
+    scheme: str = ""
+    """What `Authority.system` is for its URLs; the name when it is not given."""
+    also: tuple[str, ...] = ()
+    """Other names it goes by."""
+    default_source: str | None = None
+    default_schema: str | None = None
+    may_lack: frozenset[Level] = frozenset()
+    """Levels that a key of this system may leave absent although the system has them."""
+    port: int | None = None
+    """The port that URLs leave out. None as well when its drivers disagree."""
+    naming: Naming = Naming.IDENTIFIERS
+    fold: Fold = Fold.EXACT
+    folds_quoted: bool = False
+    """Quotes do not keep the case."""
+    folds_ascii_only: bool = True
+    """Letters outside ASCII keep their case."""
+    folded: tuple[Level, ...] = LEVELS
+    quotes: tuple[str, ...] = ()
+    """Pairs of an opening and a closing quote. A closing one inside is doubled."""
+    backslash: bool = False
+    """A backslash inside quotes escapes, as in the string literals of the system."""
+    dots_in_quotes: bool = False
+    """A dot inside quotes separates as one outside does."""
+    bare: str = "_"
+    """What may stand outside quotes, besides ASCII letters and digits."""
+    bare_unicode: bool = False
+    """Everything outside ASCII may stand outside quotes, too."""
+    everywhere: bool = False
+    """There is one of it in the world: its names are unique without a host."""
+    namespace: str | None = None
+    """The namespace OpenLineage gives it, over {server}, {host}, {source}, {schema}; None when it has no such name."""
+    dataset: str = ""
+    """The name OpenLineage gives a dataset of it, over {source}, {schema}, {table}."""
+
+    def __post_init__(self) -> None:
+        if not self.scheme:
+            object.__setattr__(self, "scheme", self.name)
+
+    @property
+    def used(self) -> tuple[Level, ...]:
+        """The levels this system has."""
+        return tuple(level for level, called in zip(LEVELS, self.levels, strict=True) if called is not None)
+
+    def called(self, level: Level) -> str:
+        """What the system calls a level."""
+        return self.levels[LEVELS.index(level)] or level
+
+
+class UnknownSystem(InvalidKey):
+    """not a system whose naming rules are known, {reason}: {value!r}; {fix}"""

@@ -1,0 +1,239 @@
+"""The surface of `identity`: its commands, their parameters and their help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metadata_assets.cli import documents
+from metadata_assets.cli.commands import command
+from metadata_assets.cli.context import Cli
+from metadata_assets.cli.exit_codes import ExitCode
+
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="endpoint/schema/table, or the full key mid1:…", show_default=False)
+]
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with the change.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would come of it, or what is in the way.")]
+
+identity = typer.Typer(help="What things are called, and were called.", no_args_is_help=True)
+
+
+@command(
+    identity,
+    "show",
+    examples=["identity show jfk/public/flights", "identity show jfk/public/flights --as-of 2026-03-01 --json"],
+    document=documents.IDENTITY,
+)
+def show(
+    cli: Cli,
+    key: Key,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="What had the name then, and its names then.", show_default=False),
+    ] = None,
+) -> ExitCode:
+    """Show every name that a thing has and had: from when to when, of what kind, who gave it and why."""
+    from metadata_assets.cli.identifying import show_names
+
+    return show_names(cli, key, as_of=as_of)
+
+
+@command(
+    identity,
+    "rename",
+    examples=[
+        "identity rename jfk/public/flights departures --reason 'the source calls it so'",
+        "identity rename lake/nyc/a lake/nyc/b lake/nyc/b lake/nyc/a --dry-run",
+    ],
+    document=documents.RENAMED,
+)
+def rename(
+    cli: Cli,
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OLD NEW [OLD NEW]...",
+            help="Names and new names: of a table alone, endpoint/schema/table, or full keys.",
+            show_default=False,
+        ),
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> ExitCode:
+    """Give things new names, all or none: two may swap theirs, three may go round.
+
+    History, versions, pins, lineage and references stay with the thing. An old name leads to it until something else
+    takes the name. What is called so already is left alone.
+    """
+    from metadata_assets.cli.identifying import rename as act
+
+    return act(cli, names, reason=reason, dry_run=dry_run)
+
+
+@command(
+    identity,
+    "move",
+    examples=["identity move jfk/public/flights --to warehouse-eu/nyc", "identity move lake/nyc/flights --to archive"],
+    document=documents.RENAMED,
+)
+def move(
+    cli: Cli,
+    keys: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY...", help="endpoint/schema/table, or full keys mid1:…", show_default=False),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(metavar="ENDPOINT[/SCHEMA]", help="Where to; the schema stays without one.", show_default=False),
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> ExitCode:
+    """Say that things are at another endpoint or in another schema now, under their own names; all or none."""
+    from metadata_assets.cli.identifying import move as act
+
+    return act(cli, keys, to, reason=reason, dry_run=dry_run)
+
+
+@command(
+    identity,
+    "merge",
+    examples=["identity merge jfk/public/flights_copy jfk/public/flights --reason 'one table, collected twice'"],
+    document=documents.MERGED,
+)
+def merge(
+    cli: Cli,
+    loser: Annotated[str, typer.Argument(metavar="LOSER", help="What is closed.", show_default=False)],
+    winner: Annotated[
+        str, typer.Argument(metavar="WINNER", help="What has its names and edges afterwards.", show_default=False)
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> ExitCode:
+    """Say that two things were one all along; refused where that loses something. `identity unmerge` takes it back."""
+    from metadata_assets.cli.identifying import merge as act
+
+    return act(cli, loser, winner, reason=reason, dry_run=dry_run)
+
+
+@command(
+    identity,
+    "unmerge",
+    examples=[
+        "identity unmerge jfk/public/flights_copy --reason 'they are two'",
+        "identity unmerge 3f0c2b6e-52a5-5a0f-9d53-0e3a6a1d7c10",
+    ],
+    document=documents.UNMERGED,
+)
+def unmerge(
+    cli: Cli,
+    which: Annotated[
+        str, typer.Argument(metavar="MERGE|KEY", help="The merge, or a name of what it closed.", show_default=False)
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> ExitCode:
+    """Take a merge back: what it closed has its names and edges again."""
+    from metadata_assets.cli.identifying import unmerge as act
+
+    return act(cli, which, reason=reason, dry_run=dry_run)
+
+
+@command(
+    identity,
+    "key",
+    examples=[
+        "identity key sales.orders --system postgres --endpoint jfk --source shop",
+        "identity key s3://bucket/2013/flights.parquet --json",
+        "identity key 'urn:li:dataset:(urn:li:dataPlatform:postgres,jfk.shop.public.orders,PROD)' --endpoint jfk",
+        "identity key shop.public.orders --namespace postgres://db.example.com:5432",
+    ],
+    document=documents.KEY,
+)
+def key(
+    cli: Cli,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="REFERENCE|URL|URN", help="What somebody calls a thing, in whatever words.", show_default=False
+        ),
+    ],
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FORM",
+            help="reference, key, url, openlineage, datahub, openmetadata, atlas or dagster; by its looks without it.",
+            show_default=False,
+        ),
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="SYSTEM", help="Whose rules hold: postgres, snowflake, …", show_default=False)
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="SLUG", help="Where it is.", show_default=False)] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The database or catalog of a reference without one.", show_default=False),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The schema of a reference without one.", show_default=False)
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option(metavar="URL", help="OpenLineage's namespace of the name.", show_default=False)
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", metavar="TYPE", help="OpenMetadata's or Atlas's type of the thing.", show_default=False),
+    ] = None,
+) -> ExitCode:
+    """Compute the key and id of what a reference, a URL or another catalog's name means, without a database.
+
+    The id is the one of the first thing of that name; `identity show` asks the store who has it now. Nothing of a URL
+    but its host, port and path is looked at, and none of it is repeated in a message.
+    """
+    from metadata_assets.cli.keys import Given, asked_form, show_key
+
+    given = Given(
+        name=name,
+        form=asked_form(from_),
+        of=system,
+        endpoint=endpoint,
+        source=source,
+        schema=schema,
+        namespace=namespace,
+        type=type_,
+    )
+    return show_key(cli, given)
+
+
+@command(
+    identity,
+    "import",
+    examples=["identity import old_catalog.csv --dry-run", "identity import old_catalog.jsonl --json > report.json"],
+    document=documents.IMPORTED,
+)
+def import_(
+    cli: Cli,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV with a header, or JSON Lines: legacy_id, and the reference that it meant.",
+            show_default=False,
+        ),
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Ids in one transaction.")] = 1000,
+) -> ExitCode:
+    """Let the ids of an earlier catalog (random UUIDs, bare table names) lead to what they meant.
+
+    Afterwards every command that takes a KEY takes them. An id that could mean several things is listed with its
+    candidates, one that means nothing here is listed, and neither is touched; the exit code is then 5. A reference is
+    endpoint/schema/table, any end of such a name with dots, a full key, or the URL of a file; quotes and case follow
+    the rules of the endpoints' systems. Safe to repeat, and to stop: what is done stays done.
+    """
+    from metadata_assets.cli.legacy import import_ids
+
+    return import_ids(cli, file, reason=reason, dry_run=dry_run, batch_size=batch_size)

@@ -1,0 +1,128 @@
+"""What the source's own object ids say: which things were renamed, and which names something else has by now.
+
+Pure: from what is stored and what was seen. An object id holds within one database of one server; a restored or
+cloned database has others, and then names are all there is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from resources.metadata.plans import KnownAsset
+from resources.models import Asset, AssetType, Field
+
+_VIEWS: Final = {AssetType.VIEW, AssetType.MATERIALIZED_VIEW}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What object ids tell of one look. All names are keys' texts.
+
+    `renamed`: old name to new. `replaced`: names whose things are gone, because something else has the name.
+    `unclear`: seen names that a partial look cannot tell whose they are; they are left alone.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
+    unclear: frozenset[str] = frozenset()
+
+
+def object_of(asset: Asset) -> str | None:
+    """The source's own id of what was seen."""
+    found: str | None = asset.metadata.get("object")
+    return found
+
+
+def evidence(known: Mapping[str, KnownAsset], seen: Mapping[str, Asset], *, complete: bool) -> Evidence:
+    """What became of the known things, as far as object ids tell.
+
+    Something with a known object is that thing, whatever it is called. A table with another object than its name's
+    thing had is another table: the old one was dropped. A view is its definition, so one that was made anew is the same
+    one; so is what a table became that turned into a view, and what we materialize ourselves.
+    """
+    if _is_restored(known, seen):
+        return Evidence()
+    things = {asset.object: asset.name for asset in sorted(known.values(), key=_open_last) if asset.object}
+    where = {name: things[one] for name, asset in seen.items() if (one := object_of(asset)) in things}
+    renamed = {was: name for name, was in where.items() if was != name and not _stays(known.get(name), seen)}
+    renamed |= _called_back(known, seen, renamed)
+    taken = {name for name in seen if name in known and name not in renamed and _is_another(known[name], seen[name])}
+    taken |= {name for name in renamed.values() if name in known and name not in renamed}
+    if complete:
+        return Evidence(renamed=renamed, replaced=frozenset(taken))
+    unclear = _with_followers(taken, renamed)
+    return Evidence(renamed={was: now for was, now in renamed.items() if now not in unclear}, unclear=unclear)
+
+
+def after(known: Mapping[str, KnownAsset], found: Evidence) -> dict[str, KnownAsset]:
+    """What is known, by the names from after the renames; what lost its name is not in it."""
+    moved = {found.renamed.get(name, name): asset for name, asset in known.items() if name not in found.replaced}
+    return {name: asset if asset.name == name else replace(asset, name=name) for name, asset in moved.items()}
+
+
+def column_renames(known: KnownAsset, seen: Asset, *, complete: bool) -> dict[str, str]:
+    """Old to new names of the columns of one table: within one relation a column's number is never another one's."""
+    if known.object is None or known.object != object_of(seen) or not seen.fields:
+        return {}
+    numbered = {one.position: name for name, one in known.fields.items() if name not in known.closed_fields}
+    renamed = {
+        numbered[one.position]: one.name
+        for one in seen.fields
+        if one.position in numbered and numbered[one.position] != one.name
+    }
+    in_the_way = {now for now in renamed.values() if now in numbered.values() and now not in renamed}
+    return renamed if complete or not in_the_way else {}
+
+
+def is_another_column(known: KnownAsset, seen: Asset, stored: Field, now: Field) -> bool:
+    """Whether a column of the same name has another number in the same relation: it was dropped and added again."""
+    return known.object is not None and known.object == object_of(seen) and stored.position != now.position
+
+
+def _is_restored(known: Mapping[str, KnownAsset], seen: Mapping[str, Asset]) -> bool:
+    """Whether all there was is there again and all of it is new: a dump was restored over it."""
+    before = {asset.object for asset in known.values() if asset.collected and asset.object}
+    names = {name for name, asset in known.items() if asset.collected}
+    return len(before) > 1 and names <= seen.keys() and not before & {object_of(asset) for asset in seen.values()}
+
+
+def _open_last(asset: KnownAsset) -> bool:
+    return asset.open
+
+
+def _stays(holder: KnownAsset | None, seen: Mapping[str, Asset]) -> bool:
+    """Whether a name belongs to something that we make ourselves, and that is nowhere else by now."""
+    if holder is None or not holder.materialized:
+        return False
+    return holder.object not in {object_of(asset) for asset in seen.values()}
+
+
+def _called_back(
+    known: Mapping[str, KnownAsset], seen: Mapping[str, Asset], renamed: Mapping[str, str]
+) -> dict[str, str]:
+    """Things that no source ever identified, seen under a name that still leads to them: the source's name counts."""
+    back: dict[str, str] = {}
+    for asset in known.values():
+        if asset.object is None and asset.name not in seen and asset.name not in renamed:
+            names = sorted(asset.former & seen.keys() - known.keys() - set(renamed.values()) - set(back.values()))
+            back.update((asset.name, name) for name in names[:1])
+    return back
+
+
+def _is_another(known: KnownAsset, seen: Asset) -> bool:
+    one, other = known.object, object_of(seen)
+    if one is None or other is None or one == other or known.materialized:
+        return False
+    same_database = one.rpartition("/")[0] == other.rpartition("/")[0]
+    return same_database and known.type not in _VIEWS and seen.type not in _VIEWS
+
+
+def _with_followers(unclear: Iterable[str], renamed: Mapping[str, str]) -> frozenset[str]:
+    """The names, and those that what is called so now would have given up."""
+    found = set(unclear)
+    whence = {now: was for was, now in renamed.items()}
+    for name in list(found):
+        while (was := whence.get(name)) is not None and was not in found:
+            found.add(was)
+            name = was
+    return frozenset(found)

@@ -1,0 +1,165 @@
+"""Aliases: what things are called and were called, who said so, and the few ways to change it."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from psycopg.types.json import Jsonb
+
+from identity.ids import Entity, EntityId, TenantId, key_digest, sha256_of
+
+from identity.keys import CanonicalKey, endpoint_key, short_name
+from resources.metadata.assets import UnknownKey, own_name
+from resources.metadata.noun import Noun
+from resources.models import Alias, AliasKind, Renamed
+from resources.postgres.errors import RenameRefused
+from resources.postgres.session import Row, Session
+
+_RENAME: Final = "SELECT * FROM metadata.rename_entities(%(key)s, %(fingerprint)s, %(batch)s, %(moves)s, %(reason)s)"
+
+_MERGE = "SELECT * FROM metadata.merge_entities(%(key)s, %(fingerprint)s, %(batch)s, %(loser)s, %(winner)s, %(reason)s)"
+
+_UNMERGE = "SELECT * FROM metadata.unmerge_entities(%(key)s, %(fingerprint)s, %(batch)s, %(merge)s, %(reason)s)"
+
+_ALIASES = """
+SELECT x.key, x.entity_id, x.kind, x.valid_from, x.valid_to, x.actor, x.reason, x.batch_id
+FROM metadata.alias x WHERE x.tenant_id = %(tenant)s AND x.entity_id = %(entity)s
+ORDER BY x.valid_from DESC, x.key, x.alias_id
+"""
+
+_AS_OF = """
+SELECT x.entity_id, a.key_sha256 AS birth_sha256
+FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
+WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = %(key)s
+  AND x.valid_from <= %(at)s AND (x.valid_to IS NULL OR x.valid_to > %(at)s)
+ORDER BY x.valid_from DESC LIMIT 1
+"""
+
+_NAMES = """
+SELECT a.asset_id, a.qualified_name FROM metadata.asset a
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(ids)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Aliases(Noun):
+    """Rename, merge, take a merge back, and look names up. Old names lead on until something else takes them."""
+
+    def rename(
+        self, batch: Mapping[CanonicalKey, CanonicalKey], *, reason: str | None = None, key: str | None = None
+    ) -> list[Renamed]:
+        """Give the things that have these keys new ones, all or none, judged by what comes out.
+
+        So two may swap names, three may go round, and `orders` may make room for `tmp`. A move to another endpoint or
+        schema is a rename too. What has its new name already is left alone and not in the answer. With a `key` the same
+        request may be sent again and is answered the same; without one this call repeats itself until it is answered.
+        Raises UnknownName, NameTaken, RenameRefused, IdempotencyConflict; then nothing was renamed.
+        """
+        return _renamed(self.sessions.call(_RENAME, _rename_request(self.tenant, batch, reason, key)))
+
+    def merge(self, loser: Entity, winner: Entity, *, reason: str | None = None, key: str | None = None) -> uuid.UUID:
+        """Say that two identities were one thing all along: the loser's names and edges become the winner's.
+
+        Answers with the merge, for `unmerge`. Raises MergeRefused when something would be lost or go in a circle,
+        UnknownName, IdempotencyConflict; then nothing was changed.
+        """
+        content = sha256_of("merge", loser.id.value.bytes, winner.id.value.bytes)
+        asked = _request(content, reason, key)
+        rows = self.sessions.call(_MERGE, {**asked, "loser": loser.id.value, "winner": winner.id.value})
+        merge: uuid.UUID = rows[0]["batch_id"]
+        return merge
+
+    def unmerge(self, merge: uuid.UUID, *, reason: str | None = None, key: str | None = None) -> EntityId:
+        """Take a merge back: answers with the thing that has its names and edges again.
+
+        Raises UnknownName when no such merge is in force, MergeRefused when its name is taken by now.
+        """
+        rows = self.sessions.call(
+            _UNMERGE, {**_request(sha256_of("unmerge", merge.bytes), reason, key), "merge": merge}
+        )
+        return EntityId.from_database(rows[0]["entity_id"])
+
+    def aliases_of(self, thing: CanonicalKey | Entity) -> list[Alias]:
+        """Every name that a thing has or had, the newest first; open ones have no end."""
+        entity = thing if isinstance(thing, Entity) else self.entity(thing)
+        rows = self.sessions.call(_ALIASES, {"tenant": self.tenant.value, "entity": entity.id.value})
+        return [_alias(row) for row in rows]
+
+    def entity_at(self, key: CanonicalKey, at: datetime) -> Entity:
+        """Whom a key named at a time. Raises UnknownKey when it named nothing then."""
+        rows = self.sessions.call(_AS_OF, {"tenant": self.tenant.value, "key": key_digest(key), "at": at})
+        if not rows:
+            raise UnknownKey(name=short_name(key), hint=f"it named nothing at {at.isoformat()}")
+        return Entity.from_database(self.tenant, key, rows[0]["entity_id"], rows[0]["birth_sha256"])
+
+    def name_of(self, entity: Entity) -> CanonicalKey:
+        """The key that a thing has now, or had last. Raises UnknownKey."""
+        rows = self.sessions.call(_NAMES, {"tenant": self.tenant.value, "ids": [entity.id.value]})
+        if not rows:
+            raise UnknownKey(name=short_name(entity.key), hint="nobody registered it")
+        return CanonicalKey.parse(rows[0]["qualified_name"])
+
+
+def rename(session: Session, batch: Mapping[CanonicalKey, CanonicalKey], *, reason: str) -> list[Renamed]:
+    """The same within a transaction of somebody else's."""
+    return _renamed(session.rows(_RENAME, _rename_request(session.tenant, batch, reason, None)))
+
+
+def _rename_request(
+    tenant: TenantId, batch: Mapping[CanonicalKey, CanonicalKey], reason: str | None, key: str | None
+) -> Row:
+    moves = sorted(batch.items())
+    for was, now in moves:
+        if was.kind is not now.kind:
+            raise RenameRefused(detail=f"{was} is a {was.kind} and cannot become a {now.kind}")
+    content = sha256_of("rename", *(str(one) for move in moves for one in move))
+    return {**_request(content, reason, key), "moves": Jsonb([_move(tenant, was, now) for was, now in moves])}
+
+
+def _request(content: bytes, reason: str | None, key: str | None) -> Row:
+    """What makes a call repeatable: the same key asks for the same content, whoever gets the answer."""
+    batch = uuid.uuid4()  # a call without a key is a request of its own
+    return {"key": key or str(batch), "fingerprint": content, "batch": batch, "reason": reason}
+
+
+def _move(tenant: TenantId, was: CanonicalKey, now: CanonicalKey) -> Row:
+    return {
+        "was": str(was),
+        "now": str(now),
+        "name": own_name(now),
+        "kind": _kind(was, now),
+        "endpoint_id": str(Entity(tenant, endpoint_key(now.endpoint)).id),
+    }
+
+
+def _kind(was: CanonicalKey, now: CanonicalKey) -> AliasKind:
+    if was.endpoint != now.endpoint:
+        return "endpoint"
+    return "case" if str(was).lower() == str(now).lower() else "rename"
+
+
+def _renamed(rows: list[Row]) -> list[Renamed]:
+    return [
+        Renamed(
+            entity=EntityId.from_database(row["entity_id"]),
+            was=CanonicalKey.parse(row["was"]),
+            now=CanonicalKey.parse(row["now"]),
+            replayed=row["replayed"],
+        )
+        for row in rows
+    ]
+
+
+def _alias(row: Row) -> Alias:
+    return Alias(
+        key=CanonicalKey.parse(row["key"]),
+        entity=EntityId.from_database(row["entity_id"]),
+        kind=row["kind"],
+        valid_from=row["valid_from"],
+        valid_to=row["valid_to"],
+        actor=row["actor"],
+        reason=row["reason"],
+        batch=row["batch_id"],
+    )

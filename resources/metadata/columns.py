@@ -1,0 +1,121 @@
+"""Columns: the fields of an asset in a catalog. Their ids hang off the asset's, and stay when they are renamed."""
+
+from collections.abc import Collection, Mapping
+from itertools import count
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from identity.ids import Entity, child_id
+from identity.keys import CanonicalKey
+from resources.metadata.plans import Column, Plan
+from resources.models import Field
+from resources.postgres.session import Row, Session
+
+_WRITE_FIELDS = """
+INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nullable, position, metadata)
+SELECT %(tenant)s, f.*
+FROM jsonb_to_recordset(%(fields)s) AS f (field_id uuid, asset_id uuid, name text, type text, nullable boolean,
+  position integer, metadata jsonb)
+ORDER BY f.asset_id, f.position
+ON CONFLICT (tenant_id, field_id) DO UPDATE SET
+  type = excluded.type, nullable = excluded.nullable, position = excluded.position, metadata = excluded.metadata,
+  updated_at = clock_timestamp(), deleted_at = NULL
+WHERE (schema_field.type, schema_field.nullable, schema_field.position, schema_field.metadata)
+    IS DISTINCT FROM (excluded.type, excluded.nullable, excluded.position, excluded.metadata)
+  OR schema_field.deleted_at IS NOT NULL
+"""
+
+_CLOSE_FIELDS = """
+UPDATE metadata.schema_field f SET deleted_at = clock_timestamp(), updated_at = clock_timestamp()
+FROM unnest(%(assets)s::uuid[], %(names)s::text[]) AS gone (asset_id, name)
+WHERE f.tenant_id = %(tenant)s AND f.asset_id = gone.asset_id AND f.name = gone.name AND f.deleted_at IS NULL
+"""
+
+_CLOSE_ALL_FIELDS = """
+UPDATE metadata.schema_field SET deleted_at = clock_timestamp(), updated_at = clock_timestamp()
+WHERE tenant_id = %(tenant)s AND asset_id = ANY (%(ids)s) AND deleted_at IS NULL
+"""
+
+# In two steps where columns change names among themselves: a unique index looks at every row as it is written.
+_RENAME_FIELDS = """
+UPDATE metadata.schema_field f SET name = {name}, updated_at = clock_timestamp()
+FROM unnest(%(assets)s::uuid[], %(was)s::text[], %(now)s::text[]) AS r (asset_id, was, now)
+WHERE f.tenant_id = %(tenant)s AND f.asset_id = r.asset_id AND f.name = {found} AND f.deleted_at IS NULL
+"""
+_LAY_DOWN = _RENAME_FIELDS.format(name="f.name || '#' || f.field_id", found="r.was")
+_PICK_UP = _RENAME_FIELDS.format(name="r.now", found="r.was || '#' || f.field_id")
+_RENAME = _RENAME_FIELDS.format(name="r.now", found="r.was")
+
+_STORED_FIELDS = """
+SELECT f.asset_id, f.field_id, f.name FROM metadata.schema_field f
+WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s)
+ORDER BY f.deleted_at NULLS LAST, f.field_id
+"""
+
+
+def close_all_fields(session: Session, things: Collection[Entity]) -> int:
+    """Close every open column of some assets; how many."""
+    ids = sorted(thing.id.value for thing in things)
+    return session.count(_CLOSE_ALL_FIELDS, {"tenant": session.tenant_value, "ids": ids})
+
+
+def rename_fields(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> int:
+    """Give columns the names that their source gave them; they keep their ids."""
+    if not plan.fields_renamed:
+        return 0
+    parameters = {
+        "tenant": session.tenant_value,
+        "assets": [ids[key].id.value for _was, (key, _field) in plan.fields_renamed],
+        "was": [was for was, _column in plan.fields_renamed],
+        "now": [field.name for _was, (_key, field) in plan.fields_renamed],
+    }
+    taken = {(key, was) for was, (key, _field) in plan.fields_renamed}
+    if not any((key, field.name) in taken for _was, (key, field) in plan.fields_renamed):
+        return session.count(_RENAME, parameters)
+    session.count(_LAY_DOWN, parameters)
+    return session.count(_PICK_UP, parameters)
+
+
+def write_fields(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> int:
+    """Write the columns that are new, changed or back. What is gone is closed before, so names are free."""
+    known = (*plan.fields_changed, *plan.fields_reopened)
+    if not plan.fields_created and not known:
+        return 0
+    parents = {ids[key].id.value for key, _field in (*plan.fields_created, *known)}
+    stored = session.rows(_STORED_FIELDS, {"tenant": session.tenant_value, "assets": sorted(parents)})
+    names = {(row["asset_id"], row["name"]): row["field_id"] for row in stored}  # an open one last, so it stays
+    taken = {row["field_id"] for row in stored}
+    rows = [_field_row(ids[key], field, names[ids[key].id.value, field.name]) for key, field in known]
+    rows += [_field_row(ids[key], field, _new_field(ids[key], field.name, taken)) for key, field in plan.fields_created]
+    return session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
+
+
+def _new_field(asset: Entity, name: str, taken: Collection[UUID]) -> UUID:
+    """The id of a column that is born now, when another one may have been born under its name."""
+    generations = (child_id(asset.id, "column", name, generation=number) for number in count(1))
+    return next(identifier for identifier in generations if identifier not in taken)
+
+
+def _field_row(asset: Entity, field: Field, identifier: UUID) -> Row:
+    return {
+        "field_id": str(identifier),
+        "asset_id": str(asset.id),
+        "name": field.name,
+        "type": field.type,
+        "nullable": field.nullable,
+        "position": field.position,
+        "metadata": dict(field.metadata),
+    }
+
+
+def close_fields(session: Session, columns: Collection[Column], ids: Mapping[CanonicalKey, Entity]) -> int:
+    """Close columns by their names."""
+    if not columns:
+        return 0
+    parameters = {
+        "tenant": session.tenant_value,
+        "assets": [ids[key].id.value for key, _field in columns],
+        "names": [field.name for _key, field in columns],
+    }
+    return session.count(_CLOSE_FIELDS, parameters)

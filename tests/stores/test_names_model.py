@@ -1,0 +1,298 @@
+"""Names against a model: renames, swaps, merges, unmerges and re-creations in any order, one writer or two at once."""
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from store_inputs import Lake
+
+from identity.ids import Entity, tenant_id
+from identity.keys import CanonicalKey
+from resources.metadata.catalogs import CatalogOvertaken, apply_plan, current_catalog, lock_catalog
+from resources.metadata.plans import Plan
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Endpoint
+from resources.postgres.errors import MergeRefused, NameTaken, RenameRefused, UnknownName
+from resources.postgres.session import Row
+
+NAMES = "abcd"
+REFUSALS = (MergeRefused, NameTaken, RenameRefused, UnknownName)
+_runs = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whom a name leads to, whether it is that one's own name, and the merge that gave it."""
+
+    entity: UUID
+    own: bool
+    merge: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    loser: UUID
+    winner: UUID
+    was_open: bool
+    given: Mapping[str, Claim]
+
+
+@dataclass(slots=True)
+class Model:
+    """What the store is to say. Each operation answers whether it is done (True) or refused (False)."""
+
+    birth: Callable[[str, int], UUID]
+    claims: dict[str, Claim] = field(default_factory=dict)
+    own: dict[UUID, str] = field(default_factory=dict)
+    open: set[UUID] = field(default_factory=set)
+    held: dict[str, set[UUID]] = field(default_factory=lambda: {name: set() for name in NAMES})
+    merges: dict[int, Merge] = field(default_factory=dict)
+
+    def does(self, operation: str, *arguments: Any) -> bool:
+        done: bool = getattr(self, operation)(*arguments)
+        for name, claim in self.claims.items():
+            self.held[name].add(claim.entity)
+        return done
+
+    def born(self, name: str) -> bool:
+        entity = self.birth(name, len(self.held[name]) + 1)
+        self.claims[name], self.own[entity] = Claim(entity, own=True), name
+        self.open.add(entity)
+        return True
+
+    def declare(self, name: str) -> bool:
+        claim = self.claims.get(name)
+        if claim is None or not (claim.own or claim.entity in self.open):
+            return self.born(name)
+        self.open.add(claim.entity)
+        return True
+
+    def drop(self, name: str) -> bool:
+        claim = self.claims.get(name)
+        if claim is not None and claim.own:
+            self.open.discard(claim.entity)
+        return True
+
+    def recreate(self, name: str) -> bool:
+        self.drop(name)
+        return self.born(name)
+
+    def rename(self, batch: Mapping[str, str]) -> bool:
+        if not batch.keys() <= self.claims.keys() or len(set(batch.values())) < len(batch):
+            return False
+        if any(not self.claims[was].own and self.own[self.claims[was].entity] != now for was, now in batch.items()):
+            return False
+        moves = {was: now for was, now in batch.items() if self.claims[was].own and was != now}
+        moving = {self.claims[was].entity: (was, now) for was, now in moves.items()}
+        for now in moves.values():
+            claim = self.claims.get(now)
+            if claim and claim.own and claim.entity in self.open and claim.entity not in moving:
+                return False
+        for entity, (was, _now) in moving.items():
+            self.claims[was] = Claim(entity, own=False)
+        for entity, (_was, now) in moving.items():
+            self.claims[now], self.own[entity] = Claim(entity, own=True), now
+        return True
+
+    def merge(self, number: int, loser: str, winner: str) -> bool:
+        if not {loser, winner} <= self.claims.keys():
+            return False
+        one, other = self.claims[loser].entity, self.claims[winner].entity
+        if one == other or other not in self.open:
+            return False
+        given = {name: claim for name, claim in self.claims.items() if claim.entity == one}
+        self.merges[number] = Merge(one, other, one in self.open, given)
+        self.open.discard(one)
+        self.claims |= {name: Claim(other, own=False, merge=number) for name in given}
+        return True
+
+    def unmerge(self, number: int) -> bool:
+        merge = self.merges.get(number)
+        if merge is None or any(other.loser == merge.winner for other in self.merges.values()):
+            return False
+        back = {name: claim for name, claim in merge.given.items() if self.claims[name].merge == number}
+        if any(claim.own and name not in back for name, claim in merge.given.items()):
+            return False
+        self.claims |= back
+        self.open |= {merge.loser} if merge.was_open else set()
+        del self.merges[number]
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "claims": {name: (claim.entity, claim.own) for name, claim in self.claims.items()},
+            "things": {entity: (name, entity in self.open) for entity, name in self.own.items()},
+        }
+
+
+@dataclass(slots=True)
+class Writer:
+    """The same operations on the real store."""
+
+    lake: Lake
+    merges: dict[int, UUID]
+
+    def does(self, operation: str, *arguments: Any) -> bool:
+        try:
+            getattr(self, operation)(*arguments)
+        except REFUSALS:
+            return False
+        return True
+
+    def declare(self, name: str) -> None:
+        self.lake.assets(name)
+
+    def drop(self, name: str) -> None:
+        self._collected(name, anew=False)
+
+    def recreate(self, name: str) -> None:
+        self._collected(name, anew=True)
+
+    def _collected(self, name: str, *, anew: bool) -> None:
+        """As a collection does that found a name gone, or another object under it."""
+        key = self.lake.key(name)
+        while True:
+            try:
+                endpoint = self.lake.store.endpoint(self.lake.endpoint)
+                assert endpoint is not None
+                with self.lake.store.session() as session:
+                    lock_catalog(session, self.lake.endpoint, expected=endpoint.schema_fingerprint)
+                    known = {asset.name: asset for asset in current_catalog(session, self.lake.endpoint)}.get(str(key))
+                    apply_plan(session, self._plan(key, there=known is not None, anew=anew))
+                return
+            except CatalogOvertaken:
+                continue
+
+    def _plan(self, key: CanonicalKey, *, there: bool, anew: bool) -> Plan:
+        holder = (key,) if there else ()
+        if not anew:
+            return Plan(endpoint=self.lake.endpoint, fingerprint="f", complete=True, closed=holder)
+        asset = Asset(key=key, type=AssetType.TABLE)
+        return Plan(endpoint=self.lake.endpoint, fingerprint="f", complete=True, replaced=holder, created=(asset,))
+
+    def rename(self, batch: Mapping[str, str]) -> None:
+        self.lake.store.rename({self.lake.key(was): self.lake.key(now) for was, now in batch.items()})
+
+    def merge(self, number: int, loser: str, winner: str) -> None:
+        self.merges[number] = self.lake.store.merge(self.lake.entity(loser), self.lake.entity(winner))
+
+    def unmerge(self, number: int) -> None:
+        if number not in self.merges:
+            raise UnknownName(detail="never merged")
+        self.lake.store.unmerge(self.merges[number])
+
+
+_names = st.sampled_from(NAMES)
+_batches = st.dictionaries(_names, _names, min_size=1, max_size=4) | st.permutations(NAMES).map(
+    lambda after: dict(zip(NAMES, after, strict=True))
+)
+_single = st.one_of(
+    st.tuples(st.sampled_from(["declare", "drop", "recreate"]), _names),
+    st.tuples(st.just("rename"), _batches),
+    st.tuples(st.just("unmerge"), st.integers(0, 5)),
+)
+# Merges take entities: looking their names up is a step of its own, so two at once have no one order.
+_operations = _single | st.tuples(st.just("merge"), st.integers(0, 5), _names, _names)
+
+
+class Names(RuleBasedStateMachine):
+    """The store beside the model; both writers see one endpoint."""
+
+    stores: tuple[MetadataStore, MetadataStore]
+    look: Callable[..., list[Row]]
+    pool: ThreadPoolExecutor
+
+    def __init__(self) -> None:
+        super().__init__()
+        endpoint = f"names{next(_runs)}"
+        self.stores[0].register_endpoints([Endpoint(slug=endpoint, system="postgres")])
+        merges: dict[int, UUID] = {}
+        self.writers = [Writer(Lake(store, endpoint), merges) for store in self.stores]
+        self.lake = self.writers[0].lake
+        self.model = Model(lambda name, number: self.generation(name, number))
+        for name in NAMES[:3]:
+            self.one(("declare", name))
+
+    def generation(self, name: str, number: int) -> UUID:
+        return Entity.of_generation(tenant_id("default"), self.lake.key(name), number).id.value
+
+    @rule(operation=_operations)
+    def one(self, operation: tuple[Any, ...]) -> None:
+        name, *arguments = operation
+        if name == "merge" and arguments[0] in self.writers[0].merges:
+            return  # numbers name merges: each once
+        assert self.writers[0].does(name, *arguments) == self.model.does(name, *arguments), operation
+
+    @rule(first=_single, second=_single)
+    def two_at_once(self, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+        """What comes out is what one after the other would give, in one of the two orders."""
+        running = [
+            self.pool.submit(writer.does, *one) for writer, one in zip(self.writers, (first, second), strict=True)
+        ]
+        answers = [one.result(timeout=60) for one in running]
+        outcomes = []
+        for order in ((0, 1), (1, 0)):
+            model = copy.deepcopy(self.model)
+            said = {which: model.does(*(first, second)[which]) for which in order}
+            outcomes.append(([said[0], said[1]], model))
+        found = self.stored()
+        fitting = [model for said, model in outcomes if (said, model.state()) == (answers, found)]
+        assert fitting, (first, second, answers)
+        self.model = fitting[0]
+
+    def stored(self) -> dict[str, Any]:
+        pattern = f"%:{self.lake.endpoint}:%"
+        aliases = self.look(
+            "SELECT key, entity_id, kind FROM metadata.alias WHERE valid_to IS NULL AND key LIKE %s", pattern
+        )
+        assets = self.look(
+            "SELECT asset_id, name, deleted_at FROM metadata.asset WHERE qualified_name LIKE %s", pattern
+        )
+        return {
+            "claims": {
+                CanonicalKey.parse(row["key"]).table: (row["entity_id"], row["kind"] == "primary") for row in aliases
+            },
+            "things": {row["asset_id"]: (row["name"], row["deleted_at"] is None) for row in assets},
+        }
+
+    @invariant()
+    def the_store_says_what_the_model_says(self) -> None:
+        assert self.stored() == self.model.state()
+
+    @invariant()
+    def a_key_leads_to_its_holder(self) -> None:
+        found = self.lake.store.entities([self.lake.key(name) for name in NAMES])
+        for name, claim in self.model.claims.items():
+            assert found[self.lake.key(name)].id.value == claim.entity
+
+    def teardown(self) -> None:
+        """History has no gap and no overlap: each key had one holder at a time, from its birth on."""
+        overlaps = self.look(
+            """SELECT key FROM metadata.alias x JOIN metadata.alias y USING (tenant_id, key_sha256, key)
+            WHERE x.alias_id < y.alias_id AND x.valid_from < coalesce(y.valid_to, 'infinity')
+              AND y.valid_from < coalesce(x.valid_to, 'infinity') AND key LIKE %s""",
+            f"%:{self.lake.endpoint}:%",
+        )
+        assert overlaps == []
+
+
+@pytest.mark.parametrize("steps", [6, 25])
+def test_names_agree_with_the_model(
+    open_store: Callable[..., MetadataStore], look: Callable[..., list[Row]], steps: int
+) -> None:
+    with ThreadPoolExecutor(2) as threads:
+
+        class Machine(Names):
+            stores = (open_store(), open_store())
+            pool = threads
+
+        Machine.look = staticmethod(look)
+        run_state_machine_as_test(Machine, settings=settings(max_examples=300 // steps, stateful_step_count=steps))
