@@ -83,3 +83,12 @@ def moved_key(store: MetadataStore, of: CanonicalKey, to: str) -> CanonicalKey:
 
 def _refused(of: CanonicalKey, name: str, fix: str) -> NotAName:
     return NotAName(name=shown(name), of=short_name(of), fix=fix)
+
+
+class NotOneOf(MetadataError):
+    """{text} is no {what}; use one of {allowed}"""
+
+    text: str
+    what: str
+    allowed: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
