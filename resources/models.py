@@ -65,7 +65,7 @@ AliasKind = Literal["primary", "rename", "endpoint", "case", "scheme", "legacy",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
-    """A key that leads to `entity` since `valid_from`, until `valid_to` when there is one; its own name when `primary`."""
+    """A key that leads to `entity` from `valid_from` until `valid_to` (if ever); its own name when `primary`."""
 
     key: CanonicalKey
     entity: EntityId

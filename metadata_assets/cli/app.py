@@ -10,6 +10,7 @@ from metadata_assets.cli.commands import PROGRAM, accept_before_commands, comman
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.identity import identity
+from metadata_assets.cli.references import collection
 
 
 class LineageFormat(StrEnum):
@@ -18,6 +19,12 @@ class LineageFormat(StrEnum):
     TREE = "tree"
     JSON = "json"
     MERMAID = "mermaid"
+
+
+class Migration(StrEnum):
+    """What else than the schema can be migrated."""
+
+    IDENTITIES = "identities"
 
 
 Key = Annotated[
@@ -40,6 +47,7 @@ _materialization = typer.Typer(help="One materialization.", no_args_is_help=True
 app.add_typer(_dataset, name="dataset")
 app.add_typer(_materialization, name="materialization")
 app.add_typer(identity, name="identity")
+app.add_typer(collection, name="collection")
 
 
 @command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"], document=documents.DEV)
@@ -193,22 +201,50 @@ def lineage(
         LineageFormat | None,
         typer.Option("--format", metavar="tree|json|mermaid", help="A tree without it.", show_default=False),
     ] = None,
+    show_identities: Annotated[
+        bool, typer.Option("--show-identities", help="The identity nodes that lead to each, too.")
+    ] = False,
 ) -> ExitCode:
-    """Show what a dataset is made from, or what is made from it."""
+    """Show what a dataset is made from, or what is made from it.
+
+    With --show-identities the document has `identities` as well: `{key: [reference]}`.
+    """
     from metadata_assets.cli.lineage import show_lineage
 
-    return show_lineage(cli, key, direction="up" if up else "down", depth=depth, format_=format_)
+    return show_lineage(
+        cli, key, direction="up" if up else "down", depth=depth, format_=format_, identities=show_identities
+    )
 
 
-@command(app, "migrate", examples=["migrate", "--tenant sales migrate"], document=documents.MIGRATE)
-def migrate(cli: Cli) -> ExitCode:
+@command(
+    app,
+    "migrate",
+    examples=["migrate", "--tenant sales migrate", "migrate identities --dry-run"],
+    document=documents.MIGRATE,
+)
+def migrate(
+    cli: Cli,
+    what: Annotated[
+        Migration | None,
+        typer.Argument(metavar="[identities]", help="Not the schema, but what is stored.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With identities: say what would be done.")] = False,
+) -> ExitCode:
     """Bring the metadata database to this release and make the tenant. Safe to repeat.
 
     Needs a login that may create roles and schemas: the one in METADATA_DATABASE_URL, or the embedded server's.
-    """
-    from metadata_assets.cli.migrating import migrate_database
 
-    return migrate_database(cli)
+    `migrate identities` replaces the keys that collections of earlier releases store by references to identity nodes,
+    and brings the edges between references in line; once, by any login, and safe to repeat. Its document is
+    `{dry_run, collections: [{slug, wrapped: [{key, reference}], dropped}], edges: {opened, closed}}`.
+    """
+    if what is None:
+        from metadata_assets.cli.migrating import migrate_database
+
+        return migrate_database(cli, dry_run=dry_run)
+    from metadata_assets.cli.curating import migrate_identities
+
+    return migrate_identities(cli, dry_run=dry_run)
 
 
 @command(app, "doctor", examples=["doctor", "doctor --json"], document=documents.DOCTOR)

@@ -39,3 +39,18 @@ IMPORTED = (
     "{dry_run, linked, already, ambiguous: [{line, legacy_id, reference, candidates}], "
     "unknown: [{line, legacy_id, reference}], taken: [{line, legacy_id, meant}], refused: [{line, problem}]}"
 )
+
+_EDGES = "edges: {opened, closed}"
+REFERENCE = "{reference, target}"
+NODES = "[{reference, target, version, metadata, created_by, created_at, updated_at}]"
+RETARGETED = f"{{reference, target, {_EDGES}}}"
+RETYPED = f"{{old, new, identities, type_changed, {_EDGES}}}"
+LINKED = f"{{source, target, type, {_EDGES}}}"
+_COLLECTION = "slug, name, kind, description, items, raw_keys, version, updated_at"
+COLLECTION = f"{{{_COLLECTION}}}"
+COLLECTIONS = f"[{COLLECTION}]"
+COLLECTION_ITEMS = (
+    "{slug, name, kind, description, items: [{reference, key, name, type, problem}], raw_keys, version, updated_at}"
+)
+COLLECTION_CHANGED = "{slug, items}"
+DELETED = "{deleted}"

@@ -9,13 +9,12 @@ from rich.console import RenderableType
 
 from identity.errors import MetadataError, shown
 from identity.ids import Entity
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, short_name
 from metadata_assets.cli import records
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.naming import key_as_written, moved_key, new_key
 from metadata_assets.cli.output import facts, printable, table
-from identity.keys import short_name
 from resources.metadata_store import MetadataStore
 from resources.models import Alias, Renamed
 

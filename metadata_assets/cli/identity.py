@@ -33,9 +33,17 @@ def show(
         typer.Option(metavar="TIME", help="What had the name then, and its names then.", show_default=False),
     ] = None,
 ) -> ExitCode:
-    """Show every name that a thing has and had: from when to when, of what kind, who gave it and why."""
-    from metadata_assets.cli.identifying import show_names
+    """Show every name that a thing has and had: from when to when, of what kind, who gave it and why.
 
+    Of an identity node, `identity:<id>`, show what it leads to and by which way, and its edges. Its document is
+    `{reference, target, version, metadata, created_by, created_at, updated_at, path, key, type, problem,
+    edges: [{source, target, type, resolved}]}`.
+    """
+    from metadata_assets.cli.identifying import show_names
+    from metadata_assets.cli.referring import is_reference, show_node
+
+    if is_reference(key) and as_of is None:
+        return show_node(cli, key)
     return show_names(cli, key, as_of=as_of)
 
 

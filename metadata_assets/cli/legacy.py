@@ -10,10 +10,10 @@ from rich.console import RenderableType
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from identity.errors import MetadataError, shown
+from identity.keys import short_name
 from metadata_assets.cli.context import Cli, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import table
-from identity.keys import short_name
 from resources.metadata.legacy import Imported, TakenId
 from resources.metadata.legacy_names import LegacyRow, RefusedRow, Unclear
 

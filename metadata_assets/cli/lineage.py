@@ -1,7 +1,7 @@
 """Lineage as text: a tree, a Mermaid diagram, a document. Pure, apart from `show_lineage`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, assert_never
 
 from rich.text import Text
@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey, short_name
+from identity.nodes import IdentityKey
 from metadata_assets.cli.app import LineageFormat
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
@@ -25,21 +26,33 @@ class TwoFormats(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
+Identities = Mapping[CanonicalKey, Sequence[IdentityKey]]
+NO_IDENTITIES: Identities = {}
+
+
 def show_lineage(
-    cli: Cli, name: str, *, direction: Direction, depth: int | None, format_: LineageFormat | None
+    cli: Cli,
+    name: str,
+    *,
+    direction: Direction,
+    depth: int | None,
+    format_: LineageFormat | None,
+    identities: bool = False,
 ) -> ExitCode:
     if cli.json_output and format_ not in (None, LineageFormat.JSON):
         raise TwoFormats(format=format_)
     with cli.opened() as opened:
         start = opened.store.entity(opened.store.resolve(name))
         found = opened.graph.lineage(start, direction, depth=depth)
+        nodes = opened.graph.identities_of(list(found.nodes)) if identities else NO_IDENTITIES
     match LineageFormat.JSON if cli.json_output else format_ or LineageFormat.TREE:
         case LineageFormat.JSON:
-            cli.write(document(described(found)))
+            led = {key: [str(one) for one in nodes[key]] for key in sorted(nodes)}
+            cli.write(document({**described(found), **({"identities": led} if identities else {})}))
         case LineageFormat.MERMAID:
-            cli.write(mermaid(found))
+            cli.write(mermaid(found, nodes))
         case LineageFormat.TREE:
-            cli.out.print(drawn(found))
+            cli.out.print(drawn(found, nodes))
         case other:
             assert_never(other)
     return ExitCode.OK
@@ -55,7 +68,7 @@ def described(found: Lineage) -> dict[str, object]:
     }
 
 
-def drawn(found: Lineage) -> Tree:
+def drawn(found: Lineage, identities: Identities = NO_IDENTITIES) -> Tree:
     """The graph as a tree from its start. A node with several ways to it is drawn once and referred to."""
     neighbours: dict[CanonicalKey, list[CanonicalKey]] = {}
     for edge in found.edges:
@@ -63,12 +76,13 @@ def drawn(found: Lineage) -> Tree:
         neighbours.setdefault(near, []).append(far)
 
     def below(key: CanonicalKey) -> Iterator[Branch[CanonicalKey]]:
-        return (Branch(_label(found, other), other) for other in sorted(neighbours.get(key, ())))
+        yield from (Branch(Text(str(one), style="dim")) for one in identities.get(key, ()))
+        yield from (Branch(_label(found, other), other) for other in sorted(neighbours.get(key, ())))
 
     return draw(found.start, _label(found, found.start), below)
 
 
-def mermaid(found: Lineage) -> str:
+def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     """The graph as a Mermaid flowchart, data flowing from left to right. Source tables are cylinders."""
     names = {key: f"n{number}" for number, key in enumerate(sorted(found.nodes))}
     lines = ["flowchart LR"]
@@ -76,6 +90,8 @@ def mermaid(found: Lineage) -> str:
         opening, closing = ("[", "]") if found.nodes[key] is AssetType.DATASET else ("[(", ")]")
         lines.append(f'  {name}{opening}"{_quoted(short_name(key))}"{closing}')
     lines += [f"  {names[edge.target]} --> {names[edge.source]}" for edge in found.edges]
+    for number, (key, one) in enumerate((to, by) for to in sorted(identities) for by in identities[to]):
+        lines += [f'  i{number}(["{_quoted(str(one))}"])', f"  i{number} -.-> {names[key]}"]
     if found.start in names:
         lines.append(f"  style {names[found.start]} stroke-width:3px")
     return "\n".join(lines) + "\n"

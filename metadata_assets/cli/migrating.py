@@ -24,7 +24,15 @@ migrate once with a login that may create roles and schemas in that database"""
     exit_code: ClassVar[int] = ExitCode.UNUSABLE
 
 
-def migrate_database(cli: Cli) -> ExitCode:
+class NoDryRun(MetadataError):
+    """a migration of the schema has no --dry-run; `metadata-assets doctor` says whether one is due"""
+
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+def migrate_database(cli: Cli, *, dry_run: bool) -> ExitCode:
+    if dry_run:
+        raise NoDryRun
     engine = _engine(cli.settings)
     try:
         done = migrate(engine, tenants=(DEFAULT_TENANT, cli.settings.tenant_slug))

@@ -4,9 +4,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from identity.errors import MetadataError, shown
-from identity.keys import CanonicalKey, Kind, dataset_key
+from identity.keys import CanonicalKey, Kind, dataset_key, short_name
 from metadata_assets.cli.exit_codes import ExitCode
-from identity.keys import short_name
 from resources.metadata_store import MetadataStore
 
 
@@ -83,3 +82,12 @@ def moved_key(store: MetadataStore, of: CanonicalKey, to: str) -> CanonicalKey:
 
 def _refused(of: CanonicalKey, name: str, fix: str) -> NotAName:
     return NotAName(name=shown(name), of=short_name(of), fix=fix)
+
+
+class NotOneOf(MetadataError):
+    """{text} is no {what}; use one of {allowed}"""
+
+    text: str
+    what: str
+    allowed: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT

@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Final
 
 from psycopg.types.json import Jsonb
 
 from identity.ids import Entity, EntityId, TenantId, key_digest, sha256_of
-
 from identity.keys import CanonicalKey, endpoint_key, short_name
 from resources.metadata.assets import UnknownKey, own_name
 from resources.metadata.noun import Noun
@@ -40,6 +40,13 @@ ORDER BY x.valid_from DESC LIMIT 1
 _NAMES = """
 SELECT a.asset_id, a.qualified_name FROM metadata.asset a
 WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(ids)s)
+"""
+
+_NEIGHBOURS = """
+SELECT a.qualified_name, a.name FROM metadata.asset a
+JOIN metadata.endpoint e ON e.tenant_id = a.tenant_id AND e.endpoint_id = a.endpoint_id
+WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL AND e.slug = %(endpoint)s
+ORDER BY a.qualified_name LIMIT 20000
 """
 
 
@@ -93,6 +100,14 @@ class Aliases(Noun):
         if not rows:
             raise UnknownKey(name=short_name(key), hint=f"it named nothing at {at.isoformat()}")
         return Entity.from_database(self.tenant, key, rows[0]["entity_id"], rows[0]["birth_sha256"])
+
+    def suggestions(self, key: CanonicalKey, *, limit: int = 5) -> list[CanonicalKey]:
+        """Open things of the same endpoint with similar names, the most similar first. Only told, never acted on."""
+        rows = self.sessions.call(_NEIGHBOURS, {"tenant": self.tenant.value, "endpoint": key.endpoint})
+        names = {row["qualified_name"]: row["name"] for row in rows if row["qualified_name"] != str(key)}
+        near = get_close_matches(own_name(key), set(names.values()), n=limit, cutoff=0.6)
+        found = sorted((near.index(name), text) for text, name in names.items() if name in near)
+        return [CanonicalKey.parse(text) for _place, text in found[:limit]]
 
     def name_of(self, entity: Entity) -> CanonicalKey:
         """The key that a thing has now, or had last. Raises UnknownKey."""

@@ -20,16 +20,11 @@ from metadata_assets.cli.surroundings import DAGSTER_YAML, WORKSPACE_YAML, shipp
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = dict(commands(typer.main.get_command(app)))
 REQUIRED = [
-    *("clean", "collect", "dataset show", "datasets", "demo", "dev", "doctor"),
-    *(
-        "identity import",
-        "identity key",
-        "identity merge",
-        "identity move",
-        "identity rename",
-        "identity show",
-        "identity unmerge",
-    ),
+    *("clean", "collect", "collection add", "collection create", "collection delete", "collection list"),
+    *("collection move", "collection remove", "collection show", "dataset show", "datasets", "demo", "dev", "doctor"),
+    *("identity create", "identity delete", "identity ensure", "identity import", "identity key", "identity link"),
+    *("identity list", "identity merge", "identity move", "identity rename", "identity retarget", "identity retype"),
+    *("identity show", "identity unlink", "identity unmerge"),
     "lineage",
     *("materialization show", "materializations", "migrate", "versions"),
 ]
@@ -116,6 +111,10 @@ def shape(value: Any, name: str = "") -> str:
         (["doctor"], documents.DOCTOR),
         (["migrate"], documents.MIGRATE),
         (["clean"], documents.CLEAN),
+        (["identity", "ensure", "lake/nyc/flights"], documents.REFERENCE),
+        (["identity", "link", "lake/nyc/flights", "jfk/public/weather"], documents.LINKED),
+        (["identity", "retype", "lake/nyc/flights", "lake/nyc/weather"], documents.RETYPED),
+        (["collection", "create", "report"], documents.COLLECTION),
         (["identity", "show", "lake/nyc/flights"], documents.IDENTITY),
         (["identity", "rename", "lake/nyc/flights", "flown"], documents.RENAMED),
         (["identity", "move", "lake/nyc/flights", "--to", "lake/old"], documents.RENAMED),

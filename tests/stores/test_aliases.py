@@ -295,6 +295,15 @@ def test_an_old_short_name_of_two_things_is_ambiguous(lake: Lake) -> None:
         lake.store.resolve(f"{lake.endpoint}/s/t")
 
 
+def test_similar_names_are_only_suggested(lake: Lake, counts: Counts) -> None:
+    lake.store.register_endpoints([Endpoint(slug=lake.endpoint, system="files")])
+    lake.assets("orders", "orders_v2", "order", "customers")
+    before = counts()
+    assert lake.store.suggestions(lake.key("orders")) == [lake.key("order"), lake.key("orders_v2")]
+    assert lake.store.suggestions(lake.key("nothing like it")) == []
+    assert counts() == before
+
+
 # merging
 
 

@@ -8,12 +8,11 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, short_name
 from metadata_assets import dataset_key
 from metadata_assets.cli.output import table
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.schemas import Schemas
-from identity.keys import short_name
 from resources.metadata.catalogs import Collected
 from resources.postgres.engine import libpq
 from showcase.promises import Promise, few

@@ -1,0 +1,136 @@
+"""Identity nodes and collections on the command line, and where lineage shows them."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+import pytest
+from cli_calls import FLIGHTS, WEATHER, Run, Writer
+from test_cli_surface import shape
+
+from metadata_assets.cli import documents
+from resources.graph_store import GraphStore
+from resources.metadata_store import MetadataStore
+
+Named = Callable[[str], str]
+
+
+@pytest.fixture
+def node(run: Run, filled: dict[str, UUID]) -> Named:
+    """The identity node of a key."""
+    assert filled
+    return lambda name: str(run("identity", "ensure", name, "--json").json["reference"])
+
+
+def test_a_reference_stays_while_what_it_leads_to_changes(run: Run, node: Named) -> None:
+    flights = node("lake/nyc/flights")
+    assert node("lake/nyc/flights") == flights
+    assert run("identity", "ensure", "lake/nyc/flights").out.strip() == flights
+    shown = run("identity", "show", flights, "--json").json
+    assert (shown["key"], shown["path"], shown["problem"]) == (str(FLIGHTS), [flights, str(FLIGHTS)], None)
+    done = run("identity", "retarget", flights, "lake/nyc/weather", "--json").json
+    assert (done["reference"], done["target"], shape(done)) == (flights, str(WEATHER), documents.RETARGETED)
+    assert "leads to  lake/nyc/weather" in run("identity", "show", flights).out
+    stale = run("identity", "retarget", flights, "lake/nyc/flights", "--version", "1", "--json")
+    assert (stale.code, stale.error["error"]) == (1, "IdentityChanged")
+    assert shape(run("identity", "list", "--json").json) == documents.NODES
+
+
+def test_a_chain_is_shown_and_a_circle_refused_with_its_path(run: Run, node: Named) -> None:
+    one = node("lake/nyc/flights")
+    two = str(run("identity", "create", one, "--json").json["reference"])
+    assert run("identity", "show", two, "--json").json["path"] == [two, one, str(FLIGHTS)]
+    assert [each["reference"] for each in run("identity", "list", "--target", one, "--json").json] == [two]
+    circle = run("identity", "retarget", one, two, "--json")
+    assert (circle.code, circle.error["error"]) == (3, "IdentityCycle")
+    assert {one, two} <= set(circle.error["path"])
+    run("identity", "delete", one)
+    broken = run("identity", "show", two, "--json").json
+    assert (broken["key"], broken["problem"] is None) == (None, False)
+    assert run("identity", "delete", one, "--json").error["error"] == "UnknownIdentity"
+
+
+def test_edges_between_references_follow(run: Run, node: Named) -> None:
+    month = node("lake/nyc/carrier_month")
+    linked = run("identity", "link", month, "lake/nyc/weather", "--json").json
+    assert linked["edges"] == {"opened": 1, "closed": 0}
+    assert "lake/nyc/carrier_month" in run("lineage", "lake/nyc/weather", "--down", "--depth", "1").out
+    moved = run("identity", "retarget", month, "lake/nyc/flights", "--json").json
+    assert moved["edges"] == {"opened": 1, "closed": 1}
+    (edge,) = run("identity", "show", month, "--json").json["edges"]
+    assert (edge["target"], edge["resolved"]) == (str(WEATHER), True)
+    assert run("identity", "unlink", month, "lake/nyc/weather", "--json").json["edges"]["closed"] == 1
+    assert run("identity", "link", month, "lake/nyc/weather", "--type", "LIKES").code == 2
+
+
+def test_retype_takes_all_references_along(run: Run, node: Named) -> None:
+    flights = node("lake/nyc/flights")
+    done = run("identity", "retype", "lake/nyc/flights", "lake/nyc/weather", "--reason", "merged", "--json").json
+    assert (done["identities"], done["type_changed"]) == ([flights], False)
+    assert run("identity", "show", flights, "--json").json["key"] == str(WEATHER)
+    done = run("identity", "retype", "jfk/public/flights", "jfk/public/flights", "--type", "view", "--json").json
+    assert done["type_changed"]
+    assert run("dataset", "show", "jfk/public/flights", "--json").json["type"] == "VIEW"
+    assert run("identity", "retype", "jfk/public/flights", "jfk/public/flights", "--type", "chair").code == 2
+
+
+def test_lineage_hides_identity_nodes_unless_asked(run: Run, node: Named) -> None:
+    flights = node("lake/nyc/flights")
+    for arguments in ([], ["--json"], ["--format", "mermaid"]):
+        hidden = run("lineage", "lake/nyc/daily_delays", *arguments)
+        shown = run("lineage", "lake/nyc/daily_delays", "--show-identities", *arguments)
+        assert (hidden.code, shown.code) == (0, 0)
+        assert flights[9:17] not in hidden.out
+        assert flights[9:17] in shown.out
+    found = run("lineage", "lake/nyc/daily_delays", "--show-identities", "--json").json
+    assert found["identities"][str(FLIGHTS)] == [flights]
+
+
+def test_a_collection_is_a_list_that_stays_right(run: Run, node: Named, writer: Writer) -> None:
+    create = ["collection", "create", "punctuality", "--name", "How late", "--kind", "report"]
+    assert run(*create, "--json").json["kind"] == "report"
+    assert run(*create).code == 0, "safe to repeat"
+    added = run(
+        "collection", "add", "punctuality", "lake/nyc/flights", "lake/nyc/weather", "lake/nyc/flights", "--json"
+    )
+    assert added.json["items"] == [node("lake/nyc/flights"), node("lake/nyc/weather")]
+    moved = run("collection", "move", "punctuality", "lake/nyc/weather", "--to", "1", "--json").json
+    assert moved["items"] == [node("lake/nyc/weather"), node("lake/nyc/flights")]
+    run("identity", "rename", "lake/nyc/flights", "flown")
+    shown = run("collection", "show", "punctuality", "--json")
+    assert shape(shown.json) == documents.COLLECTION_ITEMS
+    assert [one["name"] for one in shown.json["items"]] == ["lake/nyc/weather", "lake/nyc/flown"]
+    assert "identity:" not in run("collection", "show", "punctuality").out
+    assert "identity:" in run("collection", "show", "punctuality", "--show-identities").out
+    assert run("collection", "show", "punctuality", "--show-identities", "--json").json["items"][0]["path"]
+    assert shape(run("collection", "list", "--json").json) == documents.COLLECTIONS
+    gone = run("collection", "remove", "punctuality", "lake/nyc/flown", "lake/nyc/carrier_month", "--json").json
+    assert gone["items"] == [node("lake/nyc/weather")]
+    run("identity", "delete", node("lake/nyc/weather"))
+    broken = run("collection", "show", "punctuality", "--json")
+    assert (broken.code, broken.json["items"][0]["problem"] is None) == (5, False)
+    assert run("collection", "delete", "punctuality", "--json").json == {"deleted": "punctuality"}
+    assert run("collection", "show", "punctuality").code == 3
+    assert run("collection", "create", "x", "--kind", "heap").code == 2
+    assert writer.store.asset(WEATHER).key == WEATHER
+
+
+def test_migrate_identities_once(run: Run, filled: dict[str, UUID], store: MetadataStore, metadata_url: str) -> None:
+    assert filled
+    graph = GraphStore(store.sessions)
+    graph.create_collection("old", name="old")
+    graph.add_items("old", [WEATHER])
+    with psycopg.connect(metadata_url, autocommit=True) as superuser:  # as an earlier release stored it
+        superuser.execute("SELECT set_config('metadata.actor', 'old', false)")
+        superuser.execute("SELECT set_config('metadata.tenant', %s, false)", [str(store.tenant)])
+        superuser.execute("UPDATE metadata.collection_item SET reference = %s", [str(FLIGHTS)])
+    dry = run("migrate", "identities", "--dry-run", "--json").json
+    assert dry["collections"] == [{"slug": "old", "wrapped": [{"key": str(FLIGHTS), "reference": None}], "dropped": []}]
+    assert graph.items("old") == [FLIGHTS]
+    done = run("migrate", "identities", "--json").json
+    assert [str(one) for one in graph.items("old")] == [done["collections"][0]["wrapped"][0]["reference"]]
+    again = run("migrate", "identities", "--json").json
+    assert again == {"dry_run": False, "collections": [], "edges": {"opened": 0, "closed": 0}}
+    assert "0 keys in 0 collections" in run("migrate", "identities").out
+    assert run("migrate", "--dry-run").code == 2
+    assert run("migrate", "everything").code == 2
