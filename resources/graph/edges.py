@@ -3,8 +3,18 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from identity.errors import MetadataError
 from identity.ids import Entity
 from resources.postgres.session import Session
+
+
+FOLLOWING = "reference"
+
+
+class ReservedProducer(MetadataError):
+    """edges of the producer {producer} follow from reference edges; give yours another producer"""
+
+    producer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +61,10 @@ def assert_edges(
     """Say which edges a producer sees in its scope, in two statements however many they are.
 
     Edges that are open already stay untouched. A complete look closes the open edges of this producer and scope that
-    it does not name; a partial one closes nothing. Assets of both ends must exist.
+    it does not name; a partial one closes nothing. Assets of both ends must exist. Raises ReservedProducer.
     """
+    if producer == FOLLOWING:
+        raise ReservedProducer(producer=producer)
     ordered = sorted(set(links), key=lambda link: (link.source.id, link.target.id))
     parameters = {
         "tenant": session.tenant_value,

@@ -203,7 +203,7 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return WriteRefused(detail=detail)
         case "23503" if error.diag.constraint_name in _NOT_REGISTERED:
             return NotRegistered(constraint=str(error.diag.constraint_name))
-        case "23503" if error.diag.constraint_name in {"asset_tenant_id_fkey", "endpoint_tenant_id_fkey"}:
+        case "23503" if (error.diag.constraint_name or "").endswith("_tenant_id_fkey"):
             return TenantUnknown(tenant="of this session")
         case _:
             return None

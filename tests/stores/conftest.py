@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from store_inputs import Lake
+from reference_inputs import Shelf
+from store_inputs import Lake, Look
 
 from resources.metadata_store import MetadataStore
 from resources.postgres.session import Row
@@ -41,6 +42,11 @@ def look(stores_url: str) -> Iterator[Callable[..., list[Row]]]:
             return cursor.fetchall() if cursor.description else []
 
         yield run
+
+
+@pytest.fixture
+def shelf(lake: Lake, look: Look) -> Shelf:
+    return Shelf(lake, look)
 
 
 @pytest.fixture

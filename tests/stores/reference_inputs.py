@@ -1,18 +1,16 @@
 """What tests of references put into the stores: keys of one endpoint, chains of nodes, and the events that follow."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
-from store_inputs import Lake
+from store_inputs import Lake, Look
 
 from identity.keys import CanonicalKey
 from identity.nodes import IdentityKey, Reference
 from resources.graph_store import GraphStore
 from resources.models import Asset, AssetType
-from resources.postgres.session import Row, Sessions
-
-Look = Callable[..., list[Row]]
+from resources.postgres.session import Sessions
 
 
 class Shelf:

@@ -2,17 +2,21 @@
 
 import itertools
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from identity.idempotency import Delivery, Intent
 from identity.ids import Entity
 from identity.keys import CanonicalKey, dataset_key
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Committed, Read, Staged
+from resources.postgres.session import Row
 
 _tokens = itertools.count(1)
+
+Look = Callable[..., list[Row]]
+Counts = Callable[[], Row]
 
 
 def attempt(*, token: int | None = None) -> Attempt:
@@ -44,6 +48,14 @@ class Lake:
 
     def asset(self, name: str) -> Asset:
         return Asset(key=self.key(name), type=AssetType.DATASET)
+
+    def rename(self, **names: str) -> dict[str, str]:
+        """Rename by own names; what was renamed to what."""
+        renamed = {self.key(was): self.key(now) for was, now in names.items()}
+        return {one.was.table: one.now.table for one in self.store.rename(renamed, reason="because")}
+
+    def name_of(self, entity: Entity) -> str:
+        return self.store.name_of(entity).table
 
     def staged(
         self,
@@ -86,3 +98,9 @@ class Lake:
         """Open staging for deliveries of the named datasets at their locations."""
         locations = {(self.entity(name), one.delivery.partition): str(one.location) for name, one in staged}
         self.store.open_staging(by, locations, ttl=timedelta(hours=1))
+
+
+def database_time(look: Look) -> datetime:
+    (row,) = look("SELECT clock_timestamp() AS now")
+    moment: datetime = row["now"]
+    return moment

@@ -6,37 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
-from store_inputs import Lake, attempt
+from store_inputs import Counts, Lake, Look, database_time
 
-from identity.ids import Entity, EntityId, key_digest
+from identity.ids import key_digest
 from identity.keys import CanonicalKey, dataset_key, job_key
-from resources.graph.edges import Link
 from resources.graph_store import GraphStore
 from resources.metadata.assets import AmbiguousKey, OneThingTwice, UnknownKey
 from resources.metadata.resolution import HOLDER
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint, Read
-from resources.postgres.errors import IdempotencyConflict, MergeRefused, NameTaken, RenameRefused, UnknownName
-from resources.postgres.session import Row
-
-Look = Callable[..., list[Row]]
-Counts = Callable[[], Row]
-
-
-def rename(lake: Lake, **names: str) -> dict[str, str]:
-    """Rename by own names; what was renamed to what."""
-    done = lake.store.rename({lake.key(was): lake.key(now) for was, now in names.items()}, reason="because")
-    return {one.was.table: one.now.table for one in done}
-
-
-def now(look: Look) -> datetime:
-    (row,) = look("SELECT clock_timestamp() AS now")
-    moment: datetime = row["now"]
-    return moment
-
-
-def name_of(lake: Lake, entity: Entity) -> str:
-    return lake.store.name_of(entity).table
+from resources.postgres.errors import IdempotencyConflict, NameTaken, RenameRefused, UnknownName
 
 
 def test_a_renamed_dataset_keeps_its_data_its_versions_and_its_lineage(lake: Lake) -> None:
@@ -45,7 +24,7 @@ def test_a_renamed_dataset_keeps_its_data_its_versions_and_its_lineage(lake: Lak
     one = lake.committed("orders", "p", intent="first")
     lake.store.publish([one])
     lake.commit(lake.staged("totals"), reads={None: [Read(asset=orders, partition="p", materialization_id=one)]})
-    assert rename(lake, orders="sales") == {"orders": "sales"}
+    assert lake.rename(orders="sales") == {"orders": "sales"}
     for name in ("orders", "sales"):
         assert lake.entity(name).id == orders.id
         assert lake.store.asset(lake.key(name)).key == lake.key("sales")
@@ -62,7 +41,7 @@ def test_a_renamed_dataset_keeps_its_data_its_versions_and_its_lineage(lake: Lak
 
 def test_who_declares_an_old_name_means_the_thing_that_had_it(lake: Lake, counts: Counts) -> None:
     lake.datasets("orders")
-    rename(lake, orders="sales")
+    lake.rename(orders="sales")
     before = counts()
     lake.datasets("orders")
     assert counts() == before
@@ -83,20 +62,20 @@ def test_who_declares_an_old_name_means_the_thing_that_had_it(lake: Lake, counts
 def test_a_batch_is_judged_by_what_comes_out(lake: Lake, batch: dict[str, str], after: dict[str, str]) -> None:
     lake.assets("a", "b", "c")
     was = {name: lake.entity(name) for name in "abc"}
-    assert rename(lake, **batch) == {one: other for one, other in batch.items() if one != other}
+    assert lake.rename(**batch) == {one: other for one, other in batch.items() if one != other}
     for name, other in after.items():
         assert lake.entity(other).id == was[name].id
-        assert name_of(lake, was[name]) == other
+        assert lake.name_of(was[name]) == other
         assert lake.store.asset(lake.key(other)).key == lake.key(other)
 
 
 def test_an_old_name_leads_on_until_something_else_takes_it(lake: Lake, look: Look) -> None:
     lake.assets("a", "b")
     first, second = lake.entity("a"), lake.entity("b")
-    rename(lake, a="c")
+    lake.rename(a="c")
     assert lake.entity("a").id == first.id
-    between = now(look)
-    rename(lake, b="a")
+    between = database_time(look)
+    lake.rename(b="a")
     assert lake.entity("a").id == second.id
     assert lake.store.entity_at(lake.key("a"), between).id == first.id
     assert lake.store.entity_at(lake.key("c"), between).id == first.id
@@ -111,16 +90,16 @@ def test_an_old_name_leads_on_until_something_else_takes_it(lake: Lake, look: Lo
 def test_renaming_back_is_a_rename(lake: Lake) -> None:
     lake.assets("a")
     one = lake.entity("a")
-    rename(lake, a="b")
-    rename(lake, b="a")
-    assert (name_of(lake, one), lake.entity("b").id, lake.entity("a")) == ("a", one.id, one)
+    lake.rename(a="b")
+    lake.rename(b="a")
+    assert (lake.name_of(one), lake.entity("b").id, lake.entity("a")) == ("a", one.id, one)
 
 
 def test_what_is_called_so_already_is_left_alone(lake: Lake, counts: Counts) -> None:
     lake.assets("a")
-    rename(lake, a="b")
+    lake.rename(a="b")
     before = counts()
-    assert rename(lake, a="b") == rename(lake, b="b") == {}
+    assert lake.rename(a="b") == lake.rename(b="b") == {}
     assert {**counts(), "idempotency": 0} == {**before, "idempotency": 0}
 
 
@@ -138,10 +117,10 @@ def test_a_batch_that_cannot_be_is_refused_whole(
     lake: Lake, counts: Counts, batch: dict[str, str], error: type[Exception], text: str
 ) -> None:
     lake.assets("a", "b", "c", "old")
-    rename(lake, old="d")
+    lake.rename(old="d")
     before = counts()
     with pytest.raises(error, match=text):
-        rename(lake, **batch)
+        lake.rename(**batch)
     assert counts() == before
 
 
@@ -167,7 +146,7 @@ def test_a_request_is_done_once_and_answered_the_same(lake: Lake, counts: Counts
 def test_a_batch_is_told_once_with_who_and_why(lake: Lake, look: Look) -> None:
     lake.assets("a", "b")
     entity = lake.entity("a")
-    rename(lake, a="x", b="y")
+    lake.rename(a="x", b="y")
     statement = "SELECT topic, payload FROM metadata.outbox WHERE payload -> 'renames' @> %s::jsonb"
     (event,) = look(statement, f'[{{"was": "{lake.key("a")}"}}]')
     assert event["topic"] == "entity.renamed"
@@ -229,7 +208,7 @@ def test_renaming_one_of_many_rewrites_its_own_rows_only(lake: Lake, look: Look)
     tables = ("asset", "alias", "dataset", "relationship", "schema_field", "materialization")
     kept = "SELECT xmin::text, to_jsonb(t) AS row FROM metadata.{} t ORDER BY ctid"
     before = {table: look(kept.format(table)) for table in tables}
-    rename(lake, t7="seven")
+    lake.rename(t7="seven")
     after = {table: look(kept.format(table)) for table in tables}
     gone = {table: [row for row in before[table] if row not in after[table]] for table in tables}
     new = {table: [row for row in after[table] if row not in before[table]] for table in tables}
@@ -246,7 +225,7 @@ def test_several_that_rename_at_the_same_time_agree(lake: Lake, open_store: Call
     def swap(store: MetadataStore) -> int:
         mine = Lake(store, lake.endpoint)
         together.wait()
-        return sum(len(rename(mine, a="b", b="a")) + len(rename(mine, b="c", c="b")) for _ in range(15))
+        return sum(len(mine.rename(a="b", b="a")) + len(mine.rename(b="c", c="b")) for _ in range(15))
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(swap, [open_store() for _ in range(4)])) == [60] * 4
@@ -264,7 +243,7 @@ def test_who_registers_a_name_while_it_is_given_away_gets_one_thing(
         def rename_it(number: int = number, together: threading.Barrier = together) -> object:
             together.wait()
             try:
-                return rename(Lake(lake.store, lake.endpoint), **{f"old{number}": f"new{number}"})
+                return lake.rename(**{f"old{number}": f"new{number}"})
             except NameTaken:
                 return None
 
@@ -302,112 +281,3 @@ def test_similar_names_are_only_suggested(lake: Lake, counts: Counts) -> None:
     assert lake.store.suggestions(lake.key("orders")) == [lake.key("order"), lake.key("orders_v2")]
     assert lake.store.suggestions(lake.key("nothing like it")) == []
     assert counts() == before
-
-
-# merging
-
-
-def link(lake: Lake, source: str, target: str, scope: str = "s") -> None:
-    links = [Link(lake.entity(source), lake.entity(target))]
-    GraphStore(lake.store.sessions).assert_edges(links, producer="test", scope=scope, complete=False)
-
-
-def neighbours(lake: Lake, name: str) -> set[tuple[str, str]]:
-    graph = GraphStore(lake.store.sessions)
-    edges = {edge for way in ("up", "down") for edge in graph.lineage(lake.entity(name), way, depth=1).edges}
-    return {(edge.source.table, edge.target.table) for edge in edges}
-
-
-def test_a_merge_gives_names_and_edges_to_the_winner_and_can_be_taken_back(lake: Lake, look: Look) -> None:
-    lake.assets("stage", "table", "source", "report")
-    loser, winner = lake.entity("stage"), lake.entity("table")
-    rename(lake, stage="staged")
-    link(lake, "staged", "source")
-    link(lake, "report", "staged")
-    link(lake, "report", "table")
-    before = now(look)
-    merge = lake.store.merge(loser, winner, reason="the same table")
-    assert {lake.entity(name).id for name in ("stage", "staged", "table")} == {winner.id}
-    assert neighbours(lake, "table") == {("table", "source"), ("report", "table")}
-    assert lake.store.resolve(f"{lake.endpoint}/nyc/staged") == lake.key("table")
-    assert lake.store.entity_at(lake.key("staged"), before).id == loser.id
-    lake.assets("staged")
-    assert lake.entity("staged").id == winner.id, "declaring it again says nothing new"
-
-    between = now(look)
-    assert lake.store.unmerge(merge, reason="they are two") == loser.id
-    assert {lake.entity(name).id for name in ("stage", "staged")} == {loser.id}
-    assert (name_of(lake, loser), name_of(lake, winner)) == ("staged", "table")
-    assert neighbours(lake, "table") == {("report", "table")}
-    assert neighbours(lake, "staged") == {("staged", "source"), ("report", "staged")}
-    assert lake.store.entity_at(lake.key("staged"), between).id == winner.id
-    topics = [row["topic"] for row in look("SELECT topic FROM metadata.outbox WHERE payload ->> 'entity_id' = %s "
-                                           "ORDER BY seq", str(loser.id))]  # fmt: skip
-    assert topics == ["entity.merged", "entity.unmerged"]
-    with pytest.raises(UnknownName, match=r"no merge .* is in force"):
-        lake.store.unmerge(merge)
-
-
-def test_merges_are_taken_back_the_way_they_came(lake: Lake) -> None:
-    lake.assets("a", "b", "c")
-    a, b, c = (lake.entity(name) for name in "abc")
-    first = lake.store.merge(a, b)
-    second = lake.store.merge(b, c)
-    assert {lake.entity(name).id for name in "abc"} == {c.id}
-    with pytest.raises(MergeRefused, match="was merged since"):
-        lake.store.unmerge(first)
-    lake.store.unmerge(second)
-    assert [lake.entity(name).id for name in "abc"] == [b.id, b.id, c.id]
-    lake.store.unmerge(first)
-    assert [lake.entity(name) for name in "abc"] == [a, b, c]
-
-
-def test_a_circle_of_merges_is_refused(lake: Lake) -> None:
-    lake.assets("a", "b", "c")
-    a, b, c = (lake.entity(name) for name in "abc")
-    lake.store.merge(a, b)
-    lake.store.merge(b, c)
-    for loser, winner in ((c, a), (c, b), (c, c), (a, c)):
-        with pytest.raises(MergeRefused):
-            lake.store.merge(loser, winner)
-    with pytest.raises(MergeRefused, match="is one thing already"):
-        lake.store.merge(lake.entity("a"), lake.entity("c"))
-
-
-def test_a_merge_that_would_lose_something_is_refused(lake: Lake, counts: Counts) -> None:
-    lake.datasets("written", "leased", "a", "b", "upstream")
-    lake.committed("written", intent="first")
-    by = attempt()
-    lake.lease(by, [("leased", lake.staged("leased", location="somewhere"))])
-    link(lake, "a", "upstream")
-    before = counts()
-    for loser, winner, text in (
-        ("written", "a", "has data of its own"),
-        ("leased", "a", "has data of its own"),
-        ("a", "upstream", "made from the other"),
-        ("upstream", "a", "made from the other"),
-    ):
-        with pytest.raises(MergeRefused, match=text):
-            lake.store.merge(lake.entity(loser), lake.entity(winner))
-    with pytest.raises(UnknownName):
-        lake.store.merge(lake.entity("a"), lake.entity("nobody"))
-    assert counts() == before
-
-
-def test_a_merge_whose_name_went_on_is_not_taken_back(lake: Lake, counts: Counts) -> None:
-    lake.assets("a", "b", "c")
-    merge = lake.store.merge(lake.entity("a"), lake.entity("b"))
-    rename(lake, c="a")
-    before = counts()
-    with pytest.raises(MergeRefused, match="/a is the name of something else"):
-        lake.store.unmerge(merge)
-    assert counts() == before
-
-
-def test_a_merge_is_done_once(lake: Lake) -> None:
-    lake.assets("a", "b")
-    a, b = lake.entity("a"), lake.entity("b")
-    merges = {lake.store.merge(a, b, key=f"merge {lake.endpoint}") for _ in range(3)}
-    assert len(merges) == 1
-    undone: set[EntityId] = {lake.store.unmerge(*merges, key=f"undo {lake.endpoint}") for _ in range(3)}
-    assert undone == {a.id}

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from reference_inputs import Look, Shelf, events, told
-from store_inputs import Lake
+from reference_inputs import Shelf, events, told
+from store_inputs import Lake, Look
 
 from identity.keys import CanonicalKey
 from identity.nodes import IdentityCycle, IdentityKey, MissingIdentity, Reference

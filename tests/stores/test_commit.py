@@ -8,17 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from store_inputs import Lake, attempt
+from store_inputs import Counts, Lake, Look, attempt
 
 from identity.idempotency import Delivery
 from resources.metadata.materializations import NoSuchMaterialization
 from resources.metadata_store import MetadataStore
 from resources.models import Input, Read
 from resources.postgres.errors import IdempotencyConflict, LeaseLost, NotRegistered
-from resources.postgres.session import Row
-
-Look = Callable[..., list[Row]]
-Counts = Callable[[], Row]
 
 
 class OtherRequest(Delivery):

@@ -8,7 +8,7 @@ import pytest
 from store_inputs import Lake
 
 from identity.ids import Entity
-from resources.graph.edges import EdgeChanges, Link
+from resources.graph.edges import EdgeChanges, Link, ReservedProducer
 from resources.graph_store import GraphStore
 from resources.models import AssetType, Edge, Read
 from resources.postgres.session import Row
@@ -163,3 +163,10 @@ def test_an_id_made_by_hand_is_refused_at_run_time(graph: Graph, lake: Lake, mad
         type(entity.id)(made_up)
     with pytest.raises((TypeError, AttributeError)):
         graph.store.assert_edges([made_up], producer="mirror", scope=graph.scope, complete=True)
+
+
+def test_nobody_says_what_follows_from_reference_edges(graph: Graph) -> None:
+    graph.lake.assets("a", "b")
+    with pytest.raises(ReservedProducer, match="another producer"):
+        graph.told("a<b", producer="reference", complete=False)
+    assert graph.edges("a") == set()

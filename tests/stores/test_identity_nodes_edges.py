@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_inputs import Look, Shelf, events, told
-from store_inputs import Lake
+from reference_inputs import Shelf, events, told
+from store_inputs import Lake, Look
 
 from identity.nodes import IdentityKey, Reference, UnknownIdentity, follow
 from resources.graph.edges import EdgeChanges, Link

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from store_inputs import Lake
+from store_inputs import Counts, Lake
 
 from identity.keys import CanonicalKey, dataset_key, job_key
 from identity.nodes import Reference
@@ -17,9 +17,6 @@ from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint
 from resources.postgres.errors import RenameRefused
 from resources.postgres.rehearsal import Rehearsal
-from resources.postgres.session import Row
-
-Counts = Callable[[], Row]
 
 ORDERS = dataset_key("shop", source="shop", schema="public", table="orders")
 SALES = dataset_key("shop", source="shop", schema="sales", table="orders")

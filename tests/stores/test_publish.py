@@ -8,14 +8,10 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from store_inputs import Lake
+from store_inputs import Counts, Lake
 
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import AmbiguousPublish, IdempotencyConflict, UnknownMaterialization
-from resources.postgres.session import Row
-
-Look = Callable[..., list[Row]]
-Counts = Callable[[], Row]
 
 
 def test_publishing_makes_the_next_version(lake: Lake) -> None:

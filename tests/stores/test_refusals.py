@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from store_inputs import Lake, attempt
+from store_inputs import Counts, Lake, attempt
 
 from identity.errors import MetadataError
 from identity.idempotency import Delivery, Intent
@@ -15,9 +15,7 @@ from resources.graph.edges import Link
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Read, Staged
-from resources.postgres.session import Row
 
-Counts = Callable[[], Row]
 Refused = (TypeError, AttributeError)
 
 STORE: Mapping[str, Callable[[MetadataStore, Any], object]] = {

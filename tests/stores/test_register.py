@@ -9,15 +9,11 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from store_inputs import Lake, attempt
+from store_inputs import Counts, Lake, Look, attempt
 
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint, Read
 from resources.postgres.errors import IdentityCollision
-from resources.postgres.session import Row
-
-Look = Callable[..., list[Row]]
-Counts = Callable[[], Row]
 
 
 def test_registering_writes_only_what_is_new(lake: Lake, counts: Counts) -> None:

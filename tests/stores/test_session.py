@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg.conninfo import conninfo_to_dict
-from store_inputs import Lake, attempt
+from store_inputs import Counts, Lake, Look, attempt
 
 from benchmarks.wire import traced
 from identity.ids import tenant_id
@@ -20,9 +20,6 @@ from resources.metadata_store import MetadataStore
 from resources.postgres.engine import app_engine
 from resources.postgres.errors import NotRegistered
 from resources.postgres.session import Row, Sessions
-
-Look = Callable[..., list[Row]]
-Counts = Callable[[], Row]
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""Two names that turn out to be one thing: merged, and taken back."""
+
+import pytest
+from store_inputs import Counts, Lake, Look, attempt, database_time
+
+from identity.ids import EntityId
+from resources.graph.edges import Link
+from resources.graph_store import GraphStore
+from resources.postgres.errors import MergeRefused, UnknownName
+
+
+def link(lake: Lake, source: str, target: str, scope: str = "s") -> None:
+    links = [Link(lake.entity(source), lake.entity(target))]
+    GraphStore(lake.store.sessions).assert_edges(links, producer="test", scope=scope, complete=False)
+
+
+def neighbours(lake: Lake, name: str) -> set[tuple[str, str]]:
+    graph = GraphStore(lake.store.sessions)
+    edges = {edge for way in ("up", "down") for edge in graph.lineage(lake.entity(name), way, depth=1).edges}
+    return {(edge.source.table, edge.target.table) for edge in edges}
+
+
+def test_a_merge_gives_names_and_edges_to_the_winner_and_can_be_taken_back(lake: Lake, look: Look) -> None:
+    lake.assets("stage", "table", "source", "report")
+    loser, winner = lake.entity("stage"), lake.entity("table")
+    lake.rename(stage="staged")
+    link(lake, "staged", "source")
+    link(lake, "report", "staged")
+    link(lake, "report", "table")
+    before = database_time(look)
+    merge = lake.store.merge(loser, winner, reason="the same table")
+    assert {lake.entity(name).id for name in ("stage", "staged", "table")} == {winner.id}
+    assert neighbours(lake, "table") == {("table", "source"), ("report", "table")}
+    assert lake.store.resolve(f"{lake.endpoint}/nyc/staged") == lake.key("table")
+    assert lake.store.entity_at(lake.key("staged"), before).id == loser.id
+    lake.assets("staged")
+    assert lake.entity("staged").id == winner.id, "declaring it again says nothing new"
+
+    between = database_time(look)
+    assert lake.store.unmerge(merge, reason="they are two") == loser.id
+    assert {lake.entity(name).id for name in ("stage", "staged")} == {loser.id}
+    assert (lake.name_of(loser), lake.name_of(winner)) == ("staged", "table")
+    assert neighbours(lake, "table") == {("report", "table")}
+    assert neighbours(lake, "staged") == {("staged", "source"), ("report", "staged")}
+    assert lake.store.entity_at(lake.key("staged"), between).id == winner.id
+    topics = [row["topic"] for row in look("SELECT topic FROM metadata.outbox WHERE payload ->> 'entity_id' = %s "
+                                           "ORDER BY seq", str(loser.id))]  # fmt: skip
+    assert topics == ["entity.merged", "entity.unmerged"]
+    with pytest.raises(UnknownName, match=r"no merge .* is in force"):
+        lake.store.unmerge(merge)
+
+
+def test_merges_are_taken_back_the_way_they_came(lake: Lake) -> None:
+    lake.assets("a", "b", "c")
+    a, b, c = (lake.entity(name) for name in "abc")
+    first = lake.store.merge(a, b)
+    second = lake.store.merge(b, c)
+    assert {lake.entity(name).id for name in "abc"} == {c.id}
+    with pytest.raises(MergeRefused, match="was merged since"):
+        lake.store.unmerge(first)
+    lake.store.unmerge(second)
+    assert [lake.entity(name).id for name in "abc"] == [b.id, b.id, c.id]
+    lake.store.unmerge(first)
+    assert [lake.entity(name) for name in "abc"] == [a, b, c]
+
+
+def test_a_circle_of_merges_is_refused(lake: Lake) -> None:
+    lake.assets("a", "b", "c")
+    a, b, c = (lake.entity(name) for name in "abc")
+    lake.store.merge(a, b)
+    lake.store.merge(b, c)
+    for loser, winner in ((c, a), (c, b), (c, c), (a, c)):
+        with pytest.raises(MergeRefused):
+            lake.store.merge(loser, winner)
+    with pytest.raises(MergeRefused, match="is one thing already"):
+        lake.store.merge(lake.entity("a"), lake.entity("c"))
+
+
+def test_a_merge_that_would_lose_something_is_refused(lake: Lake, counts: Counts) -> None:
+    lake.datasets("written", "leased", "a", "b", "upstream")
+    lake.committed("written", intent="first")
+    by = attempt()
+    lake.lease(by, [("leased", lake.staged("leased", location="somewhere"))])
+    link(lake, "a", "upstream")
+    before = counts()
+    for loser, winner, text in (
+        ("written", "a", "has data of its own"),
+        ("leased", "a", "has data of its own"),
+        ("a", "upstream", "made from the other"),
+        ("upstream", "a", "made from the other"),
+    ):
+        with pytest.raises(MergeRefused, match=text):
+            lake.store.merge(lake.entity(loser), lake.entity(winner))
+    with pytest.raises(UnknownName):
+        lake.store.merge(lake.entity("a"), lake.entity("nobody"))
+    assert counts() == before
+
+
+def test_a_merge_whose_name_went_on_is_not_taken_back(lake: Lake, counts: Counts) -> None:
+    lake.assets("a", "b", "c")
+    merge = lake.store.merge(lake.entity("a"), lake.entity("b"))
+    lake.rename(c="a")
+    before = counts()
+    with pytest.raises(MergeRefused, match="/a is the name of something else"):
+        lake.store.unmerge(merge)
+    assert counts() == before
+
+
+def test_a_merge_is_done_once(lake: Lake) -> None:
+    lake.assets("a", "b")
+    a, b = lake.entity("a"), lake.entity("b")
+    merges = {lake.store.merge(a, b, key=f"merge {lake.endpoint}") for _ in range(3)}
+    assert len(merges) == 1
+    undone: set[EntityId] = {lake.store.unmerge(*merges, key=f"undo {lake.endpoint}") for _ in range(3)}
+    assert undone == {a.id}
