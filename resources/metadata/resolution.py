@@ -12,13 +12,7 @@ HOLDER: Final = """(
   WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = %(key)s AND x.valid_to IS NULL)"""
 """The id that the key with digest `key` leads to, as a part of a statement: one index hit, no round trip of its own."""
 
-_HOLDERS = """
-SELECT x.key_sha256, x.entity_id, a.key_sha256 AS birth_sha256,
-  x.kind = 'primary' AS own_name, a.deleted_at IS NULL AS open,
-  x.kind = 'primary' OR a.deleted_at IS NULL AS writable
-FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.key_sha256 = ANY (%(keys)s)
-"""
+_HOLDERS = "SELECT * FROM metadata.holders(%(keys)s)"
 
 # Whatever had the key had an alias for it: so many generations are taken at most.
 _HELD = """

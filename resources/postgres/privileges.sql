@@ -12,7 +12,7 @@ GRANT EXECUTE ON FUNCTION
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.references_to, metadata.assets_named, metadata.present_reference,
-  metadata.edges_at, metadata.name_digest
+  metadata.edges_at, metadata.name_digest, metadata.holders
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.create_identity, metadata.ensure_identities, metadata.update_identity, metadata.delete_identity,
