@@ -1,12 +1,12 @@
 """Dagster's name of an asset and ours of the dataset: which is which."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 import dagster as dg
 
-from identity.keys import CanonicalKey, dataset_key
+from identity.external import DagsterAssets
+from identity.keys import CanonicalKey
 from resources.models import PublishPolicy
 
 KEY_METADATA: Final = "metadata_assets/key"
@@ -23,8 +23,7 @@ def key_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> Canoni
     declared = _text(metadata, KEY_METADATA)
     if declared is not None:
         return CanonicalKey.parse(declared)
-    path = list(asset_key.path)
-    return dataset_key(DAGSTER_ENDPOINT, table=path[0] if len(path) == 1 and path[0][:1] != "[" else json.dumps(path))
+    return DagsterAssets(DAGSTER_ENDPOINT).key_of(tuple(asset_key.path))
 
 
 def publish_policy_of(metadata: Mapping[str, Any] | None) -> PublishPolicy:

@@ -7,7 +7,6 @@ from identity.errors import MetadataError
 from identity.ids import Entity
 from resources.postgres.session import Session
 
-
 FOLLOWING = "reference"
 
 
