@@ -19,7 +19,7 @@ gets another prefix.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import total_ordering
 from typing import Self, assert_never
@@ -157,6 +157,11 @@ def short_name(key: CanonicalKey) -> str:
 def dashboard_key(endpoint: str, name: str) -> CanonicalKey:
     """The key of a dashboard or report of a BI tool, by the id that the tool never changes. Raises InvalidKey."""
     return CanonicalKey(Kind.DASHBOARD, endpoint, (name,))
+
+
+def key_at(key: CanonicalKey, endpoint: str) -> CanonicalKey:
+    """The key of what is called so at another endpoint. Raises InvalidEndpoint."""
+    return replace(key, namespace=endpoint)
 
 
 def check_slug(slug: str, error: type[InvalidKey] = InvalidEndpoint) -> None:

@@ -1,10 +1,9 @@
 """Names as people write them, and the keys that they mean: of things that are there, and of names to be."""
 
-from dataclasses import replace
 from typing import ClassVar
 
 from identity.errors import MetadataError, shown
-from identity.keys import CanonicalKey, Kind, dataset_key, short_name
+from identity.keys import CanonicalKey, Kind, dataset_key, key_at, short_name
 from metadata_assets.cli.exit_codes import ExitCode
 from resources.metadata_store import MetadataStore
 
@@ -72,7 +71,7 @@ def source_at(store: MetadataStore, endpoint: str, of: CanonicalKey) -> str | No
 def moved_key(store: MetadataStore, of: CanonicalKey, to: str) -> CanonicalKey:
     """The key of a thing moved to `endpoint` or `endpoint/schema`, under its own name."""
     if of.kind is not Kind.DATASET:
-        return replace(of, namespace=to)
+        return key_at(of, to)
     endpoint, slash, schema = to.partition("/")
     if slash and not schema:
         raise _refused(of, to, "write the schema after the slash")

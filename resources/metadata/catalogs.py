@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from identity.errors import MetadataError
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, endpoint_key
-from resources.graph.edges import EdgeChanges, Link, assert_edges
+from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
 from resources.metadata.aliases import rename
 from resources.metadata.columns import close_all_fields, close_fields, rename_fields, write_fields
 from resources.metadata.noun import Noun
@@ -122,7 +122,9 @@ UPDATE metadata.asset SET deleted_at = clock_timestamp(), metadata = metadata - 
 WHERE tenant_id = %(tenant)s AND asset_id = ANY (%(ids)s) AND deleted_at IS NULL
 """
 
-# What was declared about a name is meant for whatever has it; what was observed stays with the thing.
+# What was declared about a name is meant for whatever has it; what was observed stays with the thing. Edges that follow
+# from references did so when the name changed hands.
+_OBSERVERS: Final = [PRODUCER, "materialization", FOLLOWING]
 _REDECLARE = """
 WITH meant AS (
   UPDATE metadata.relationship r SET valid_to = greatest(clock_timestamp(), r.valid_from)
@@ -254,7 +256,7 @@ def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mappin
     heirs = {entity.id.value: new[key].id.value for key, entity in old.items() if key in new}
     if not heirs:
         return 0
-    parameters = {"tenant": session.tenant_value, "actor": session.actor, "observers": [PRODUCER, "materialization"]}
+    parameters = {"tenant": session.tenant_value, "actor": session.actor, "observers": _OBSERVERS}
     return session.count(_REDECLARE, {**parameters, "old": list(heirs), "new": list(heirs.values())})
 
 

@@ -113,6 +113,12 @@ class NotRegistered(MetadataError):
     constraint: str
 
 
+class AdHocIdentity(MetadataError):
+    """{detail}; nothing was written: names and ids come from Entity(tenant, key)"""
+
+    detail: str
+
+
 class WriteRefused(MetadataError):
     """the database refused the write: {detail}"""
 
@@ -175,6 +181,15 @@ def is_outcome_unknown(error: BaseException) -> bool:
     return state[:2] in {"08", "40", "57"} or state in {"55P03", "25P03"}
 
 
+# Constraints of what is identified, and what it means to meet one.
+_AD_HOC: Final = {
+    "asset_qualified_name_check": "an asset was to be called by something that is not a canonical key",
+    "alias_key_check": "an alias was to be something that is not a canonical key",
+    "endpoint_slug_check": "an endpoint was to be called by something that is not a slug",
+    "schema_field_id_check": "a column was to have an id that is not derived",
+}
+
+
 def translated(error: psycopg.Error) -> MetadataError | None:
     """Our error for a state or constraint that we raise on purpose; None for anything else."""
     detail = error.diag.message_primary or ""
@@ -195,6 +210,10 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return MergeRefused(detail=detail)
         case "23505" if error.diag.constraint_name in {"asset_open_name_key", "alias_open_key"}:
             return NameTaken(detail="somebody gave the same name to something else in this moment")
+        case "MA422" if error.diag.constraint_name == "adhoc_identity":
+            return AdHocIdentity(detail=detail)
+        case "23514" if error.diag.constraint_name in _AD_HOC:
+            return AdHocIdentity(detail=_AD_HOC[str(error.diag.constraint_name)])
         case "MA422":
             return AmbiguousPublish(detail=detail)
         case "MA423" if "staging lease" in detail:

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 
 from identity.ids import DEFAULT_TENANT, tenant_id
 from resources.postgres.errors import SchemaNotCurrent, SchemaTooNew, TenantUnknown
+from resources.postgres.session import translating
 from resources.postgres.tables import SCHEMA
 
 NO_SCHEMA = "nothing"
@@ -38,9 +39,10 @@ def migrate(engine: sa.Engine, *, tenants: tuple[str, ...] = (DEFAULT_TENANT,)) 
     """Bring the database of `engine` to the newest revision and make sure that the tenants exist.
 
     Everything happens in one transaction: a migration that fails leaves the database as it was. `engine` logs in as
-    a superuser, or as a role that may create roles. Raises SchemaTooNew where a newer release ran.
+    a superuser, or as a role that may create roles. Raises SchemaTooNew where a newer release ran, and AdHocIdentity
+    where somebody wrote, past the stores, what is not called by a key.
     """
-    with _ONE_IN_A_PROCESS, engine.begin() as connection:
+    with _ONE_IN_A_PROCESS, translating(), engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = _revision(connection)
         _check_known(before, found=str(before))

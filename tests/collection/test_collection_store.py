@@ -311,11 +311,13 @@ def test_an_id_that_belongs_to_another_key_is_refused_and_nothing_is_written(
 ) -> None:
     store.register_endpoints([Endpoint(slug="shop", system="postgres", attributes={"url": "env:SOURCE_URL"})])
     taken = store.entity(key(shop, "purchase")).id.value
-    with store.session() as session:
-        session.rows(
+    with psycopg.connect(metadata_url) as planting:  # the app could not
+        bind = "SELECT set_config('metadata.tenant', %s, true), set_config('metadata.actor', 'test', true)"
+        planting.execute(bind, (str(store.tenant),))
+        planting.execute(
             "INSERT INTO metadata.asset (tenant_id, asset_id, type, name, qualified_name, key_sha256, created_by)"
             " VALUES (%s, %s, 'TABLE', 'x', 'mid1:dataset:shop:~/~/x', sha256('x'), 'test')",
-            (session.tenant_value, taken),
+            (store.tenant.value, taken),
         )
     everything = "SELECT (SELECT jsonb_agg(a) FROM metadata.asset a), (SELECT jsonb_agg(e) FROM metadata.endpoint e)"
     before = rows(metadata_url, everything)

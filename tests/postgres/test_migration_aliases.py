@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType
 from resources.postgres import migrate as migrations
 from resources.postgres.engine import app_engine, plain_engine
+from resources.postgres.errors import AdHocIdentity
 from resources.postgres.migrate import migrate
 from resources.postgres.session import Sessions
 
@@ -81,3 +83,21 @@ def test_the_digest_in_the_database_is_the_one_in_code(before_url: str) -> None:
     assert rows(before_url, wrong) == []
     tables_after = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'metadata.asset'::regclass"
     assert rows(before_url, tables_after) == [(True,)]
+
+
+def test_what_somebody_wrote_past_the_stores_stops_a_migration_and_is_kept(before_url: str) -> None:
+    """Names were any text once. Nothing is changed until somebody says what such a row is called."""
+    with psycopg.connect(before_url) as connection:
+        bind = "SELECT set_config('metadata.actor', 'test', true), set_config('metadata.tenant', %s, true)"
+        connection.execute(bind, (str(tenant_id("other")),))
+        values = (tenant_id("other").value, uuid4(), "x", "some adhoc name", bytes(32), None)
+        connection.execute(_ASSET.encode(), values)
+    kept = "SELECT to_jsonb(t), (SELECT version_num FROM metadata.alembic_version) FROM metadata.asset t ORDER BY ctid"
+    before = rows(before_url, kept)
+    with pytest.raises(AdHocIdentity, match="not a canonical key; nothing was written"):
+        migrate(plain_engine(before_url), tenants=TENANTS)
+    assert rows(before_url, kept) == before
+    with psycopg.connect(before_url) as connection:
+        connection.execute("ALTER TABLE metadata.asset DISABLE TRIGGER audit_delete")
+        connection.execute("DELETE FROM metadata.asset WHERE qualified_name = 'some adhoc name'")
+    assert migrate(plain_engine(before_url), tenants=TENANTS).changed

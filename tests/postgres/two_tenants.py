@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from identity.idempotency import Delivery, Intent
-from identity.ids import TenantId
+from identity.ids import TenantId, child_id
 from identity.keys import dataset_key
 from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
@@ -24,7 +24,7 @@ FLIGHTS = dataset_key("jfk", source="jfk", schema="public", table="flights")
 
 _FIELD = """
 INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nullable, position)
-VALUES (%s, gen_random_uuid(), %s, 'carrier', 'text', false, 1)
+VALUES (%s, %s, %s, 'carrier', 'text', false, 1)
 """
 
 
@@ -34,7 +34,8 @@ def fill(store: MetadataStore) -> None:
     store.register_assets([Asset(key=FLIGHTS, type=AssetType.TABLE)])
     store.register_datasets([(Asset(key=DELAYS, type=AssetType.DATASET), "immediately")])
     with store.session() as session:
-        session.count(_FIELD, (session.tenant_value, store.entity(FLIGHTS).id.value))
+        flights = store.entity(FLIGHTS).id
+        session.count(_FIELD, (session.tenant_value, child_id(flights, "column", "carrier"), flights.value))
     staged = delivery(store, "first")
     reads = {"p": [Read(asset=store.entity(FLIGHTS), partition="p")]}
     (one,) = store.commit(attempt(), [staged], reads)

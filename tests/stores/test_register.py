@@ -42,14 +42,15 @@ def test_an_asset_finds_its_endpoint_when_that_is_registered(lake: Lake, look: L
 
 
 def test_an_id_that_belongs_to_another_key_is_refused(lake: Lake, look: Look, counts: Counts) -> None:
-    """As if two keys had one id: nothing of either is overwritten."""
+    """As if two keys had one id, which the app could not write: nothing of either is overwritten."""
     taken = lake.entity("delays").id.value
-    statement = """INSERT INTO metadata.asset
+    statement = """WITH bound AS (
+        SELECT set_config('metadata.tenant', %s, false), set_config('metadata.actor', 'x', false))
+      INSERT INTO metadata.asset
       (tenant_id, asset_id, type, name, qualified_name, key_sha256, created_by)
-      VALUES (%s, %s, 'DATASET', 'x', %s, sha256(%s), 'test')"""
+      SELECT %s, %s, 'DATASET', 'x', %s, sha256(%s), 'test' FROM bound"""
     name = f"mid1:dataset:{lake.endpoint}:~/~/x"
-    with lake.store.session() as session:
-        session.count(statement, (session.tenant_value, taken, name, name.encode()))
+    look(statement, str(lake.store.tenant), lake.store.tenant.value, taken, name, name.encode())
     before = counts()
     with pytest.raises(IdentityCollision, match=f"{taken} belongs to {name}"):
         lake.assets("delays", "flights")
