@@ -6,7 +6,7 @@ garbage that nobody sees; the next delivery of the same intent goes on from what
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Final, get_args
 
@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 from upath import UPath
 
 from identity.errors import MetadataError
-from identity.ids import Entity, sha256_of
+from identity.ids import sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, progress_of
@@ -25,6 +25,7 @@ from metadata_assets.writing import CommittedValues, Target, by_partition, commi
 from resources.configurable import MetadataResource
 from resources.files import intermediate
 from resources.files.formats import Frame, as_frame, frame_of
+from resources.locations import EndpointLocation
 from resources.metadata_store import MetadataStore
 from resources.models import Committed, Current, Published, Read
 
@@ -38,6 +39,16 @@ class NothingPublished(MetadataError):
     dataset: str
     partitions: str
     exit_code: ClassVar[int] = 3
+
+
+class SourceElsewhere(MetadataError):
+    """{declared} is called {table} now, and this project has no postgres endpoint {endpoint}; \
+add {endpoint} to the project's endpoints, or correct what the project's files say"""
+
+    declared: str
+    table: str
+    endpoint: str
+    exit_code: ClassVar[int] = 2
 
 
 class NoChecksToPass(MetadataError):
@@ -98,12 +109,12 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         if not audited.values:
             return
         committed = commit(step, store, progress, target, audited.values)
-        results = audited.audit(CommittedValues(target.root, {one.partition: one for one in committed}))
+        results = audited.audit(CommittedValues(self.metadata, {one.partition: one for one in committed}))
         failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
         published = None
         if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed):
             (published,) = store.publish([one.materialization_id for one in committed])
-        _report(context, step, target, committed, published, failed)
+        _report(self.metadata, context, step, target, committed, published, failed)
 
     def load_input(self, context: dg.InputContext) -> object:
         """The published data of the partitions that the step needs: one value, or a dict from partition to value.
@@ -119,7 +130,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         progress = progress_of(step, self.metadata.store())
         upstream = context.upstream_output
         key = key_of(context.asset_key, upstream.definition_metadata if upstream else None)
-        if key.endpoint in self.metadata.endpoints and self.metadata.endpoints[key.endpoint].system == "postgres":
+        if self._is_source(key.endpoint):
             return self._source_table(context.asset_key, key, progress)
         return self._published(context, key, progress)
 
@@ -135,20 +146,30 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             policy=publish_policy_of(metadata),
             code_version=context.asset_spec.code_version,
             description=context.asset_spec.description,
-            root=self._root(key),
+            root=self.metadata.root_of(key.endpoint),
         )
 
-    def _root(self, key: CanonicalKey) -> UPath:
-        if key.endpoint in self.metadata.endpoints:
-            return self.metadata.location(key.endpoint).root_path(self.metadata.settings())
-        return UPath(self.metadata.settings().home / "lake" / key.endpoint)
-
-    def _source_table(self, asset_key: dg.AssetKey, key: CanonicalKey, progress: Progress) -> SourceTable:
-        location = self.metadata.location(key.endpoint)
-        progress.note(asset_key, [Read(asset=self.metadata.store().entity(key))])
+    def _source_table(self, asset_key: dg.AssetKey, declared: CanonicalKey, progress: Progress) -> SourceTable:
+        """What the declared name means by now, under the name that it has: what is read is what is recorded."""
+        entity, key = self.metadata.store().named(declared)
+        location = self._database_of(declared, key)
+        progress.note(asset_key, [Read(asset=entity)])
         return SourceTable(
-            key, lambda: location.database_url(self.metadata.databases()), partial(progress.count, asset_key)
+            key,
+            lambda: location.database_url(self.metadata.databases()),
+            partial(progress.count, asset_key),
+            declared=declared,
         )
+
+    def _database_of(self, declared: CanonicalKey, key: CanonicalKey) -> EndpointLocation:
+        if not self._is_source(key.endpoint):
+            raise SourceElsewhere(declared=str(declared), table=str(key), endpoint=key.endpoint)
+        location = self.metadata.location(key.endpoint)
+        moved = key.source != declared.source or key.endpoint != declared.endpoint
+        return replace(location, database=key.source) if moved and key.source else location
+
+    def _is_source(self, endpoint: str) -> bool:
+        return endpoint in self.metadata.endpoints and self.metadata.endpoints[endpoint].system == "postgres"
 
     def _published(self, context: dg.InputContext, key: CanonicalKey, progress: Progress) -> object:
         store = self.metadata.store()
@@ -158,9 +179,9 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         absent = [partition for partition in wanted if partition not in found]
         if absent and metadata.get(MISSING_METADATA) != "skip":
             raise NothingPublished(dataset=str(key), partitions=few(absent))
-        progress.note(context.asset_key, [_read(store.entity(key), one) for one in found.values()])
+        progress.note(context.asset_key, [_read(one) for one in found.values()])
         frame = _frame_wanted(context)
-        values = {partition: as_frame(stored(self._root(key), one), frame) for partition, one in found.items()}
+        values = {partition: as_frame(stored(self.metadata, one), frame) for partition, one in found.items()}
         return values.get(wanted[0]) if len(wanted) == 1 else values
 
     def _waiting(self) -> UPath:
@@ -177,9 +198,9 @@ def _names(output: dg.OutputContext) -> tuple[str, str, str, str]:
     return output.run_id, output.step_key, output.name, output.mapping_key or ""
 
 
-def _read(entity: Entity, current: Current) -> Read:
+def _read(current: Current) -> Read:
     return Read(
-        asset=entity,
+        asset=current.dataset,
         partition=current.partition,
         materialization_id=current.materialization_id,
         version=current.version,
@@ -196,6 +217,7 @@ def _frame_wanted(context: dg.InputContext) -> Frame:
 
 
 def _report(
+    metadata: MetadataResource,
     context: dg.OutputContext,
     step: Step,
     target: Target,
@@ -205,7 +227,7 @@ def _report(
 ) -> None:
     """Show in Dagster's own event which record, version and files this is."""
     for one in committed:
-        details = _details(target, one, published, failed)
+        details = _details(metadata, target, one, published, failed)
         if len(committed) == 1:
             context.add_output_metadata(details)
         else:
@@ -215,7 +237,9 @@ def _report(
     step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
 
 
-def _details(target: Target, one: Committed, published: Published | None, failed: Sequence[str]) -> dict[str, Any]:
+def _details(
+    metadata: MetadataResource, target: Target, one: Committed, published: Published | None, failed: Sequence[str]
+) -> dict[str, Any]:
     details: dict[str, Any] = {
         "metadata_assets/materialization_id": str(one.materialization_id),
         "metadata_assets/data_version": one.data_version,
@@ -223,7 +247,7 @@ def _details(target: Target, one: Committed, published: Published | None, failed
         "metadata_assets/replayed": one.replayed,
     }
     if one.location is not None:
-        details["path"] = dg.MetadataValue.path(str(target.root / one.location))
+        details["path"] = dg.MetadataValue.path(str(metadata.folder_of(one.location)))
     if one.row_count is not None:
         details["dagster/row_count"] = one.row_count
     if published is not None and one.materialization_id not in published.fenced:

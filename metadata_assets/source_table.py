@@ -28,6 +28,16 @@ class SourceUnreachable(MetadataError):
     exit_code: ClassVar[int] = 4
 
 
+class TableMissing(MetadataError):
+    """the endpoint {endpoint} has no table {table}{declared}; collect the endpoint if the table has another name \
+there by now and run again, or correct what the project's files say"""
+
+    endpoint: str
+    table: str
+    declared: str
+    exit_code: ClassVar[int] = 3
+
+
 class UnusableAnswer(MetadataError):
     """what a query on {table} answers is no table: {reason}"""
 
@@ -40,10 +50,13 @@ class SourceTable:
     """One table of a Postgres endpoint. What is read through it is recorded as an input of the materialization."""
 
     key: CanonicalKey
+    """The name that it has now, by which it is read."""
     url: Callable[[], str]
     """Gives the connection URL; a function, so that no copy of this value carries a password."""
     note: Callable[[int], None]
     """Told how many rows each query read."""
+    declared: CanonicalKey | None = None
+    """The name that the project has for it; an older one, where it was renamed since."""
 
     def query(self, statement: str, parameters: Parameters = ()) -> pl.DataFrame:
         """The rows of one SELECT in which `{table}` stands for this table's quoted name, in a read-only transaction.
@@ -54,7 +67,8 @@ class SourceTable:
         so an empty answer has the same: numeric(p, s) is exact, any other numeric is Float64 (so cast sums of money),
         an interval's month has 30 days, and what Polars has no type for (json, uuid, inet, enums …) is text.
 
-        Raises SourceUnreachable, UnusableAnswer, and psycopg's own error for a statement that PostgreSQL refuses.
+        Raises SourceUnreachable, TableMissing, UnusableAnswer, and psycopg's own error for a statement that PostgreSQL
+        refuses.
         """
         with self._connect() as connection:
             connection.read_only = True
@@ -92,6 +106,11 @@ class SourceTable:
             # Prepared, because PostgreSQL prepares one statement only: no "COMMIT; DROP TABLE …".
             cursor = connection.execute(text.encode(), parameters or None, prepare=True)
             return cursor.description or (), cursor.fetchall() if cursor.description else []
+        except psycopg.errors.UndefinedTable:
+            if self._is_there(connection, quoted):  # then the statement names another one
+                raise
+            called = f", which the project calls {self.declared}" if self.declared not in (None, self.key) else ""
+            raise TableMissing(endpoint=self.key.endpoint, table=str(self.key), declared=called) from None
         except psycopg.OperationalError as error:
             reason = type(error).__name__
         except psycopg.DataError as error:
@@ -100,6 +119,10 @@ class SourceTable:
             problem = "it has a date or time that Python has not (infinity, before the year 1, 24:00); cast it to text"
             raise UnusableAnswer(table=str(self.key), reason=problem) from None
         raise SourceUnreachable(table=str(self.key), endpoint=self.key.endpoint, reason=reason)
+
+    def _is_there(self, connection: psycopg.Connection[Any], quoted: str) -> bool:
+        connection.rollback()
+        return connection.execute("SELECT to_regclass(%s) IS NOT NULL", [quoted]).fetchone() == (True,)
 
 
 _POLARS: Final[Mapping[str, Any]] = {

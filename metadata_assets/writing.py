@@ -14,7 +14,9 @@ from identity.ids import Entity
 from metadata_assets._dagster import Step, parents_of, upstream_partitions
 from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
+from resources.configurable import MetadataResource
 from resources.files import staging
+from resources.locations import location, place
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Committed, Current, PublishPolicy, Read, Staged
 from resources.postgres.errors import NotRegistered
@@ -38,6 +40,15 @@ class WrongPartitions(MetadataError):
     got: str
 
 
+class DataElsewhere(MetadataError):
+    """there are no data at {path}, and this project has no endpoint {endpoint}, on which they were written; \
+add {endpoint} to the project's endpoints, with the root that it had"""
+
+    path: str
+    endpoint: str
+    exit_code: ClassVar[int] = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What one output of a step writes to."""
@@ -50,6 +61,7 @@ class Target:
     code_version: str | None
     description: str | None
     root: UPath = field(repr=False)
+    """Of the endpoint that the asset is declared with."""
 
     def __post_init__(self) -> None:
         if "" in self.partitions:
@@ -94,11 +106,11 @@ def commit(
 class CommittedValues(Mapping[str | None, Any]):
     """What was committed, by partition; read back from its files each time it is looked up."""
 
-    root: UPath
+    metadata: MetadataResource
     committed: Mapping[str | None, Committed]
 
     def __getitem__(self, partition: str | None) -> Any:
-        return stored(self.root, self.committed[partition])
+        return stored(self.metadata, self.committed[partition])
 
     def __iter__(self) -> Iterator[str | None]:
         return iter(self.committed)
@@ -107,11 +119,17 @@ class CommittedValues(Mapping[str | None, Any]):
         return len(self.committed)
 
 
-def stored(root: UPath, one: Current | Committed) -> Any:
-    """The value that a commit or a version names, read back and verified. Raises DataDamaged."""
+def stored(metadata: MetadataResource, one: Current | Committed) -> Any:
+    """The value that a commit or a version names, read back and verified, on whichever endpoint it was written.
+
+    Raises DataElsewhere, DataDamaged, DataUnreadable.
+    """
     assert one.location is not None
     assert one.manifest_sha256 is not None
-    return staging.read(root, one.location, one.manifest_sha256)
+    folder, (endpoint, _path) = metadata.folder_of(one.location), place(one.location)
+    if endpoint not in metadata.endpoints and not staging.is_there(folder):
+        raise DataElsewhere(path=str(folder), endpoint=endpoint)
+    return staging.read(folder, one.manifest_sha256)
 
 
 def _stage(
@@ -119,11 +137,12 @@ def _stage(
 ) -> list[Staged]:
     """Write each partition under a path of this attempt, leased before the first byte."""
     entity, attempt = target.entity, progress.attempt
-    locations = {partition: staging.location_of(entity.id, partition, attempt) for partition in values}
+    paths = {partition: staging.path_of(entity.id, partition, attempt) for partition in values}
+    locations = {partition: location(entity.key.endpoint, path) for partition, path in paths.items()}
     _lease(store, target, attempt, {(entity, partition): at for partition, at in locations.items()})
     staged = []
     for partition, value in values.items():
-        written = staging.write(target.root, locations[partition], value)
+        written = staging.write(target.root / paths[partition], value)
         delivery = Delivery(
             entity.tenant, entity.id, partition, intent_of(step, target.asset_key, partition), target.output
         )

@@ -9,10 +9,11 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 from pydantic import PrivateAttr
+from upath import UPath
 
 from identity.errors import MetadataError
 from resources.graph_store import GraphStore
-from resources.locations import EndpointLocation, System
+from resources.locations import EndpointLocation, System, place
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint
 from resources.postgres.databases import Databases
@@ -115,6 +116,17 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         return EndpointLocation(
             slug=slug, system=config.system, url=config.url, database=config.database, root=config.root
         )
+
+    def root_of(self, slug: str) -> UPath:
+        """What is written for an endpoint is below this; for one that the project does not name, in the home."""
+        if slug in self.endpoints:
+            return self.location(slug).root_path(self.settings())
+        return UPath(self.settings().home / "lake" / slug)
+
+    def folder_of(self, location: str) -> UPath:
+        """The folder that a recorded location names."""
+        endpoint, path = place(location)
+        return self.root_of(endpoint) / path
 
     def _opened(self) -> Opened:
         return open_once(self.settings(), self.actor, tuple(self.locations()))

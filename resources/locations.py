@@ -53,6 +53,20 @@ def filesystem_problem(root: str) -> tuple[str, str] | None:
     return None
 
 
+def location(endpoint: str, path: str) -> str:
+    """A path below an endpoint's root, as it is recorded: it says by itself where it is.
+
+    What is there may be called after another endpoint by the time that it is read.
+    """
+    return f"{endpoint}:{path}"
+
+
+def place(location: str) -> tuple[str, str]:
+    """The endpoint and the path below its root that a location says."""
+    endpoint, _colon, path = location.partition(":")
+    return endpoint, path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointLocation:
     """How to reach an endpoint from this process.

@@ -105,7 +105,7 @@ class DatasetSummary:
 class Staged:
     """What an attempt wrote for one partition, before anybody else can see it.
 
-    `location` is relative to the endpoint's root; `data_version` is the digest of the manifest's files.
+    `location` is `<endpoint>:<path below its root>`; `data_version` is the digest of the manifest's files.
     """
 
     delivery: Delivery
@@ -222,8 +222,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Current:
-    """What a reader gets for one partition: the materialization that a version has there."""
+    """What a reader gets for one partition: the materialization that a version of `dataset` has there."""
 
+    dataset: Entity
     partition: str | None
     version: int
     materialization_id: UUID

@@ -1,8 +1,8 @@
 """`metadata-assets demo`: this project run headless, and every promise of the product held up to what happened.
 
 Loads the sources, collects their catalogs, materializes the days that are asked for, delivers one of them again,
-explains where it came from, counts everything, renames a source table and back, and says which promises held. Safe to
-repeat: what is there already is left alone. Each act is a file in `showcase/`.
+explains where it came from, counts everything, reads a source table while it is renamed, and says which promises
+held. Safe to repeat: what is there already is left alone. Each act is a file in `showcase/`.
 """
 
 import sys
@@ -97,7 +97,7 @@ def _perform(stage: Stage, days: list[str], told: Told) -> None:
         told.promises += counting.promises(counted)
         told.parts["counts"] = counted.document
     with told.timed("rename"):
-        renamed = renaming.rename_and_back(stage)
+        renamed = renaming.rename_and_back(stage, day)
         told.promises += renaming.promises(renamed)
         told.parts["renamed"] = renamed.document
 

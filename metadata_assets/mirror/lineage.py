@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import dagster as dg
 
 from identity.errors import MetadataError
-from identity.ids import sha256_of
+from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets.datasets import key_of, publish_policy_of
 from resources.configurable import MetadataResource
@@ -36,6 +36,11 @@ class AssetGraphSnapshot:
     edges: frozenset[Edge]
 
     @property
+    def keys(self) -> frozenset[CanonicalKey]:
+        """The datasets of all assets."""
+        return frozenset(asset.key for asset in (*(asset for asset, _policy in self.datasets), *self.external))
+
+    @property
     def digest(self) -> str:
         """Equal for equal graphs, whatever order or process they were loaded in."""
         known: list[tuple[Asset, str]] = [*self.datasets, *((asset, "external") for asset in self.external)]
@@ -46,10 +51,11 @@ class AssetGraphSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """What a mirror wrote."""
+    """What a mirror wrote, and whom it took the names in the graph for."""
 
     assets_written: int
     edges: EdgeChanges
+    entities: Mapping[CanonicalKey, Entity] = field(default_factory=dict, compare=False, repr=False)
 
 
 def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
@@ -82,13 +88,18 @@ def mirror(
 ) -> Mirrored:
     """Tell the stores what a code location defines. Edges that it no longer has are closed; assets stay."""
     written = metadata.register_datasets(asset_graph.datasets) + metadata.register_assets(asset_graph.external)
-    entities = metadata.entities({key for edge in asset_graph.edges for key in (edge.source, edge.target)})
+    entities = metadata.entities(asset_graph.keys)
     links = [Link(entities[edge.source], entities[edge.target]) for edge in asset_graph.edges]
-    return Mirrored(written, graph.assert_edges(links, producer=PRODUCER, scope=code_location, complete=True))
+    changes = graph.assert_edges(links, producer=PRODUCER, scope=code_location, complete=True)
+    return Mirrored(written, changes, entities)
 
 
 def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
     """A sensor that mirrors the asset graph of its code location once for each change of it, and of the store.
+
+    Names are a part of that: what is declared about a name is meant for whatever has it, so when another thing got it
+    (the old one was renamed and the name taken again, two were swapped) the edges are asserted anew. A tick that finds
+    nothing new asks one question and writes nothing.
 
     Its cursor is in Dagster's storage, which several tenants and stores may share: it says what was mirrored where.
 
@@ -106,17 +117,23 @@ def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
         assert repository is not None
         current = snapshot(repository.asset_graph)
         graph = metadata.graph()
-        done = sha256_of(graph.incarnation(), current.digest).hex()
-        if context.cursor == done:
+        incarnation, holders = graph.standing(current.keys)
+        if context.cursor == _done(incarnation, current, holders):
             return dg.SkipReason("the asset graph has not changed")
         mirrored = mirror(metadata.store(), graph, current, code_location=code_location)
-        context.update_cursor(done)
+        # Of the names as they were mirrored: one that changed hands since is another cursor at the next tick.
+        context.update_cursor(_done(incarnation, current, mirrored.entities))
         edges = mirrored.edges
         return dg.SkipReason(
             f"mirrored: {mirrored.assets_written} assets written, {edges.opened} edges opened, {edges.closed} closed"
         )
 
     return mirror_lineage
+
+
+def _done(incarnation: str, asset_graph: AssetGraphSnapshot, holders: Mapping[CanonicalKey, Entity]) -> str:
+    whom = (f"{key} {entity.id}" for key, entity in sorted(holders.items()))
+    return sha256_of(incarnation, asset_graph.digest, *whom).hex()
 
 
 def _check_each_has_its_own(keys: Mapping[dg.AssetKey, CanonicalKey]) -> None:

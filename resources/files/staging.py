@@ -1,6 +1,6 @@
 """Writing and reading the files of one materialization.
 
-A location is written once and never again: data first, the manifest last, each synced before the next. Whoever finds a
+A folder is written once and never again: data first, the manifest last, each synced before the next. Whoever finds a
 manifest finds everything that it names. The manifest's digest goes into the commit, so a reader knows what to expect.
 """
 
@@ -47,7 +47,7 @@ class DataUnreadable(MetadataError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What is at a location now. `data_version` is the digest of the data; equal data has equal versions."""
+    """What is in a folder now. `data_version` is the digest of the data; equal data has equal versions."""
 
     manifest_sha256: bytes
     row_count: int | None
@@ -55,18 +55,20 @@ class Written:
     data_version: str
 
 
-def location_of(dataset: EntityId, partition: str | None, attempt: Attempt) -> str:
-    """Where an attempt writes, below the endpoint's root: no two attempts or partitions share a location."""
+def path_of(dataset: EntityId, partition: str | None, attempt: Attempt) -> str:
+    """Where an attempt writes, below the endpoint's root: no two attempts or partitions share a path."""
     part = "unpartitioned" if partition is None else f"partition={quote(partition, safe='')}"
     if partition is not None and len(part) > _LONGEST_NAME:  # "%~" is in no quoted text
         part = f"{part[: _LONGEST_NAME - 34]}%~{sha256_of(partition).hex()[:32]}"
     return f"{dataset}/{part}/{attempt.id}"
 
 
-def write(root: UPath, location: str, value: object) -> Written:
-    """Write a value and its manifest. Raises NotStorable or StagingFailed; what is left behind is garbage, not data."""
+def write(folder: UPath, value: object) -> Written:
+    """Write a value and its manifest into a new folder.
+
+    Raises NotStorable or StagingFailed; what is left behind is garbage, not data.
+    """
     encoded = encode(value)
-    folder = root / location
     digest = hashlib.sha256(encoded.content).hexdigest()
     manifest = json.dumps(_manifest(encoded, digest), indent=1, sort_keys=True).encode()
     try:
@@ -84,12 +86,19 @@ def write(root: UPath, location: str, value: object) -> Written:
     )
 
 
-def read(root: UPath, location: str, manifest_sha256: bytes) -> Any:
-    """The value at a location, an Arrow table or JSON data, if it is what was committed.
+def is_there(folder: UPath) -> bool:
+    """Whether a manifest is there, or it cannot be told."""
+    try:
+        return bool((folder / MANIFEST).exists())
+    except OSError:
+        return True
+
+
+def read(folder: UPath, manifest_sha256: bytes) -> Any:
+    """The value in a folder, an Arrow table or JSON data, if it is what was committed.
 
     Raises DataDamaged, or DataUnreadable where it cannot be told.
     """
-    folder = root / location
     manifest = _get(folder / MANIFEST)
     if hashlib.sha256(manifest).digest() != manifest_sha256:
         raise DataDamaged(path=str(folder / MANIFEST), reason="its digest differs from the commit's")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from identity.ids import Entity, TenantId
 from identity.keys import CanonicalKey
-from resources.metadata.resolution import entities
+from resources.metadata.resolution import entities, named
 from resources.postgres.session import Session, Sessions
 
 
@@ -27,6 +27,10 @@ class Noun:
     def entities(self, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, Entity]:
         """The same for many keys at once."""
         return entities(self.sessions, keys)
+
+    def named(self, key: CanonicalKey) -> tuple[Entity, CanonicalKey]:
+        """The entity that a key names, and the key that it has now."""
+        return named(self.sessions, key)
 
     def session(self) -> AbstractContextManager[Session]:
         """A transaction of this store's tenant and actor."""

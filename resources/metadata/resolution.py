@@ -20,6 +20,21 @@ SELECT x.key_sha256, count(DISTINCT x.entity_id) AS times FROM metadata.alias x
 WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = ANY (%(keys)s) GROUP BY x.key_sha256
 """
 
+# The same holder as for somebody who writes: what is gone is not called back by an old name.
+_NAMED = """
+SELECT x.entity_id, a.key_sha256 AS birth_sha256, a.qualified_name
+FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
+WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = %(key)s AND x.valid_to IS NULL
+  AND (x.kind = 'primary' OR a.deleted_at IS NULL)
+"""
+
+_STANDING = """
+SELECT concat_ws('/', %(tenant)s::text, d.oid, 'metadata.relationship'::regclass::oid, pg_postmaster_start_time())
+  AS incarnation, h.*
+FROM pg_database d LEFT JOIN metadata.holders(%(keys)s) h ON h.writable
+WHERE d.datname = current_database()
+"""
+
 _HOLD = "SELECT metadata.hold_names(%(exclusive)s)"
 
 
@@ -71,6 +86,24 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
     if not unknown:
         return found
     return found | _next(sessions.tenant, unknown, sessions.call(_HELD, _asking(sessions.tenant, unknown)))
+
+
+def named(sessions: Sessions, key: CanonicalKey) -> tuple[Entity, CanonicalKey]:
+    """The entity of a key, and what that is called now; in one round trip, so that both are of one moment."""
+    rows = sessions.call(_NAMED, {"tenant": sessions.tenant.value, "key": key_digest(key)})
+    if not rows:
+        return entities(sessions, [key])[key], key
+    (row,) = rows
+    entity = Entity.from_database(sessions.tenant, key, row["entity_id"], row["birth_sha256"])
+    return entity, CanonicalKey.parse(row["qualified_name"])
+
+
+def standing(sessions: Sessions, keys: Iterable[CanonicalKey]) -> tuple[str, dict[CanonicalKey, Entity]]:
+    """Which incarnation of a store this is, and whom keys name for somebody who writes; one round trip."""
+    digests = _by_digest(keys)
+    rows = sessions.call(_STANDING, _asking(sessions.tenant, digests))
+    held = _read(sessions.tenant, digests, [row for row in rows if row["key_sha256"] is not None], "writable")
+    return str(rows[0]["incarnation"]), {key: entity for key, (entity, _ours) in held.items()}
 
 
 def _looked_up(

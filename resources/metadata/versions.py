@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from identity.ids import EntityId, key_digest, sha256_of
+from identity.ids import Entity, EntityId, key_digest, sha256_of
 from identity.keys import CanonicalKey
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER
@@ -29,9 +29,10 @@ ORDER BY v.version DESC LIMIT %(limit)s
 """
 
 _CURRENT = f"""
-SELECT p.partition_key, d.published_version, m.materialization_id, m.location, m.manifest_sha256, m.row_count,
-  m.data_version
+SELECT d.dataset_id, a.key_sha256 AS birth_sha256, p.partition_key, d.published_version, m.materialization_id,
+  m.location, m.manifest_sha256, m.row_count, m.data_version
 FROM metadata.dataset d
+JOIN metadata.asset a ON a.tenant_id = d.tenant_id AND a.asset_id = d.dataset_id
 JOIN metadata.version_partition p
   ON p.tenant_id = d.tenant_id AND p.dataset_id = d.dataset_id AND p.to_version IS NULL
 JOIN metadata.materialization m ON m.tenant_id = p.tenant_id AND m.materialization_id = p.materialization_id
@@ -93,9 +94,10 @@ class Versions(Noun):
         ]
 
     def current(self, dataset: CanonicalKey, partitions: Collection[str | None] | None = None) -> list[Current]:
-        """What the published version has, for some partitions or for all; one statement, one snapshot.
+        """What the published version has, for some partitions or for all, and of which dataset that is.
 
-        A partition that was never published is not in the answer.
+        One statement, one snapshot: whatever happens to names meanwhile. A partition that was never published is not
+        in the answer.
         """
         wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
         rows = self.sessions.call(
@@ -104,6 +106,7 @@ class Versions(Noun):
         )
         return [
             Current(
+                dataset=Entity.from_database(self.tenant, dataset, row["dataset_id"], row["birth_sha256"]),
                 partition=row["partition_key"] or None,
                 version=row["published_version"],
                 materialization_id=row["materialization_id"],

@@ -84,7 +84,7 @@ class Writer:
         """Take a lease."""
         token = self.store.next_fencing_token()
         attempt = Attempt(id=uuid4(), run_id=f"run-{token}", step_key=key.table, retry_number=1, fencing_token=token)
-        location = f"{key.table}/{partition}/{attempt.id}"
+        location = f"{key.endpoint}:{key.table}/{partition}/{attempt.id}"
         self.store.open_staging(attempt, {(self.store.entity(key), partition): location}, ttl=ttl)
         return attempt
 
@@ -97,7 +97,7 @@ class Writer:
         intent = Intent("run", attempt.run_id)
         staged = Staged(
             delivery=Delivery(entity.tenant, entity.id, partition, intent, "result"),
-            location=f"{key.table}/{partition}/{attempt.id}",
+            location=f"{key.endpoint}:{key.table}/{partition}/{attempt.id}",
             manifest_sha256=b"\x01" * 32,
             row_count=rows,
             byte_count=rows * 100,

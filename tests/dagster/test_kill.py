@@ -23,6 +23,8 @@ from upath import UPath
 from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
 from metadata_assets.writing import stored as read_back
+from resources.configurable import MetadataResource
+from resources.locations import location as recorded
 from resources.metadata_store import MetadataStore
 from resources.models import Materialization
 
@@ -71,7 +73,7 @@ class Scene:
     def seen(self) -> list[int]:
         """What a reader gets now: the distinct values of the published data, verified to be whole."""
         (current,) = self.store.current(KEY)
-        table = read_back(self.root, current)
+        table = read_back(MetadataResource(), current)
         assert table.num_rows == ROWS
         return sorted(set(table["computed"].to_pylist()))
 
@@ -114,7 +116,9 @@ class Scene:
     def folders(self) -> set[str]:
         """Where there are any files."""
         return {
-            str(path.parent.relative_to(str(self.root))) for path in Path(str(self.root)).rglob("*") if path.is_file()
+            recorded(KEY.endpoint, str(path.parent.relative_to(str(self.root))))
+            for path in Path(str(self.root)).rglob("*")
+            if path.is_file()
         }
 
     def replayed(self, run: dg.DagsterRun) -> list[tuple[bool, Any]]:

@@ -11,13 +11,14 @@ import dagster as dg
 import polars as pl
 import psycopg
 import pytest
+from lineage_daemon import NOTHING, Daemon
 from projects.mirrored import definitions
 from sqlalchemy.engine import make_url
 
 from identity.keys import dataset_key
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.datasets import DAGSTER_ENDPOINT, KEY_METADATA, key_of
-from metadata_assets.mirror.lineage import AssetGraphSnapshot, Mirrored, SharedDataset, lineage_sensor, mirror, snapshot
+from metadata_assets.mirror.lineage import AssetGraphSnapshot, Mirrored, SharedDataset, mirror, snapshot
 from resources.configurable import MetadataResource, close_all
 from resources.graph.edges import EdgeChanges
 from resources.graph_store import GraphStore
@@ -251,24 +252,6 @@ def test_what_was_really_read_is_in_the_same_graph(
     assert graph.lineage(stored.entity(edge.source), "up").edges == (edge,), "it was read, whatever is declared now"
 
 
-class Daemon:
-    """What Dagster's daemon does with the sensor: it keeps one cursor, whatever store the code location writes to."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self.instance = instance
-        self.cursor: str | None = None
-
-    def tick(self, defs: dg.Definitions, metadata: MetadataResource) -> str:
-        repository = defs.get_repository_def()
-        with dg.build_sensor_context(
-            self.instance, cursor=self.cursor, repository_def=repository, resources={"metadata": metadata}
-        ) as context:
-            answer: Any = lineage_sensor(code_location="here")(context)
-            self.cursor = context.cursor
-        return str(answer.skip_message)
-
-
-NOTHING = "the asset graph has not changed"
 ALL_OF_IT = f"{len(EDGES)} edges opened, 0 closed"
 
 

@@ -156,7 +156,7 @@ class Writer:
         entity, partition = target(item)
         return Staged(
             delivery=Delivery(TENANT, entity.id, partition, Intent("key", intent), "result"),
-            location=f"{entity.id}/{partition}/{attempt.id}",
+            location=f"lake:{entity.id}/{partition}/{attempt.id}",
             manifest_sha256=sha256_of(attempt.id.bytes),
             row_count=item,
             byte_count=1,

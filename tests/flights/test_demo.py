@@ -36,6 +36,7 @@ PROMISES = [
     "nothing_doubled",
     "missing_days_are_missing",
     "rename_keeps_identity",
+    "renamed_source_is_read",
 ]
 WITHOUT_WEATHER = "2013-12-31"
 
@@ -111,7 +112,7 @@ def test_every_promise_holds(first: Shown) -> None:
     assert (first.code, first.broken) == (0, []), first.words
     assert [one["name"] for one in first.document["promises"]] == PROMISES
     assert all(set(one) == {"name", "promise", "evidence", "held"} for one in first.document["promises"])
-    assert "all 15 promises held" in first.words
+    assert "all 16 promises held" in first.words
     assert "Traceback" not in first.words
 
 
@@ -239,7 +240,7 @@ def test_a_broken_promise_is_told_and_fails(deployment: Settings, second: Shown)
     assert "is not what was committed" in failure["reason"]
     evidence = {one["name"]: one["evidence"] for one in shown.document["promises"]}
     assert "lake/nyc/weather 2013-01-01: 67 in its file, 68 recorded" in evidence["files_agree_with_records"]
-    assert "9 of 15 promises did not hold" in shown.words
+    assert "9 of 16 promises did not hold" in shown.words
     assert "Traceback" not in shown.words
 
 

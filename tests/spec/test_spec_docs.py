@@ -18,6 +18,7 @@ from metadata_assets.factory import definitions_for
 from metadata_assets.location import code_location
 from metadata_assets.spec import load_project, models
 from resources.configurable import close_all
+from resources.locations import place
 from resources.metadata_store import MetadataStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +93,7 @@ def test_the_complete_example_runs(shop: Callable[..., Shop], store: MetadataSto
     assert run("month", "2026-02-01").success, "a month without orders"
     assert current(store, "month") == {}, "it is published manually"
     (month,) = store.materializations(dataset_key("lake", schema="sales", table="month"))
-    (file,) = (tmp_path / "lake" / month.location).glob("*.parquet")
+    (file,) = (tmp_path / "lake" / place(str(month.location))[1]).glob("*.parquet")
     assert pl.read_parquet(file).rows() == [("Ann", Decimal("11.00")), ("Bob", Decimal("1.25"))]
     store.publish([month.id])
     assert current(store, "month") == {"2026-01-01": 2}

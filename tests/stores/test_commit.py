@@ -28,7 +28,7 @@ class OtherRequest(Delivery):
 def test_a_commit_is_answered_with_what_it_recorded(lake: Lake) -> None:
     lake.datasets("delays")
     by = attempt()
-    staged = lake.staged("delays", "2013-01-15", location=f"{lake.endpoint}/1", rows=42)
+    staged = lake.staged("delays", "2013-01-15", location=f"{lake.endpoint}:1", rows=42)
     lake.lease(by, [("delays", staged)])
     (one,) = lake.commit(staged, by=by)
 
@@ -54,7 +54,7 @@ def test_the_same_attempt_asking_again_writes_nothing(lake: Lake, counts: Counts
     lake.datasets("delays")
     lake.assets("flights")
     by = attempt()
-    staged = lake.staged("delays", "p", location=f"{lake.endpoint}/1")
+    staged = lake.staged("delays", "p", location=f"{lake.endpoint}:1")
     lake.lease(by, [("delays", staged)])
     reads = {"p": [Read(asset=lake.entity("flights"), partition="p")]}
     (first,) = lake.commit(staged, by=by, reads=reads)
@@ -96,7 +96,7 @@ def test_a_batch_may_bring_some_again_and_some_for_the_first_time(lake: Lake, lo
     lake.assets("flights")
     (old,) = lake.commit(lake.staged("delays", "b"))
     by = attempt()
-    batch = [lake.staged("delays", name, location=f"{lake.endpoint}/{name}") for name in "cba"]
+    batch = [lake.staged("delays", name, location=f"{lake.endpoint}:{name}") for name in "cba"]
     lake.lease(by, [("delays", one) for one in batch])
     answers = lake.commit(*batch, by=by, reads={name: [Read(asset=lake.entity("flights"))] for name in "abc"})
 
@@ -137,14 +137,14 @@ def test_a_key_used_for_another_request_is_a_conflict_and_nothing_is_written(lak
 def test_files_without_their_lease_are_not_committed(lake: Lake, look: Look, counts: Counts, broken: str) -> None:
     lake.datasets("delays")
     by = attempt()
-    good, bad = (lake.staged("delays", name, location=f"{lake.endpoint}/{name}") for name in "ab")
+    good, bad = (lake.staged("delays", name, location=f"{lake.endpoint}:{name}") for name in "ab")
     lake.lease(by, [("delays", good)])
     match broken:
         case "taken by the collector":
             lake.lease(by, [("delays", bad)])
             look("UPDATE metadata.staging_lease SET state = 'reaping' WHERE location = %s RETURNING 1", bad.location)
         case "elsewhere":
-            lake.lease(by, [("delays", replace(bad, location=f"{lake.endpoint}/c"))])
+            lake.lease(by, [("delays", replace(bad, location=f"{lake.endpoint}:c"))])
         case "of another attempt":
             lake.lease(attempt(), [("delays", bad)])
     before = counts()
@@ -156,7 +156,7 @@ def test_files_without_their_lease_are_not_committed(lake: Lake, look: Look, cou
 def test_a_lease_that_expired_holds_until_the_collector_takes_it(lake: Lake) -> None:
     lake.datasets("delays")
     by = attempt()
-    staged = lake.staged("delays", location=f"{lake.endpoint}/1")
+    staged = lake.staged("delays", location=f"{lake.endpoint}:1")
     lake.store.open_staging(by, {(lake.entity("delays"), None): str(staged.location)}, ttl=timedelta(hours=-1))
     (one,) = lake.commit(staged, by=by)
     assert not one.replayed
@@ -164,7 +164,7 @@ def test_a_lease_that_expired_holds_until_the_collector_takes_it(lake: Lake) -> 
 
 def test_opening_staging_again_changes_nothing(lake: Lake, look: Look) -> None:
     lake.datasets("delays")
-    by, staged = attempt(), lake.staged("delays", location=f"{lake.endpoint}/1")
+    by, staged = attempt(), lake.staged("delays", location=f"{lake.endpoint}:1")
     lake.lease(by, [("delays", staged)])
     statement = "SELECT * FROM metadata.staging_lease WHERE attempt_id = %s"
     before = look(statement, by.id)
@@ -174,7 +174,7 @@ def test_opening_staging_again_changes_nothing(lake: Lake, look: Look) -> None:
 
 def test_what_has_no_files_needs_no_lease_even_beside_what_has(lake: Lake) -> None:
     lake.datasets("delays")
-    by, with_files = attempt(), lake.staged("delays", "a", location=f"{lake.endpoint}/1")
+    by, with_files = attempt(), lake.staged("delays", "a", location=f"{lake.endpoint}:1")
     lake.lease(by, [("delays", with_files)])
     answers = lake.commit(with_files, lake.staged("delays", "b"), by=by)
     assert [one.location for one in answers] == [with_files.location, None]
@@ -190,7 +190,7 @@ def test_a_dataset_or_input_that_nobody_registered_is_refused_and_nothing_is_wri
     with pytest.raises(NotRegistered):
         lake.commit(lake.staged("delays"), reads={None: [Read(asset=lake.entity("unknown"))]})
     with pytest.raises(NotRegistered):
-        lake.lease(attempt(), [("unknown", lake.staged("unknown", location=f"{lake.endpoint}/1"))])
+        lake.lease(attempt(), [("unknown", lake.staged("unknown", location=f"{lake.endpoint}:1"))])
     assert counts() == before
 
 

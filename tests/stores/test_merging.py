@@ -80,7 +80,7 @@ def test_a_merge_that_would_lose_something_is_refused(lake: Lake, counts: Counts
     lake.datasets("written", "leased", "a", "b", "upstream")
     lake.committed("written", intent="first")
     by = attempt()
-    lake.lease(by, [("leased", lake.staged("leased", location="somewhere"))])
+    lake.lease(by, [("leased", lake.staged("leased", location="lake:somewhere"))])
     link(lake, "a", "upstream")
     before = counts()
     for loser, winner, text in (

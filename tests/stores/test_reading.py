@@ -22,7 +22,7 @@ def test_current_answers_for_some_partitions_or_for_all(lake: Lake) -> None:
 def test_an_unpartitioned_dataset_has_one_current_materialization(lake: Lake) -> None:
     lake.datasets("delays")
     by = attempt()
-    staged = lake.staged("delays", location=f"{lake.endpoint}/1", rows=7)
+    staged = lake.staged("delays", location=f"{lake.endpoint}:1", rows=7)
     lake.lease(by, [("delays", staged)])
     (one,) = lake.commit(staged, by=by)
     lake.store.publish([one.materialization_id])

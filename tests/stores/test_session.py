@@ -238,7 +238,7 @@ def test_a_block_commits_when_it_ends_and_takes_all_back_when_it_raises(lake: La
 
 def test_a_refused_call_leaves_a_usable_store(lake: Lake) -> None:
     lake.datasets("delays")
-    staged = lake.staged("delays", location=f"{lake.endpoint}/1")
+    staged = lake.staged("delays", location=f"{lake.endpoint}:1")
     with pytest.raises(Exception, match="staging lease"):
         lake.commit(staged)
     by = attempt()

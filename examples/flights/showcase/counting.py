@@ -182,10 +182,9 @@ def _files(
     rows: dict[CanonicalKey, dict[str, int]] = {key: {} for key in current}
     flights, damaged = [], []
     for key, some in current.items():
-        root = stage.metadata.location(key.endpoint).root_path(stage.settings)
         for one in some:
             try:
-                data = pl.from_arrow(stored(root, one))
+                data = pl.from_arrow(stored(stage.metadata, one))
             except MetadataError as error:
                 damaged.append(str(error))
                 continue
