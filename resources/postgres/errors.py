@@ -175,6 +175,11 @@ def is_outcome_unknown(error: BaseException) -> bool:
     return state[:2] in {"08", "40", "57"} or state in {"55P03", "25P03"}
 
 
+def is_taken_back(error: BaseException) -> bool:
+    """Whether the server took the transaction back by itself: a deadlock, a serialization failure. Nothing happened."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("40")
+
+
 def translated(error: psycopg.Error) -> MetadataError | None:
     """Our error for a state or constraint that we raise on purpose; None for anything else."""
     detail = error.diag.message_primary or ""

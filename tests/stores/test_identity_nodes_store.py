@@ -66,14 +66,18 @@ def test_each_change_is_told_once_and_audited(shelf: Shelf, look: Look) -> None:
         ("identity.deleted", str(b), None),
     ]
     assert {payload["key"] for _topic, payload in told(look, seen)} == {str(node)}
-    rows = look("SELECT action, before_state, after_state FROM metadata.audit WHERE entity_id = %s", node.id)
+    statement = "SELECT action, before_state, after_state FROM metadata.audit WHERE entity_id = %s ORDER BY audit_id"
+    rows = look(statement, node.id)
     targets = [
         (row["action"], *((row[state] or {}).get("target_key") for state in ("before_state", "after_state")))
         for row in rows
     ]
-    assert targets[0] == ("CREATE", None, str(a))
-    assert ("UPDATE", str(a), str(b)) in targets
-    assert targets[-1] == ("DELETE", str(b), None)
+    assert targets == [
+        ("CREATE", None, str(a)),
+        ("UPDATE", str(a), str(b)),
+        ("UPDATE", str(b), str(b)),  # and it is the one that is reused there
+        ("DELETE", str(b), None),
+    ]
 
 
 def test_a_refused_change_writes_nothing(shelf: Shelf, counts: Callable[[], Row]) -> None:
