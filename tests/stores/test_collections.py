@@ -168,6 +168,29 @@ def test_a_long_list_is_shown_in_its_order(report: Report) -> None:
     assert [one.node.name for one in previews if one.node] == [f"t{number}" for number in range(300)]
 
 
+def test_a_reference_to_nothing_is_refused(report: Report, counts: Callable[[], Row]) -> None:
+    before = counts()
+    gone = IdentityKey(uuid.uuid4())
+    with pytest.raises(UnknownIdentity, match=str(gone)):
+        report.add(report.shelf.key("a"), gone)
+    assert counts() == before
+
+
+def test_two_that_become_one_both_stay_and_the_second_says_so(report: Report) -> None:
+    a, b = (report.shelf.register(name) for name in "ab")
+    first, second = report.add(a, b)
+    report.graph.retype(a, b)
+    assert [one.same_as for one in report.graph.preview_collection(report.slug)] == [None, first]
+    assert report.graph.move_item(report.slug, b, 1) == [second, first]
+    assert report.graph.remove_items(report.slug, [b]) == []
+
+
+def test_what_leads_there_by_a_chain_is_removed_by_key_too(report: Report) -> None:
+    nodes = report.shelf.chain(3, report.shelf.key("a"))
+    assert report.add(*nodes) == nodes
+    assert report.graph.remove_items(report.slug, [report.shelf.key("a")]) == []
+
+
 # --- keys stored before
 
 

@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from reference_inputs import Shelf, events, told
@@ -118,6 +119,42 @@ def test_asking_again_changes_nothing_more(shelf: Shelf, counts: Callable[[], Ro
     assert counts() == before
     with pytest.raises(IdentityChanged):
         shelf.graph.update_identity(key, expected_version=1, target=a)
+
+
+def test_a_target_is_kept_under_the_name_that_it_has_now(shelf: Shelf) -> None:
+    a, b = shelf.keys("ab")
+    shelf.register("a")
+    shelf.lake.rename(a="b")
+    node = shelf.graph.create_identity(a)
+    other = shelf.graph.create_identity(shelf.key("c")).key
+    shelf.graph.update_identity(other, expected_version=1, target=a)
+    assert (node.target, shelf.graph.identity(other).target) == (b, b)
+    assert [one.key for one in shelf.graph.find_by_target_key(b)] == [node.key, other]
+
+
+@pytest.mark.parametrize(
+    ("change", "told_of"),
+    [
+        ({"metadata": {"x": 1}}, "described"),
+        ({"target": "b"}, "retargeted"),
+        ({"target": "b", "metadata": {}}, "retargeted"),
+    ],
+)
+def test_an_update_is_told_in_one_shape(shelf: Shelf, look: Look, change: dict[str, Any], told_of: str) -> None:
+    node = shelf.graph.create_identity(shelf.key("a")).key
+    target = shelf.key(change["target"]) if "target" in change else None
+    seen = events(look)
+    shelf.graph.update_identity(node, expected_version=1, target=target, metadata=change.get("metadata"))
+    ((topic, payload),) = told(look, seen)
+    assert topic == "identity.updated"
+    assert payload == {
+        "identity_id": str(node.id),
+        "key": str(node),
+        "was": str(shelf.key("a")),
+        "target_key": str(target or shelf.key("a")),
+        "version": 2,
+        "reason": told_of,
+    }
 
 
 # --- one node for a target
