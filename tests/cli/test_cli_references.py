@@ -76,12 +76,13 @@ def test_an_edge_given_by_an_old_name_is_forgotten_by_the_new_one(run: Run, node
     assert "none" in run("identity", "unlink", month, "lake/nyc/climate").err
 
 
-def test_what_is_gone_says_since_when(run: Run, node: Named, metadata_url: str) -> None:
+def test_what_is_gone_says_since_when(run: Run, node: Named, store: MetadataStore, metadata_url: str) -> None:
     flights = node("lake/nyc/flights")
     run("collection", "create", "gone")
     run("collection", "add", "gone", "lake/nyc/flights", str(run("identity", "create", "lake/nyc/flights").out.strip()))
     with psycopg.connect(metadata_url, autocommit=True) as superuser:  # as a collection that no longer finds it
         superuser.execute("SELECT set_config('metadata.actor', 'old', false)")
+        superuser.execute("SELECT set_config('metadata.tenant', %s, false)", [str(store.tenant)])
         superuser.execute(
             "UPDATE metadata.asset SET deleted_at = '2026-03-01T00:00Z' WHERE qualified_name = %s", [str(FLIGHTS)]
         )

@@ -121,7 +121,8 @@ BEGIN
           AND o.kind = 'primary' AND o.key <> n.key
         WHERE n.kind = 'primary' AND NOT EXISTS (
           SELECT 1 FROM metadata.alias b WHERE b.tenant_id = v_tenant AND b.entity_id = n.entity_id
-            AND b.batch_id = n.batch_id AND b.kind = 'primary' AND b.valid_to IS NOT NULL)
+            AND b.batch_id IS NOT DISTINCT FROM n.batch_id  -- not for the index of batches: this one may be large
+            AND b.kind = 'primary' AND b.valid_to IS NOT NULL)
         UNION ALL
         SELECT n.key, a.qualified_name, (
           SELECT n.batch_id WHERE EXISTS (
