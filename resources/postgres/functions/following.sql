@@ -96,7 +96,8 @@ END $$;
 
 -- Names came to lead somewhere. Nodes stay with what they target: they go along when it is renamed or merged. Where it
 -- is gone and another thing has its name now, they lead to that one, and it is told. The edges at all of these names
--- are brought in line.
+-- are brought in line. OFFSET 0: each name is looked up by an index; a join of two large tables without statistics
+-- may go through all of one for each row of the other.
 CREATE OR REPLACE FUNCTION metadata.follow_names() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan AS $$
@@ -116,30 +117,36 @@ BEGIN
     IF EXISTS (SELECT 1 FROM new_rows n WHERE n.batch_id IS NOT NULL) THEN  -- births have none
       WITH moves AS (
         SELECT o.key AS was, n.key AS now, NULL::uuid AS merge  -- renamed; a name that a merge's end gives back is not
-        FROM new_rows n
-        JOIN metadata.alias o ON o.tenant_id = v_tenant AND o.entity_id = n.entity_id AND o.closed_by = n.batch_id
-          AND o.kind = 'primary' AND o.key <> n.key
+        FROM new_rows n CROSS JOIN LATERAL (
+          SELECT o.key FROM metadata.alias o
+          WHERE o.tenant_id = v_tenant AND o.entity_id = n.entity_id AND o.closed_by = n.batch_id AND o.kind = 'primary'
+            AND o.key <> n.key OFFSET 0) o
         WHERE n.kind = 'primary' AND NOT EXISTS (
           SELECT 1 FROM metadata.alias b WHERE b.tenant_id = v_tenant AND b.entity_id = n.entity_id
             AND b.batch_id IS NOT DISTINCT FROM n.batch_id  -- not for the index of batches: this one may be large
-            AND b.kind = 'primary' AND b.valid_to IS NOT NULL)
+            AND b.kind = 'primary' AND b.valid_to IS NOT NULL OFFSET 0)
         UNION ALL
         SELECT n.key, a.qualified_name, (
           SELECT n.batch_id WHERE EXISTS (
             SELECT 1 FROM metadata.alias o WHERE o.tenant_id = v_tenant AND o.key_sha256 = n.key_sha256
               AND o.closed_by = n.batch_id AND o.entity_id <> n.entity_id))
-        FROM new_rows n JOIN metadata.asset a ON a.tenant_id = v_tenant AND a.asset_id = n.entity_id
+        FROM new_rows n CROSS JOIN LATERAL (
+          SELECT a.qualified_name FROM metadata.asset a
+          WHERE a.tenant_id = v_tenant AND a.asset_id = n.entity_id OFFSET 0) a
         WHERE n.kind <> 'primary' AND n.key <> a.qualified_name
       ), each AS (
         SELECT DISTINCT ON (m.was) m.was, m.now, m.merge FROM moves m
-        WHERE EXISTS (SELECT 1 FROM metadata.identity_node i WHERE i.tenant_id = v_tenant AND i.target_key = m.was)
+        WHERE EXISTS (SELECT 1 FROM metadata.identity_node i WHERE i.tenant_id = v_tenant AND i.target_key = m.was
+                      OFFSET 0)
         ORDER BY m.was, m.merge
       )
       SELECT array_agg(e.was ORDER BY e.was), array_agg(e.now ORDER BY e.was), (array_agg(e.merge ORDER BY e.was))[1]
       INTO v_was, v_now, v_merge FROM each e;
     END IF;
     SELECT array_agg(i.identity_id), array_agg(i.target_key) INTO v_heirs, v_heirs_of
-    FROM new_rows n JOIN metadata.identity_node i ON i.tenant_id = v_tenant AND i.target_key = n.key
+    FROM new_rows n CROSS JOIN LATERAL (
+      SELECT i.identity_id, i.target_key FROM metadata.identity_node i
+      WHERE i.tenant_id = v_tenant AND i.target_key = n.key OFFSET 0) i
     WHERE n.kind = 'primary' AND n.key <> ALL (coalesce(v_was, '{}')) AND (
       SELECT o.kind = 'primary' AND o.entity_id <> n.entity_id FROM metadata.alias o
       WHERE o.tenant_id = v_tenant AND o.key_sha256 = n.key_sha256 AND o.alias_id <> n.alias_id
