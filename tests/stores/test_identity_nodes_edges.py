@@ -300,14 +300,6 @@ def test_a_node_stays_with_its_thing_when_its_old_name_is_given_to_another_one(w
     assert web.graph.ensure_identity_key(web.shelf.key("orders")) != orders
 
 
-def test_a_target_is_known_by_each_of_its_names(web: Web) -> None:
-    first = web.node("first")
-    web.shelf.lake.store.rename({web.shelf.key("first"): web.shelf.key("second")}, reason="better")
-    assert web.graph.ensure_identity_key(web.shelf.key("first")) == first
-    assert web.graph.ensure_identity_key(web.shelf.key("second")) == first
-    assert [one.key for one in web.graph.find_by_target_key(web.shelf.key("first"))] == [first]
-
-
 def test_edges_follow_a_merge_and_its_end(web: Web) -> None:
     loser, report = web.node("loser"), web.node("report")
     web.shelf.register("winner")

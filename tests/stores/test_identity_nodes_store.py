@@ -157,6 +157,13 @@ def test_an_update_is_told_in_one_shape(shelf: Shelf, look: Look, change: dict[s
     }
 
 
+def test_a_target_is_known_by_each_of_its_names(shelf: Shelf) -> None:
+    first = shelf.graph.create_identity(shelf.register("first")).key
+    shelf.lake.rename(first="second")
+    assert [shelf.graph.ensure_identity_key(key) for key in shelf.keys(["first", "second"])] == [first, first]
+    assert [one.key for one in shelf.graph.find_by_target_key(shelf.key("first"))] == [first]
+
+
 # --- one node for a target
 
 
