@@ -20,6 +20,9 @@ SCHEME: Final = "identity"
 DEFAULT_MAX_DEPTH: Final = 64
 """How many identity nodes a reference may lead through unless the caller says otherwise."""
 
+FARTHEST: Final = 1000
+"""How many a guard may allow at most, and how many the edges of the graph follow, whatever guard a reader has."""
+
 GAP: Final = 1 << 20
 """The distance between two items that are added one after the other: twenty moves fit between them."""
 
@@ -60,6 +63,27 @@ Reference = CanonicalKey | IdentityKey
 def parse_reference(text: str) -> Reference:
     """What a text refers to. Whatever is neither kind of key is refused, connection URLs included: InvalidKey."""
     return IdentityKey.parse(text) if text.startswith(_HEAD) else CanonicalKey.parse(text)
+
+
+def reference_text(reference: Reference) -> str:
+    """A reference as it is stored. A programming error, hence TypeError: a text or an id is not a reference."""
+    if not isinstance(reference, CanonicalKey | IdentityKey):
+        raise TypeError("a reference is a CanonicalKey or an IdentityKey; a text becomes one by parse_reference(text)")
+    return str(reference)
+
+
+def key_text(key: CanonicalKey) -> str:
+    """A key as it is stored; TypeError for anything else, an identity node included."""
+    if not isinstance(key, CanonicalKey):
+        raise TypeError("a key is a CanonicalKey; a text becomes one by CanonicalKey.parse(text)")
+    return str(key)
+
+
+def node_id(key: IdentityKey) -> UUID:
+    """The id of a node by its name; TypeError for anything else."""
+    if not isinstance(key, IdentityKey):
+        raise TypeError("a node is named by an IdentityKey; a text becomes one by IdentityKey.parse(text)")
+    return key.id
 
 
 class BrokenReference(MetadataError):

@@ -9,7 +9,7 @@ from identity.nodes import Reference
 from metadata_assets.cli.context import Cli, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import facts, plain, printable, table
-from metadata_assets.cli.referring import one_of, reference, said
+from metadata_assets.cli.referring import kind_of, one_of, reference, said
 from resources.graph.collections import CollectionKind, CollectionSummary, MigratedCollection
 from resources.graph.identities import Preview
 
@@ -65,6 +65,8 @@ def _item(one: Preview, identities: bool) -> dict[str, object]:
         "key": str(one.node.key) if one.node else None,
         "name": said(one.node.key) if one.node else None,
         "type": one.node.type if one.node else None,
+        "gone_since": plain(one.node.deleted_at) if one.node else None,
+        "same_as": str(one.same_as) if one.same_as else None,
         "problem": str(one.problem) if one.problem else None,
         **path,
     }
@@ -75,7 +77,9 @@ def _items(items: Sequence[Preview], identities: bool) -> RenderableType:
     cells = []
     for one in items:
         name = said(one.node.key) if one.node else str(one.reference)
-        kind = one.node.type.lower().replace("_", " ") if one.node else None
+        kind = kind_of(one.node)
+        if kind and one.same_as:
+            kind += ", there already"
         by = (" → ".join(map(said, one.path[:-1])),) if identities else ()
         cells.append((name, kind, one.problem, *by))
     return table("Items", columns, cells)

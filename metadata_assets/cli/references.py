@@ -112,15 +112,15 @@ def link(cli: Cli, source: Source, target: Target, type_: EdgeKind = "DEPENDS_ON
     """Say that one thing depends on another (or contains it, …), wherever the two references lead from now on."""
     from metadata_assets.cli.referring import link as act
 
-    return act(cli, source, target, type_=type_, there=True)
+    return act(cli, source, target, type_=type_)
 
 
-@command(identity, "unlink", examples=[f"identity unlink lake/nyc/flights {EXAMPLE}"], document=documents.LINKED)
+@command(identity, "unlink", examples=[f"identity unlink lake/nyc/flights {EXAMPLE}"], document=documents.UNLINKED)
 def unlink(cli: Cli, source: Source, target: Target, type_: EdgeKind = "DEPENDS_ON") -> ExitCode:
-    """Forget such an edge, as it was given."""
-    from metadata_assets.cli.referring import link as act
+    """Forget such an edge, by any names that its two ends have. Where there is none the exit code is 3."""
+    from metadata_assets.cli.referring import unlink as act
 
-    return act(cli, source, target, type_=type_, there=False)
+    return act(cli, source, target, type_=type_)
 
 
 @command(
@@ -180,7 +180,7 @@ def collection_add(cli: Cli, slug: Slug, items: Items) -> ExitCode:
     document=documents.COLLECTION_CHANGED,
 )
 def collection_remove(cli: Cli, slug: Slug, items: Items) -> ExitCode:
-    """Take items out. What is not there is no error."""
+    """Take items out: by a key, all that lead to its thing. What is not there is no error."""
     from metadata_assets.cli.curating import change
 
     return change(cli, slug, items, there=False)

@@ -1,10 +1,11 @@
 """Identity nodes: references that stay while what they lead to changes."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import ClassVar, get_args
 
 from rich.console import RenderableType
 
+from identity.errors import MetadataError
 from identity.keys import CanonicalKey, short_name
 from identity.nodes import IdentityKey, Reference, parse_reference
 from metadata_assets.cli.context import Cli, Opened, person
@@ -13,8 +14,19 @@ from metadata_assets.cli.naming import NotOneOf
 from metadata_assets.cli.output import facts, plain, table
 from resources.graph.edges import EdgeChanges
 from resources.graph.identities import IdentityNode
+from resources.graph.loaders import Node
 from resources.graph.references import EdgeType, ReferenceEdge
 from resources.models import AssetType
+
+
+class NotLinked(MetadataError):
+    """there is no edge {source} {type} {target}, so none was removed; {hint}"""
+
+    source: str
+    target: str
+    type: str
+    hint: str
+    exit_code: ClassVar[int] = ExitCode.NOT_FOUND
 
 
 def is_reference(text: str) -> bool:
@@ -46,6 +58,14 @@ def node_document(one: IdentityNode) -> dict[str, object]:
     }
 
 
+def kind_of(found: Node | None) -> str | None:
+    """What is behind a reference, as people read it, and since when it is gone."""
+    if found is None:
+        return None
+    kind = found.type.lower().replace("_", " ")
+    return f"{kind}, gone since {plain(found.deleted_at)}" if found.deleted_at else kind
+
+
 def show_node(cli: Cli, text: str) -> ExitCode:
     key = IdentityKey.parse(text)
     with cli.opened() as opened:
@@ -58,6 +78,7 @@ def show_node(cli: Cli, text: str) -> ExitCode:
         "path": [str(one) for one in preview.path],
         "key": str(found.key) if found else None,
         "type": found.type if found else None,
+        "gone_since": plain(found.deleted_at) if found else None,
         "problem": str(preview.problem) if preview.problem else None,
         "edges": [
             {"source": str(one.edge.source), "target": str(one.edge.target), "type": one.type, "resolved": one.resolved}
@@ -66,7 +87,7 @@ def show_node(cli: Cli, text: str) -> ExitCode:
     }
     about = {
         "leads to": " → ".join(said(one) for one in preview.path[1:]),
-        "type": found.type.lower().replace("_", " ") if found else None,
+        "type": kind_of(found),
         "problem": answer["problem"],
         "version": node.version,
         "made by": node.created_by,
@@ -147,16 +168,43 @@ def _key(opened: Opened, name: str) -> CanonicalKey:
     return CanonicalKey.parse(name) if name.startswith("mid1:") else opened.store.resolve(name)
 
 
-def link(cli: Cli, source: str, target: str, *, type_: str, there: bool) -> ExitCode:
-    """Keep an edge between two references, or forget it."""
-    kind: EdgeType = one_of(type_.upper(), get_args(EdgeType), "type")  # type: ignore[assignment]
+def link(cli: Cli, source: str, target: str, *, type_: str) -> ExitCode:
+    """Keep an edge between two references."""
+    kind = _edge_type(type_)
     with cli.opened(actor=person()) as opened:
         edge = ReferenceEdge(reference(opened, source), reference(opened, target))
-        change = opened.graph.add_reference_edges if there else opened.graph.remove_reference_edges
-        edges = change([edge], edge_type=kind)
-    told = f"{said(edge.source)} {kind} {said(edge.target)}: {'kept' if there else 'forgotten'}"
-    _tell(cli, {"source": str(edge.source), "target": str(edge.target), "type": kind}, told, edges)
+        edges = opened.graph.add_reference_edges([edge], edge_type=kind)
+    _tell(cli, _linked(edge, kind), f"{said(edge.source)} {kind} {said(edge.target)}: kept", edges)
     return ExitCode.OK
+
+
+def unlink(cli: Cli, source: str, target: str, *, type_: str) -> ExitCode:
+    """Forget an edge between two references, by whichever names it was given. Raises NotLinked."""
+    kind = _edge_type(type_)
+    with cli.opened(actor=person()) as opened:
+        edge = ReferenceEdge(reference(opened, source), reference(opened, target))
+        done = opened.graph.remove_reference_edges([edge], edge_type=kind)
+        others = [] if done.removed else opened.graph.reference_edges(edge.source)
+    if not done.removed:
+        known = ", ".join(f"{said(one.edge.source)} {one.type} {said(one.edge.target)}" for one in others[:5])
+        hint = f"the edges at {said(edge.source)}: {known or 'none'}"
+        raise NotLinked(source=said(edge.source), target=said(edge.target), type=kind, hint=hint)
+    _tell(
+        cli,
+        {**_linked(edge, kind), "removed": done.removed},
+        f"{said(edge.source)} {kind} {said(edge.target)}: {done.removed:,} forgotten",
+        EdgeChanges(opened=0, closed=done.closed),
+    )
+    return ExitCode.OK
+
+
+def _edge_type(text: str) -> EdgeType:
+    kind: EdgeType = one_of(text.upper(), get_args(EdgeType), "type")  # type: ignore[assignment]
+    return kind
+
+
+def _linked(edge: ReferenceEdge, kind: EdgeType) -> dict[str, object]:
+    return {"source": str(edge.source), "target": str(edge.target), "type": kind}
 
 
 def one_of(text: str, allowed: Sequence[str], what: str) -> str:

@@ -10,23 +10,26 @@ from collections.abc import Collection as Many
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 from uuid import UUID
 
-from identity.errors import InvalidKey, MetadataError
-from identity.keys import CanonicalKey, check_name, check_slug
+from identity.errors import InvalidKey, MetadataError, shown
+from identity.keys import SLUG, CanonicalKey, check_name, check_slug
 from identity.nodes import (
     CollectionChange,
     IdentityKey,
     Positions,
     Reference,
+    UnknownIdentity,
     added,
     after,
     keys_to_wrap,
     moved,
     parse_reference,
+    reference_text,
     wrapped,
 )
+from resources.graph.given import LARGEST_NUMBER, NAME_LENGTH, TEXT_LENGTH, choice, number, text
 from resources.graph.identities import Preview, ensured, previews
 from resources.graph.noun import GraphNoun
 from resources.postgres.session import Row, Session
@@ -108,9 +111,13 @@ GROUP BY c.tenant_id, c.collection_id ORDER BY c.slug
 """
 _KNOWN = """
 SELECT k.key, n.identity_id FROM unnest(%(keys)s::text[]) AS k (key)
+LEFT JOIN metadata.assets_named(%(keys)s) a ON a.key = k.key
 JOIN metadata.identity_node n
-  ON n.tenant_id = %(tenant)s AND n.target_key = metadata.present_reference(k.key) AND n.preferred
+  ON n.tenant_id = %(tenant)s AND n.target_key = coalesce(a.present_key, k.key) AND n.preferred
 """
+_LEADING = "SELECT l.key, l.reference FROM metadata.leading_to(%(keys)s) l"
+_HOLD_NAMES = "SELECT metadata.hold_names(false)"
+_UNKNOWN = "SELECT metadata.unknown_identity(%(references)s) AS unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +127,15 @@ class Collections(GraphNoun):
     def create_collection(
         self, slug: str, *, name: str, kind: CollectionKind = "list", description: str | None = None
     ) -> CollectionSummary:
-        """An empty collection; the one that is there when it was made the same way. Raises CollectionExists."""
+        """An empty collection; the one that is there when it was made the same way.
+
+        Raises CollectionExists, InvalidCollection, InvalidInput.
+        """
         check_slug(slug, InvalidCollection)
-        for text in (name, description or ""):
-            check_name(text, InvalidCollection)
+        for field, words, longest in (("name", name, NAME_LENGTH), ("description", description or "", TEXT_LENGTH)):
+            check_name(words, InvalidCollection)
+            text(field, words, longest=longest)
+        choice("kind", kind, get_args(CollectionKind))
         given = {"slug": slug, "name": name, "kind": kind, "description": description}
         self.sessions.call(_CREATE, {"id": uuid.uuid4(), **given})
         made = self.collection(slug)
@@ -133,7 +145,7 @@ class Collections(GraphNoun):
 
     def collection(self, slug: str) -> CollectionSummary:
         """One collection. Raises UnknownCollection."""
-        found = self._summaries(slug)
+        found = self._summaries(_known_slug(slug))
         if not found:
             raise UnknownCollection(slug=slug)
         return found[0]
@@ -144,8 +156,8 @@ class Collections(GraphNoun):
 
     def delete_collection(self, slug: str) -> None:
         """Delete a collection with its items; the nodes stay, others may refer to them. Raises UnknownCollection."""
-        with self.sessions.begin() as session:
-            (row,) = session.rows(_DELETE, {"slug": slug})
+        parameters = {"slug": _known_slug(slug)}
+        (row,) = self.sessions.perform(lambda session: session.rows(_DELETE, parameters))
         if not row["deleted"]:
             raise UnknownCollection(slug=slug)
 
@@ -153,40 +165,58 @@ class Collections(GraphNoun):
         """Append references in the order given, and answer with all items in order.
 
         A key is wrapped into an identity node, the same one for the same key; `identity:` references are stored as they
-        are. What is in the collection stays where it is. Raises UnknownCollection.
+        are. What is in the collection stays where it is. Raises UnknownCollection, UnknownIdentity.
         """
-        with self.sessions.begin() as session:
-            collection, stored = _held(session, slug)
-            nodes = ensured(session, keys_to_wrap(references))
+        texts = [reference_text(one) for one in references]
+
+        def add(session: Session) -> list[Reference]:
+            collection, stored, nodes = _held(session, slug, keys_to_wrap(references))
+            session.rows(_HOLD_NAMES)  # nodes stay from here on
+            (row,) = session.rows(_UNKNOWN, {"references": texts})
+            if row["unknown"]:
+                raise UnknownIdentity(reference=row["unknown"])
             _write(session, collection, added(stored, references, nodes))
             return list(_items(session, collection))
 
+        return self.sessions.perform(add)
+
     def remove_items(self, slug: str, references: Many[Reference]) -> list[Reference]:
-        """Take references out, keys by their identity nodes, and answer with the rest in order.
+        """Take references out, and with a key all that leads to its thing; answer with the rest in order.
 
         What is not there is no error: it may have been removed by the same request. Raises UnknownCollection.
         """
-        with self.sessions.begin() as session:
-            collection, stored = _held(session, slug)
-            nodes = _known(session, keys_to_wrap(references))
-            gone = {*references, *nodes.values()} & stored.keys()
+        for one in references:
+            reference_text(one)
+
+        def remove(session: Session) -> list[Reference]:
+            collection, stored, _nodes = _held(session, slug)
+            leading = _leading(session, keys_to_wrap(references)).values()
+            gone = {*references, *(one for some in leading for one in some)}
             _write(session, collection, CollectionChange(drop=tuple(one for one in stored if one in gone)))
             return list(_items(session, collection))
+
+        return self.sessions.perform(remove)
 
     def move_item(self, slug: str, reference: Reference, index: int) -> list[Reference]:
         """Make an item the `index`-th, from 0, and answer with all items in order; no other item moves.
 
-        Raises UnknownCollection, NotInCollection.
+        A key means the first item that leads to its thing. Raises UnknownCollection, NotInCollection.
         """
-        with self.sessions.begin() as session:
-            collection, stored = _held(session, slug)
-            which = reference
+        reference_text(reference)
+        number("index", index, least=-LARGEST_NUMBER)
+
+        def move(session: Session) -> list[Reference]:
+            collection, stored, _nodes = _held(session, slug)
+            meant = {reference}
             if isinstance(reference, CanonicalKey):
-                which = _known(session, [reference]).get(reference, reference)
-            if which not in stored:
+                meant |= _leading(session, [reference])[reference]
+            which = next((one for one in stored if one in meant), None)
+            if which is None:
                 raise NotInCollection(reference=str(reference), slug=slug)
             _write(session, collection, moved(stored, which, index))
             return list(_items(session, collection))
+
+        return self.sessions.perform(move)
 
     def items(self, slug: str) -> list[Reference]:
         """The references of a collection, as stored and in order. Raises UnknownCollection."""
@@ -208,7 +238,7 @@ class Collections(GraphNoun):
         return [one for one in reports if one is not None]
 
     def _migrated(self, slug: str, *, dry_run: bool) -> MigratedCollection | None:
-        with self.sessions.begin() as session:
+        def wrap(session: Session) -> MigratedCollection | None:
             (row,) = session.rows(_HOLD, {"slug": slug})
             if row["id"] is None:  # deleted since it was listed
                 return None
@@ -218,26 +248,49 @@ class Collections(GraphNoun):
             change = wrapped(stored, known | {key: IdentityKey(uuid.uuid4()) for key in keys if key not in known})
             if not dry_run:
                 _write(session, row["id"], change)
-        return MigratedCollection(slug=slug, wrapped={key: known.get(key) for key in keys}, dropped=change.drop)
+            return MigratedCollection(slug=slug, wrapped={key: known.get(key) for key in keys}, dropped=change.drop)
+
+        return self.sessions.perform(wrap)
 
     def _summaries(self, slug: str | None) -> list[CollectionSummary]:
         rows = self.sessions.call(_LIST, {"tenant": self.sessions.tenant.value, "slug": slug})
         return [CollectionSummary(**row) for row in rows]
 
 
-def _held(session: Session, slug: str) -> tuple[UUID, Positions]:
-    """A collection that nobody else changes until the transaction ends, and its items, all of them wrapped by now."""
-    (row,) = session.rows(_HOLD, {"slug": slug})
+def _known_slug(slug: str) -> str:
+    """A slug that a collection can have. Raises UnknownCollection: there is none of another one."""
+    if not isinstance(slug, str):
+        raise TypeError("a slug is a str")
+    if not SLUG.fullmatch(slug):
+        raise UnknownCollection(slug=shown(slug))
+    return slug
+
+
+def _held(
+    session: Session, slug: str, given: Many[CanonicalKey] = ()
+) -> tuple[UUID, Positions, Mapping[CanonicalKey, IdentityKey]]:
+    """A collection that nobody else changes until the transaction ends, its items, all of them wrapped by now, and the
+    nodes of these and of the given keys: asked for at once, in one order for everybody."""
+    (row,) = session.rows(_HOLD, {"slug": _known_slug(slug)})
     if row["id"] is None:
         raise UnknownCollection(slug=slug)
     stored = _items(session, row["id"])
-    change = wrapped(stored, ensured(session, keys_to_wrap(list(stored))))
+    nodes = ensured(session, [*keys_to_wrap(list(stored)), *given])
+    change = wrapped(stored, nodes)
     _write(session, row["id"], change)
-    return row["id"], after(stored, change)
+    return row["id"], after(stored, change), nodes
+
+
+def _leading(session: Session, keys: Many[CanonicalKey]) -> dict[CanonicalKey, set[Reference]]:
+    """All references that lead to what each key names."""
+    found: dict[CanonicalKey, set[Reference]] = {key: {key} for key in keys}
+    for row in session.rows(_LEADING, {"keys": [str(key) for key in keys]}) if keys else ():
+        found[CanonicalKey.parse(row["key"])].add(parse_reference(row["reference"]))
+    return found
 
 
 def _found(session: Session, slug: str) -> UUID:
-    rows: list[Row] = session.rows(_FIND, {"tenant": session.tenant_value, "slug": slug})
+    rows: list[Row] = session.rows(_FIND, {"tenant": session.tenant_value, "slug": _known_slug(slug)})
     if not rows:
         raise UnknownCollection(slug=slug)
     identifier: UUID = rows[0]["id"]

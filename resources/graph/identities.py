@@ -2,12 +2,10 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, ClassVar
-
-from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
@@ -19,9 +17,13 @@ from identity.nodes import (
     Trail,
     UnknownIdentity,
     follow,
+    key_text,
+    node_id,
     parse_reference,
+    reference_text,
 )
 from resources.graph.edges import EdgeChanges
+from resources.graph.given import document, number, text
 from resources.graph.loaders import Node
 from resources.graph.noun import GraphNoun
 from resources.models import AssetType
@@ -50,6 +52,15 @@ class NothingRegistered(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+class NothingToRetype(MetadataError):
+    """nothing is registered under {key}, so there is nothing to become a {type}; collect or declare it first, or give \
+no type; nothing was written"""
+
+    key: str
+    type: str
+    exit_code: ClassVar[int] = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityNode:
     """A stable reference and what it leads to now. `version` counts its changes."""
@@ -74,12 +85,16 @@ class Retyped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """One reference as a list shows it. Exactly one of `node` and `problem` is there."""
+    """One reference as a list shows it. Exactly one of `node` and `problem` is there.
+
+    `node.deleted_at`: it is gone since then. `same_as`: the earlier reference of the list that leads to the same thing.
+    """
 
     reference: Reference
     path: tuple[Reference, ...]
     node: Node | None
     problem: MetadataError | None
+    same_as: Reference | None = None
 
 
 _COLUMNS = (
@@ -96,15 +111,14 @@ SELECT {_COLUMNS} AND n.target_key = metadata.present_reference(%(target)s)
 ORDER BY n.preferred DESC, n.created_at, n.identity_id
 """
 _LEADING = """
-SELECT k.key, metadata.references_to(ARRAY[k.key, metadata.present_reference(k.key)]) AS leading
-FROM unnest(%(keys)s::text[]) AS k (key)
+SELECT l.key, l.reference FROM metadata.leading_to(%(keys)s) l WHERE l.reference LIKE 'identity:%%'
 """
 _TRAILS = "SELECT * FROM metadata.identity_trails(%(references)s, %(max_depth)s)"
 _CREATE = "SELECT metadata.create_identity(%(id)s, %(target)s, %(metadata)s) AS outcome"
 _ENSURE = "SELECT * FROM metadata.ensure_identities(%(targets)s, %(ids)s)"
-_UPDATE = "SELECT * FROM metadata.update_identity(%(id)s, %(expected)s, %(target)s, %(metadata)s, %(max_depth)s)"
-_DELETE = "SELECT * FROM metadata.delete_identity(%(id)s, %(expected)s, %(max_depth)s)"
-_RETYPE = "SELECT * FROM metadata.retype(%(old)s, %(new)s, %(type)s, %(reason)s, %(max_depth)s)"
+_UPDATE = "SELECT * FROM metadata.update_identity(%(id)s, %(expected)s, %(target)s, %(metadata)s)"
+_DELETE = "SELECT * FROM metadata.delete_identity(%(id)s, %(expected)s)"
+_RETYPE = "SELECT * FROM metadata.retype(%(old)s, %(new)s, %(type)s, %(reason)s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +130,14 @@ class Identities(GraphNoun):
     ) -> IdentityNode:
         """A new node for a target, whether or not there are others. Asked again with the same `key`, the same node.
 
-        A target is kept under its present name. Raises UnknownIdentity for a target that does not exist, IdentityTaken.
+        A target is kept under its present name. Raises UnknownIdentity for a target that does not exist, IdentityTaken,
+        InvalidInput.
         """
         key = key or IdentityKey(uuid.uuid4())
-        parameters = {"id": key.id, "target": str(target), "metadata": Jsonb(dict(metadata or {}))}
-        (row,) = self.sessions.call(_CREATE, parameters)
+        (row,) = self.sessions.call(
+            _CREATE,
+            {"id": node_id(key), "target": reference_text(target), "metadata": document("metadata", metadata or {})},
+        )
         match row["outcome"]:
             case "no target":
                 raise UnknownIdentity(reference=str(target))
@@ -137,35 +154,37 @@ class Identities(GraphNoun):
 
     def ensure_identity_keys(self, targets: Iterable[CanonicalKey]) -> dict[CanonicalKey, IdentityKey]:
         """The node for each of many keys, in one transaction."""
-        wanted = sorted(set(targets))
+        wanted = sorted(set(targets), key=key_text)
         return _ensured(self.sessions.call(_ENSURE, _offered(wanted))) if wanted else {}
 
     def identity(self, key: IdentityKey) -> IdentityNode:
         """One node. Raises UnknownIdentity."""
-        rows = self.sessions.call(_GET, {"tenant": self.sessions.tenant.value, "ids": [key.id]})
+        rows = self.sessions.call(_GET, {"tenant": self.sessions.tenant.value, "ids": [node_id(key)]})
         if not rows:
             raise UnknownIdentity(reference=str(key))
         return _node(rows[0])
 
     def identities(self, *, after: IdentityKey | None = None, limit: int = 1000) -> list[IdentityNode]:
-        """A page of all nodes in the order of their ids, after the last one of the page before."""
-        parameters = {"tenant": self.sessions.tenant.value, "after": after.id if after else None, "limit": limit}
+        """A page of all nodes in the order of their ids, after the last one of the page before. Raises InvalidInput."""
+        parameters = {
+            "tenant": self.sessions.tenant.value,
+            "after": None if after is None else node_id(after),
+            "limit": number("limit", limit),
+        }
         return [_node(row) for row in self.sessions.call(_LIST, parameters)]
 
     def find_by_target_key(self, target: Reference) -> list[IdentityNode]:
         """The nodes that lead straight to a target; the first is the one that `ensure_identity_key` answers with."""
-        rows = self.sessions.call(_BY_TARGET, {"tenant": self.sessions.tenant.value, "target": str(target)})
+        rows = self.sessions.call(_BY_TARGET, {"tenant": self.sessions.tenant.value, "target": reference_text(target)})
         return [_node(row) for row in rows]
 
     def identities_of(self, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, tuple[IdentityKey, ...]]:
         """All nodes that lead to each key, straight or through others, in order: what is shown of them in a graph."""
-        rows = self.sessions.call(_LEADING, {"keys": [str(key) for key in keys]})
-        return {
-            CanonicalKey.parse(row["key"]): tuple(
-                sorted({one for one in map(parse_reference, row["leading"]) if isinstance(one, IdentityKey)})
-            )
-            for row in rows
-        }
+        asked = {key_text(key): key for key in keys}
+        found: dict[CanonicalKey, list[IdentityKey]] = {key: [] for key in asked.values()}
+        for row in self.sessions.call(_LEADING, {"keys": list(asked)}):
+            found[asked[row["key"]]].append(IdentityKey.parse(row["reference"]))
+        return {key: tuple(sorted(nodes)) for key, nodes in found.items()}
 
     def update_identity(
         self,
@@ -177,15 +196,15 @@ class Identities(GraphNoun):
     ) -> EdgeChanges:
         """Let a node lead to another target, or give it other metadata; which resolved edges that opened and closed.
 
-        Only edges that lead through this node are touched. Raises UnknownIdentity, IdentityChanged when somebody was
-        faster, IdentityCycle with the path when the target leads back here.
+        Only edges that lead through this node are touched, none when only the metadata change. Raises UnknownIdentity,
+        IdentityChanged when somebody was faster, IdentityCycle with the path when the target leads back here,
+        InvalidInput.
         """
         parameters = {
-            "id": key.id,
-            "expected": expected_version,
-            "target": None if target is None else str(target),
-            "metadata": None if metadata is None else Jsonb(dict(metadata)),
-            "max_depth": self.max_depth,
+            "id": node_id(key),
+            "expected": number("expected_version", expected_version),
+            "target": None if target is None else reference_text(target),
+            "metadata": document("metadata", metadata),
         }
         (row,) = self.sessions.call(_UPDATE, parameters)
         return _changes(row, key, target, expected_version)
@@ -193,9 +212,9 @@ class Identities(GraphNoun):
     def delete_identity(self, key: IdentityKey, *, expected_version: int) -> EdgeChanges:
         """Delete a node. References to it stay and lead nowhere; the edges through it are closed.
 
-        Raises UnknownIdentity, IdentityChanged.
+        Raises UnknownIdentity, IdentityChanged, InvalidInput.
         """
-        parameters = {"id": key.id, "expected": expected_version, "max_depth": self.max_depth}
+        parameters = {"id": node_id(key), "expected": number("expected_version", expected_version)}
         with self.sessions.begin() as session:  # not idempotent: the second time there is nothing to delete
             (row,) = session.rows(_DELETE, parameters)
         return _changes(row, key, None, expected_version)
@@ -207,24 +226,23 @@ class Identities(GraphNoun):
 
         With `new_type`, the asset under `new` gets that type; a table that becomes a view keeps its key, so the two
         may be equal. One transaction, one event; asked again there is nothing left to do. References stay as they are.
+        Raises NothingToRetype, InvalidInput.
         """
-        parameters = {
-            "old": str(old),
-            "new": str(new),
-            "type": None if new_type is None else str(new_type),
-            "reason": reason,
-            "max_depth": self.max_depth,
-        }
+        if new_type is not None and not isinstance(new_type, AssetType):
+            raise TypeError("new_type is an AssetType")
+        parameters = {"old": key_text(old), "new": key_text(new), "type": new_type, "reason": text("reason", reason)}
         (row,) = self.sessions.call(_RETYPE, parameters)
+        if row["outcome"] == "no thing":
+            raise NothingToRetype(key=str(new), type=str(new_type))
         return Retyped(
             identities=tuple(map(IdentityKey, row["identities"])),
-            edges=_changes(row, new, new, 0),
+            edges=EdgeChanges(opened=row["opened"], closed=row["closed"]),
             type_changed=row["retyped"],
         )
 
     def resolve(self, reference: Reference) -> Trail:
         """Where a reference leads and how, in one statement. Raises IdentityCycle, IdentityTooDeep, MissingIdentity."""
-        rows = self.sessions.call(_TRAILS, {"references": [str(reference)], "max_depth": self.max_depth})
+        rows = self.sessions.call(_TRAILS, {"references": [reference_text(reference)], "max_depth": self.max_depth})
         found = _followed([*map(parse_reference, rows[0]["path"])], self.max_depth)
         if isinstance(found, BrokenReference):
             raise found
@@ -243,6 +261,7 @@ class Identities(GraphNoun):
 
     def load_node(self, reference: Reference) -> Node:
         """What a reference itself is, not followed: an identity node shows as one. Raises NothingRegistered."""
+        reference_text(reference)
         with self.sessions.begin() as session:
             loaded = self.loaders.load(session, [reference])
         if reference not in loaded:
@@ -263,7 +282,17 @@ def previews(noun: GraphNoun, session: Session, references: Sequence[Reference])
     found = trails(session, references, max_depth=noun.max_depth)
     keys = [trail.key for trail in found.values() if isinstance(trail, Trail)]
     nodes = noun.loaders.load(session, keys)
-    return [_preview(one, found[one], nodes) for one in references]
+    shown = [_preview(one, found[one], nodes) for one in references]
+    first: dict[Reference, Reference] = {}
+    for one in shown:
+        if one.node:
+            first.setdefault(one.node.key, one.reference)
+    return [replace(one, same_as=_earlier(one, first)) for one in shown]
+
+
+def _earlier(shown: Preview, first: Mapping[Reference, Reference]) -> Reference | None:
+    earlier = first[shown.node.key] if shown.node else shown.reference
+    return None if earlier == shown.reference else earlier
 
 
 def _preview(reference: Reference, found: Trail | BrokenReference, nodes: Mapping[Reference, Node]) -> Preview:
@@ -279,7 +308,7 @@ def trails(
     session: Session, references: Iterable[Reference], *, max_depth: int
 ) -> dict[Reference, Trail | BrokenReference]:
     """Where each reference leads, or why it leads nowhere: one statement, judged by `identity.nodes.follow`."""
-    asked = {str(one): one for one in references}
+    asked = {reference_text(one): one for one in references}
     rows = session.rows(_TRAILS, {"references": list(asked), "max_depth": max_depth})
     return {asked[row["reference"]]: _followed([*map(parse_reference, row["path"])], max_depth) for row in rows}
 
@@ -294,7 +323,7 @@ def _followed(path: Sequence[Reference], max_depth: int) -> Trail | BrokenRefere
 
 def ensured(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, IdentityKey]:
     """`Identities.ensure_identity_keys` within a transaction."""
-    wanted = sorted(set(keys))
+    wanted = sorted(set(keys), key=key_text)
     return _ensured(session.rows(_ENSURE, _offered(wanted))) if wanted else {}
 
 

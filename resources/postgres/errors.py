@@ -190,6 +190,11 @@ _AD_HOC: Final = {
 }
 
 
+def is_taken_back(error: BaseException) -> bool:
+    """Whether the server took the transaction back by itself: a deadlock, a serialization failure. Nothing happened."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("40")
+
+
 def translated(error: psycopg.Error) -> MetadataError | None:
     """Our error for a state or constraint that we raise on purpose; None for anything else."""
     detail = error.diag.message_primary or ""

@@ -11,7 +11,8 @@ GRANT EXECUTE ON FUNCTION
   metadata.unmerge_entities, metadata.name_legacy_ids
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
-  metadata.identity_trails, metadata.references_to, metadata.assets_named, metadata.present_reference,
+  metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,
+  metadata.unknown_identity, metadata.names_of,
   metadata.edges_at, metadata.name_digest, metadata.holders
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION

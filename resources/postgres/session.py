@@ -1,10 +1,10 @@
 """Transactions. The only place that binds a tenant and an actor, and the only one that commits."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from identity.ids import TenantId
-from resources.postgres.errors import is_outcome_unknown, translated
+from resources.postgres.errors import is_outcome_unknown, is_taken_back, translated
 
 Row = dict[str, Any]
+_Answer = TypeVar("_Answer")
 
 _BEGIN_SECONDS = 20.0
 """How long a server that restarts is waited for: shorter than Dagster waits for a sensor."""
@@ -71,6 +72,20 @@ class Sessions:
             connection, transaction = self._begun()
             with connection, transaction:
                 yield Session(connection, self.tenant, self.actor)
+
+    def perform(self, work: Callable[[Session], _Answer], *, deadline_seconds: float = 60.0) -> _Answer:
+        """What `work` answers in a transaction of its own, done anew when the server takes it back (a deadlock).
+
+        Then nothing of it has happened, so it need not be idempotent; it only must not remember anything. Everything
+        else that goes wrong is raised.
+        """
+
+        def once() -> _Answer:
+            with self.begin() as session:
+                return work(session)
+
+        with translating():
+            return _until(deadline_seconds, is_taken_back)(once)
 
     def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
         connection = self.engine.connect()  # where there never was a connection, waiting for one is not ours
@@ -141,10 +156,10 @@ def _refusal_behind(error: psycopg.OperationalError) -> psycopg.Error:
     return refusal if isinstance(refusal, psycopg.Error) and refusal.sqlstate is not None else error
 
 
-def _until(deadline_seconds: float) -> Retrying:
+def _until(deadline_seconds: float, when: Callable[[BaseException], bool] | None = None) -> Retrying:
     """Asks again with jitter until it may not, or the time is up; then the last error is raised."""
     return Retrying(
-        retry=retry_if_exception(_may_ask_again),
+        retry=retry_if_exception(when or _may_ask_again),
         wait=wait_random_exponential(multiplier=0.05, max=2.0),
         stop=stop_after_delay(deadline_seconds),
         reraise=True,

@@ -59,8 +59,39 @@ def test_edges_between_references_follow(run: Run, node: Named) -> None:
     assert moved["edges"] == {"opened": 1, "closed": 1}
     (edge,) = run("identity", "show", month, "--json").json["edges"]
     assert (edge["target"], edge["resolved"]) == (str(WEATHER), True)
-    assert run("identity", "unlink", month, "lake/nyc/weather", "--json").json["edges"]["closed"] == 1
+    gone = run("identity", "unlink", month, "lake/nyc/weather", "--json").json
+    assert (gone["removed"], gone["edges"], shape(gone)) == (1, {"opened": 0, "closed": 1}, documents.UNLINKED)
+    run("identity", "link", month, "jfk/public/flights")
+    again = run("identity", "unlink", month, "lake/nyc/weather", "--json")
+    assert (again.code, again.error["error"]) == (3, "NotLinked")
+    assert "DEPENDS_ON jfk/public/flights" in again.error["hint"]
     assert run("identity", "link", month, "lake/nyc/weather", "--type", "LIKES").code == 2
+
+
+def test_an_edge_given_by_an_old_name_is_forgotten_by_the_new_one(run: Run, node: Named) -> None:
+    month = node("lake/nyc/carrier_month")
+    run("identity", "link", month, "lake/nyc/weather")
+    run("identity", "rename", "lake/nyc/weather", "climate")
+    assert run("identity", "unlink", month, "lake/nyc/climate", "--json").json["removed"] == 1
+    assert "none" in run("identity", "unlink", month, "lake/nyc/climate").err
+
+
+def test_what_is_gone_says_since_when(run: Run, node: Named, store: MetadataStore, metadata_url: str) -> None:
+    flights = node("lake/nyc/flights")
+    run("collection", "create", "gone")
+    run("collection", "add", "gone", "lake/nyc/flights", str(run("identity", "create", "lake/nyc/flights").out.strip()))
+    with psycopg.connect(metadata_url, autocommit=True) as superuser:  # as a collection that no longer finds it
+        superuser.execute("SELECT set_config('metadata.actor', 'old', false)")
+        superuser.execute("SELECT set_config('metadata.tenant', %s, false)", [str(store.tenant)])
+        superuser.execute(
+            "UPDATE metadata.asset SET deleted_at = '2026-03-01T00:00Z' WHERE qualified_name = %s", [str(FLIGHTS)]
+        )
+    assert run("identity", "show", flights, "--json").json["gone_since"] == "2026-03-01T00:00:00+00:00"
+    assert "gone since 2026-03-01" in run("identity", "show", flights).out
+    shown = run("collection", "show", "gone", "--json").json["items"]
+    assert [one["gone_since"] for one in shown] == ["2026-03-01T00:00:00+00:00"] * 2
+    assert [one["same_as"] for one in shown] == [None, flights]
+    assert "there already" in " ".join(run("collection", "show", "gone").out.split())
 
 
 def test_retype_takes_all_references_along(run: Run, node: Named) -> None:
@@ -72,6 +103,8 @@ def test_retype_takes_all_references_along(run: Run, node: Named) -> None:
     assert done["type_changed"]
     assert run("dataset", "show", "jfk/public/flights", "--json").json["type"] == "VIEW"
     assert run("identity", "retype", "jfk/public/flights", "jfk/public/flights", "--type", "chair").code == 2
+    nowhere = run("identity", "retype", "lake/nyc/weather", "mid1:dataset:x:~/~/later", "--type", "view", "--json")
+    assert (nowhere.code, nowhere.error["error"]) == (3, "NothingToRetype")
 
 
 def test_lineage_hides_identity_nodes_unless_asked(run: Run, node: Named) -> None:

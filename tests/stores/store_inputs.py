@@ -1,10 +1,13 @@
 """What tests put into the stores: datasets of one endpoint, and attempts that deliver partitions of them."""
 
 import itertools
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from identity.idempotency import Delivery, Intent
 from identity.ids import Entity
@@ -104,3 +107,14 @@ def database_time(look: Look) -> datetime:
     (row,) = look("SELECT clock_timestamp() AS now")
     moment: datetime = row["now"]
     return moment
+
+
+def waits(look: Look, work: Future[Any]) -> bool:
+    """Whether work in a thread comes to wait for a lock; False when it ends without."""
+    statement = """SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not work.done():
+        if look(statement):
+            return True
+        time.sleep(0.01)
+    return False

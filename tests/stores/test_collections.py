@@ -10,7 +10,7 @@ from reference_inputs import Shelf, events, told
 from store_inputs import Lake, Look
 
 from identity.keys import CanonicalKey
-from identity.nodes import IdentityCycle, IdentityKey, MissingIdentity, Reference
+from identity.nodes import IdentityCycle, IdentityKey, MissingIdentity, Reference, UnknownIdentity
 from resources.graph.collections import CollectionExists, InvalidCollection, NotInCollection, UnknownCollection
 from resources.graph.identities import NothingRegistered
 from resources.graph_store import GraphStore
@@ -168,6 +168,29 @@ def test_a_long_list_is_shown_in_its_order(report: Report) -> None:
     assert [one.node.name for one in previews if one.node] == [f"t{number}" for number in range(300)]
 
 
+def test_a_reference_to_nothing_is_refused(report: Report, counts: Callable[[], Row]) -> None:
+    before = counts()
+    gone = IdentityKey(uuid.uuid4())
+    with pytest.raises(UnknownIdentity, match=str(gone)):
+        report.add(report.shelf.key("a"), gone)
+    assert counts() == before
+
+
+def test_two_that_become_one_both_stay_and_the_second_says_so(report: Report) -> None:
+    a, b = (report.shelf.register(name) for name in "ab")
+    first, second = report.add(a, b)
+    report.graph.retype(a, b)
+    assert [one.same_as for one in report.graph.preview_collection(report.slug)] == [None, first]
+    assert report.graph.move_item(report.slug, b, 1) == [second, first]
+    assert report.graph.remove_items(report.slug, [b]) == []
+
+
+def test_what_leads_there_by_a_chain_is_removed_by_key_too(report: Report) -> None:
+    nodes = report.shelf.chain(3, report.shelf.key("a"))
+    assert report.add(*nodes) == nodes
+    assert report.graph.remove_items(report.slug, [report.shelf.key("a")]) == []
+
+
 # --- keys stored before
 
 
@@ -316,7 +339,7 @@ def test_tenants_have_collections_of_their_own(report: Report, open_store: Calla
     other.create_collection(report.slug, name="Theirs")
     (theirs,) = other.add_items(report.slug, [key])
     assert theirs != mine
-    assert other.add_items(report.slug, [mine]) == [theirs, mine]
-    problems = [one.problem for one in other.preview_collection(report.slug)]
-    assert [type(one) for one in problems] == [NothingRegistered, MissingIdentity]
+    with pytest.raises(UnknownIdentity, match=str(mine)):
+        other.add_items(report.slug, [mine])
+    assert other.items(report.slug) == [theirs]
     assert report.graph.items(report.slug) == [mine]

@@ -23,8 +23,10 @@ from identity.nodes import (
     UnknownIdentity,
     parse_reference,
 )
-from resources.graph.identities import NothingRegistered
+from resources.graph.edges import EdgeChanges
+from resources.graph.identities import NothingRegistered, NothingToRetype
 from resources.graph.loaders import Loader, Node, default_loaders
+from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.models import AssetType, Endpoint
@@ -247,6 +249,24 @@ def test_a_dataset_that_becomes_another_systems_table_takes_all_its_references_a
     assert (topic, payload["was"], payload["now"]) == ("identity.retyped", str(shelf.key("files")), str(iceberg))
     assert shelf.graph.ensure_identity_key(iceberg) == several[0]
     assert shelf.graph.ensure_identity_key(shelf.key("files")) not in several
+
+
+def test_a_type_for_what_is_not_registered_is_refused(shelf: Shelf, counts: Callable[[], Row]) -> None:
+    a, b = shelf.keys("ab")
+    node = shelf.graph.ensure_identity_key(a)
+    before = counts()
+    with pytest.raises(NothingToRetype, match="is registered under"):
+        shelf.graph.retype(a, b, new_type=AssetType.VIEW)
+    assert counts() == before
+    assert shelf.graph.retype(a, b).identities == (node,)
+
+
+def test_a_retype_touches_no_edge_of_the_key_itself(shelf: Shelf) -> None:
+    a, b, c = (shelf.register(name) for name in "abc")
+    node = shelf.graph.ensure_identity_key(a)
+    shelf.graph.add_reference_edges([ReferenceEdge(a, c), ReferenceEdge(node, c)])
+    assert shelf.graph.retype(a, b).edges == EdgeChanges(opened=1, closed=1)
+    assert shelf.graph.refresh_reference_edges() == EdgeChanges(opened=0, closed=0)
 
 
 def test_a_retype_asked_again_tells_nobody(shelf: Shelf, counts: Callable[[], Row]) -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from reference_inputs import Shelf, events, told
 from store_inputs import Lake, Look
 
-from identity.nodes import IdentityKey, Reference, UnknownIdentity, follow
+from identity.nodes import FARTHEST, IdentityKey, Reference, UnknownIdentity, follow
 from resources.graph.edges import EdgeChanges, Link
 from resources.graph.identities import IdentityChanged
-from resources.graph.references import ReferenceEdge
+from resources.graph.references import ReferenceEdge, RemovedEdges
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.postgres.session import Row
@@ -144,8 +144,8 @@ def test_deleting_a_node_closes_its_edges_and_no_others(web: Web) -> None:
 def test_removing_an_edge_closes_what_followed_it(web: Web) -> None:
     a, b, c = web.node("a"), web.node("b"), web.node("c")
     web.add((a, b), (a, c))
-    assert web.graph.remove_reference_edges([ReferenceEdge(a, b)]) == EdgeChanges(opened=0, closed=1)
-    assert web.graph.remove_reference_edges([ReferenceEdge(a, b)]) == NOTHING
+    assert web.graph.remove_reference_edges([ReferenceEdge(a, b)]) == RemovedEdges(removed=1, closed=1)
+    assert web.graph.remove_reference_edges([ReferenceEdge(a, b)]) == RemovedEdges(removed=0, closed=0)
     assert web.resolved() == {"a<c"}
     assert [stored.edge for stored in web.graph.reference_edges(a)] == [ReferenceEdge(a, c)]
 
@@ -206,6 +206,70 @@ def test_a_retype_takes_edges_along_and_tells_once(web: Web, look: Look) -> None
     assert [topic for topic, _ in told(look, seen)] == ["identity.retyped"]
 
 
+def test_a_chain_longer_than_anybodys_guard_has_its_edge_whoever_looks(web: Web) -> None:
+    """Stores with different guards read differently and write the same edges."""
+    other, short = web.node("other"), GraphStore(web.graph.sessions, max_depth=3)
+    nodes = web.shelf.chain(70, web.shelf.key("a"))
+    assert short.add_reference_edges([ReferenceEdge(nodes[0], other)]) == EdgeChanges(opened=1, closed=0)
+    for graph in (short, web.graph, GraphStore(web.graph.sessions, max_depth=FARTHEST)):
+        assert graph.refresh_reference_edges() == NOTHING
+    assert short.update_identity(nodes[-1], expected_version=1, target=web.shelf.register("b")) == EdgeChanges(
+        opened=1, closed=1
+    )
+    web.shelf.lake.rename(b="c")
+    assert web.resolved() == {"c<other"}
+
+
+def test_the_edges_go_as_far_as_a_guard_may(web: Web) -> None:
+    assert web.shelf.look("SELECT metadata.farthest() AS farthest") == [{"farthest": FARTHEST}]
+
+
+def test_other_metadata_touch_no_edge(web: Web) -> None:
+    a, b = web.node("a"), web.node("b")
+    web.add((a, b))
+    web.shelf.plant(
+        "UPDATE metadata.relationship SET valid_to = now() WHERE producer = 'reference' AND valid_to IS NULL"
+    )
+    assert web.graph.update_identity(a, expected_version=1, metadata={"x": 1}) == NOTHING
+    assert web.resolved() == set()
+    assert web.graph.refresh_reference_edges().opened >= 1
+
+
+def test_an_edge_is_forgotten_by_any_name_of_its_ends(web: Web) -> None:
+    source, target, other = (web.shelf.register(name) for name in ("source", "target", "other"))
+    web.add((source, target), (source, other))
+    web.shelf.lake.rename(source="new_source", target="new_target")
+    now = ReferenceEdge(*web.shelf.keys(["new_source", "new_target"]))
+    for name in (source, now.source):
+        found = [one.edge for one in web.graph.reference_edges(name)]
+        assert found == sorted([ReferenceEdge(source, target), ReferenceEdge(source, other)])
+    assert web.graph.remove_reference_edges([now], edge_type="USES") == RemovedEdges(removed=0, closed=0)
+    assert web.graph.remove_reference_edges([now]) == RemovedEdges(removed=1, closed=1)
+    assert web.resolved() == {"new_source<other"}
+
+
+def test_edges_are_told_once_for_each_change(web: Web, look: Look) -> None:
+    a, b, c = web.node("a"), web.node("b"), web.node("c")
+    seen = events(look)
+    web.add((a, b), (a, c))
+    web.add((a, b))
+    web.graph.remove_reference_edges([ReferenceEdge(a, b), ReferenceEdge(b, a)])
+    web.graph.remove_reference_edges([ReferenceEdge(a, b)])
+    both = sorted([(str(a), str(b)), (str(a), str(c))])
+    assert told(look, seen) == [
+        ("identity.linked", {"type": "DEPENDS_ON", "edges": [{"source": s, "target": t} for s, t in both]}),
+        ("identity.unlinked", {"type": "DEPENDS_ON", "edges": [{"source": str(a), "target": str(b)}]}),
+    ]
+
+
+def test_a_node_made_again_under_its_old_name_has_its_edges_again(web: Web) -> None:
+    a, b = web.node("a"), web.node("b")
+    web.add((a, b))
+    web.graph.delete_identity(a, expected_version=1)
+    web.graph.create_identity(web.shelf.key("a"), key=a)
+    assert web.resolved() == {"a<b"}
+
+
 # --- names that change
 
 
@@ -228,20 +292,12 @@ def test_a_node_stays_with_its_thing_when_its_old_name_is_given_to_another_one(w
     seen = events(look)
     web.shelf.lake.store.rename({web.shelf.key("orders"): web.shelf.key("archive")}, reason="archived")
     ((topic, payload),) = told(look, seen)
-    assert (topic, payload["identity_ids"]) == ("identity.updated", [str(orders.id)])
+    assert (topic, payload["identity_id"]) == ("identity.updated", str(orders.id))
     web.shelf.register("tmp")
     web.shelf.lake.store.rename({web.shelf.key("tmp"): web.shelf.key("orders")}, reason="the new one")
     assert web.graph.resolve_node(orders).key == web.shelf.key("archive")
     assert web.resolved() == {"report<archive"}
     assert web.graph.ensure_identity_key(web.shelf.key("orders")) != orders
-
-
-def test_a_target_is_known_by_each_of_its_names(web: Web) -> None:
-    first = web.node("first")
-    web.shelf.lake.store.rename({web.shelf.key("first"): web.shelf.key("second")}, reason="better")
-    assert web.graph.ensure_identity_key(web.shelf.key("first")) == first
-    assert web.graph.ensure_identity_key(web.shelf.key("second")) == first
-    assert [one.key for one in web.graph.find_by_target_key(web.shelf.key("first"))] == [first]
 
 
 def test_edges_follow_a_merge_and_its_end(web: Web) -> None:

@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from reference_inputs import Shelf, events, told
@@ -66,14 +67,18 @@ def test_each_change_is_told_once_and_audited(shelf: Shelf, look: Look) -> None:
         ("identity.deleted", str(b), None),
     ]
     assert {payload["key"] for _topic, payload in told(look, seen)} == {str(node)}
-    rows = look("SELECT action, before_state, after_state FROM metadata.audit WHERE entity_id = %s", node.id)
+    statement = "SELECT action, before_state, after_state FROM metadata.audit WHERE entity_id = %s ORDER BY audit_id"
+    rows = look(statement, node.id)
     targets = [
         (row["action"], *((row[state] or {}).get("target_key") for state in ("before_state", "after_state")))
         for row in rows
     ]
-    assert targets[0] == ("CREATE", None, str(a))
-    assert ("UPDATE", str(a), str(b)) in targets
-    assert targets[-1] == ("DELETE", str(b), None)
+    assert targets == [
+        ("CREATE", None, str(a)),
+        ("UPDATE", str(a), str(b)),
+        ("UPDATE", str(b), str(b)),  # and it is the one that is reused there
+        ("DELETE", str(b), None),
+    ]
 
 
 def test_a_refused_change_writes_nothing(shelf: Shelf, counts: Callable[[], Row]) -> None:
@@ -114,6 +119,49 @@ def test_asking_again_changes_nothing_more(shelf: Shelf, counts: Callable[[], Ro
     assert counts() == before
     with pytest.raises(IdentityChanged):
         shelf.graph.update_identity(key, expected_version=1, target=a)
+
+
+def test_a_target_is_kept_under_the_name_that_it_has_now(shelf: Shelf) -> None:
+    a, b = shelf.keys("ab")
+    shelf.register("a")
+    shelf.lake.rename(a="b")
+    node = shelf.graph.create_identity(a)
+    other = shelf.graph.create_identity(shelf.key("c")).key
+    shelf.graph.update_identity(other, expected_version=1, target=a)
+    assert (node.target, shelf.graph.identity(other).target) == (b, b)
+    assert [one.key for one in shelf.graph.find_by_target_key(b)] == [node.key, other]
+
+
+@pytest.mark.parametrize(
+    ("change", "told_of"),
+    [
+        ({"metadata": {"x": 1}}, "described"),
+        ({"target": "b"}, "retargeted"),
+        ({"target": "b", "metadata": {}}, "retargeted"),
+    ],
+)
+def test_an_update_is_told_in_one_shape(shelf: Shelf, look: Look, change: dict[str, Any], told_of: str) -> None:
+    node = shelf.graph.create_identity(shelf.key("a")).key
+    target = shelf.key(change["target"]) if "target" in change else None
+    seen = events(look)
+    shelf.graph.update_identity(node, expected_version=1, target=target, metadata=change.get("metadata"))
+    ((topic, payload),) = told(look, seen)
+    assert topic == "identity.updated"
+    assert payload == {
+        "identity_id": str(node.id),
+        "key": str(node),
+        "was": str(shelf.key("a")),
+        "target_key": str(target or shelf.key("a")),
+        "version": 2,
+        "reason": told_of,
+    }
+
+
+def test_a_target_is_known_by_each_of_its_names(shelf: Shelf) -> None:
+    first = shelf.graph.create_identity(shelf.register("first")).key
+    shelf.lake.rename(first="second")
+    assert [shelf.graph.ensure_identity_key(key) for key in shelf.keys(["first", "second"])] == [first, first]
+    assert [one.key for one in shelf.graph.find_by_target_key(shelf.key("first"))] == [first]
 
 
 # --- one node for a target

@@ -11,7 +11,10 @@ from store_inputs import Counts, Lake, attempt
 from identity.errors import MetadataError
 from identity.idempotency import Delivery, Intent
 from identity.ids import Entity
+from identity.keys import dataset_key
+from identity.nodes import IdentityKey
 from resources.graph.edges import Link
+from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Read, Staged
@@ -40,10 +43,54 @@ STORE: Mapping[str, Callable[[MetadataStore, Any], object]] = {
     "delivery": lambda store, thing: Delivery(store.tenant, thing, None, Intent("key", "k"), "result"),
 }
 
+NODE = IdentityKey(UUID(int=1))
+KEY = dataset_key("lake", table="x")
+
 GRAPH: Mapping[str, Callable[[GraphStore, Any], object]] = {
     "lineage": lambda graph, thing: graph.lineage(thing, "up"),
-    "link": lambda _graph, thing: Link(thing, thing),
+    "assert_edges": lambda graph, thing: graph.assert_edges(
+        [Link(thing, thing)], producer="p", scope="s", complete=True
+    ),
 }
+
+REFERENCES: Mapping[str, Callable[[GraphStore, Any], object]] = {
+    "create_identity": lambda graph, thing: graph.create_identity(thing),
+    "ensure_identity_key": lambda graph, thing: graph.ensure_identity_key(thing),
+    "find_by_target_key": lambda graph, thing: graph.find_by_target_key(thing),
+    "update_identity": lambda graph, thing: graph.update_identity(NODE, expected_version=1, target=thing or "x"),
+    "resolve": lambda graph, thing: graph.resolve(thing),
+    "resolve_key": lambda graph, thing: graph.resolve_key(thing),
+    "resolve_node": lambda graph, thing: graph.resolve_node(thing),
+    "load_node": lambda graph, thing: graph.load_node(thing),
+    "previews": lambda graph, thing: graph.previews([thing]),
+    "add_reference_edges": lambda graph, thing: graph.add_reference_edges([ReferenceEdge(thing, NODE)]),
+    "remove_reference_edges": lambda graph, thing: graph.remove_reference_edges([ReferenceEdge(NODE, thing)]),
+    "reference_edges": lambda graph, thing: graph.reference_edges(thing or "x"),
+    "add_items": lambda graph, thing: graph.add_items("list", [thing]),
+    "remove_items": lambda graph, thing: graph.remove_items("list", [thing]),
+    "move_item": lambda graph, thing: graph.move_item("list", thing, 0),
+}
+
+KEYS: Mapping[str, Callable[[GraphStore, Any], object]] = {
+    "ensure_identity_keys": lambda graph, thing: graph.ensure_identity_keys([thing]),
+    "identities_of": lambda graph, thing: graph.identities_of([thing]),
+    "retype": lambda graph, thing: graph.retype(thing, KEY),
+    "retype to": lambda graph, thing: graph.retype(KEY, thing),
+}
+
+NODES: Mapping[str, Callable[[GraphStore, Any], object]] = {
+    "identity": lambda graph, thing: graph.identity(thing),
+    "identities": lambda graph, thing: graph.identities(after=thing or "x"),
+    "delete_identity": lambda graph, thing: graph.delete_identity(thing, expected_version=1),
+    "update_identity": lambda graph, thing: graph.update_identity(thing, expected_version=1, target=KEY),
+    "create_identity": lambda graph, thing: graph.create_identity(KEY, key=thing or "x"),
+}
+
+NO_THINGS = {
+    *("incarnation", "refresh_reference_edges", "migrate_collections", "collections"),
+    *("collection", "create_collection", "delete_collection", "items", "preview_collection"),
+}
+"""What is asked for nothing, or for a slug: see the tests of input."""
 
 OF_ENTITIES = {"name_of", "merge", "open_staging", "delivery"}
 
@@ -89,6 +136,49 @@ def test_the_graph_store_takes_nothing_that_only_looks_like_an_entity(
         with pytest.raises(Refused):
             call(graph, thing)
     assert counts() == before
+
+
+def of_the_graph(*tables: Mapping[str, Callable[[GraphStore, Any], object]]) -> pytest.MarkDecorator:
+    calls = {f"{name} {number}": call for number, table in enumerate(tables) for name, call in table.items()}
+    return pytest.mark.parametrize("call", calls.values(), ids=calls)
+
+
+@of_the_graph(REFERENCES, KEYS, NODES)
+def test_what_only_looks_like_a_reference_is_refused_before_the_database_is_asked(
+    lake: Lake, counts: Counts, call: Callable[[GraphStore, Any], object]
+) -> None:
+    lake.datasets("orders")
+    graph = GraphStore(lake.store.sessions)
+    graph.create_collection("list", name="list")
+    before = counts()
+    for thing in [*looks_alike(lake), lake.entity("orders"), lake.entity("orders").id, str(NODE)]:
+        with pytest.raises(TypeError):
+            call(graph, thing)
+    assert counts() == before
+
+
+@of_the_graph(KEYS)
+def test_a_node_is_no_key(lake: Lake, call: Callable[[GraphStore, Any], object]) -> None:
+    with pytest.raises(TypeError):
+        call(GraphStore(lake.store.sessions), NODE)
+
+
+@of_the_graph(NODES)
+def test_a_key_is_no_node(lake: Lake, call: Callable[[GraphStore, Any], object]) -> None:
+    with pytest.raises(TypeError):
+        call(GraphStore(lake.store.sessions), KEY)
+
+
+@pytest.mark.parametrize("name", ["CHAIR", "VIEW", 7])
+def test_only_an_asset_type_is_one(lake: Lake, name: Any) -> None:
+    with pytest.raises(TypeError):
+        GraphStore(lake.store.sessions).retype(KEY, KEY, new_type=name)
+
+
+def test_every_method_of_the_graph_store_is_in_a_table() -> None:
+    methods = {name for name in dir(GraphStore) if not name.startswith("_") and callable(getattr(GraphStore, name))}
+    assert methods - NO_THINGS <= {*GRAPH, *REFERENCES, *KEYS, *NODES}
+    assert methods >= NO_THINGS
 
 
 def test_a_read_of_something_that_is_no_entity_is_not_recorded(lake: Lake) -> None:

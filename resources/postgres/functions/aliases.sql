@@ -343,6 +343,7 @@ BEGIN
     RAISE EXCEPTION '%', v_problem USING ERRCODE = 'MA422', CONSTRAINT = 'merge';
   END IF;
 
+  PERFORM metadata.part_identities(p_merge, v_winner, v_loser);
   v_now := clock_timestamp();
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
   WHERE x.tenant_id = v_tenant AND x.batch_id = p_merge AND x.valid_to IS NULL;

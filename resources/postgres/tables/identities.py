@@ -13,7 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from resources.postgres.tables.base import METADATA, SCHEMA, document, moment, tenant_id, uuid, words
 
@@ -31,6 +31,13 @@ identity_node = Table(
         comment="The one that whoever needs a node for this target gets",
     ),
     document("metadata"),
+    Column(
+        "merged_in",
+        ARRAY(UUID),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="The merges that it went along with, for their taking back",
+    ),
     Column("version", Integer, nullable=False, server_default=text("1")),
     words("created_by"),
     moment("created_at"),

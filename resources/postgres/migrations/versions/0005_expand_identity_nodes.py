@@ -20,6 +20,7 @@ CREATE TABLE metadata.identity_node (
   target_key  text NOT NULL CONSTRAINT identity_node_target_key_check CHECK ({_REFERENCE.format("target_key")}),
   preferred   boolean NOT NULL DEFAULT false,
   metadata    jsonb NOT NULL DEFAULT '{{}}',
+  merged_in   uuid[] NOT NULL DEFAULT '{{}}',
   version     integer NOT NULL DEFAULT 1,
   created_by  text NOT NULL,
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -27,6 +28,7 @@ CREATE TABLE metadata.identity_node (
   CONSTRAINT identity_node_pkey PRIMARY KEY (tenant_id, identity_id)
 );
 COMMENT ON COLUMN metadata.identity_node.preferred IS 'The one that whoever needs a node for this target gets';
+COMMENT ON COLUMN metadata.identity_node.merged_in IS 'The merges that it went along with, for their taking back';
 CREATE UNIQUE INDEX identity_node_preferred_key ON metadata.identity_node (tenant_id, target_key) WHERE preferred;
 CREATE INDEX identity_node_target_idx ON metadata.identity_node (tenant_id, target_key);
 GRANT SELECT ON metadata.identity_node TO metadata_app, metadata_readonly;
