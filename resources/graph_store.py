@@ -4,13 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from identity.ids import Entity
-from identity.keys import CanonicalKey
 from resources.graph.collections import Collections
 from resources.graph.edges import EdgeChanges, Link, assert_edges
 from resources.graph.identities import Identities
 from resources.graph.references import References
 from resources.graph.walk import Lineage, walk
-from resources.metadata.resolution import standing
 from resources.models import Direction
 
 
@@ -23,15 +21,6 @@ class GraphStore(Identities, References, Collections):
         graph = GraphStore(Sessions(app_engine(url), tenant_id("default"), "cli"))
         graph.max_depth, graph.loaders: how far a reference is followed, and what loads what is behind it
     """
-
-    def standing(self, keys: Collection[CanonicalKey]) -> tuple[str, dict[CanonicalKey, Entity]]:
-        """Which store this is, and whom keys name in it, for whoever remembers what it wrote. One round trip.
-
-        The first is equal only while nothing can be forgotten: it differs between tenants, databases and schemas made
-        anew, and after each start of the server: a restored backup is another incarnation, whatever else it has in
-        common with what it replaced. A key that nobody has is not in the second.
-        """
-        return standing(self.sessions, keys)
 
     def assert_edges(self, links: Collection[Link], *, producer: str, scope: str, complete: bool) -> EdgeChanges:
         """Say which edges a producer sees in its scope; a complete look closes those that it no longer names."""

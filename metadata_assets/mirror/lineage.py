@@ -116,11 +116,11 @@ def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
         repository = context.repository_def
         assert repository is not None
         current = snapshot(repository.asset_graph)
-        graph = metadata.graph()
-        incarnation, holders = graph.standing(current.keys)
+        store = metadata.store()
+        incarnation, holders = store.standing(current.keys)
         if context.cursor == _done(incarnation, current, holders):
             return dg.SkipReason("the asset graph has not changed")
-        mirrored = mirror(metadata.store(), graph, current, code_location=code_location)
+        mirrored = mirror(store, metadata.graph(), current, code_location=code_location)
         # Of the names as they were mirrored: one that changed hands since is another cursor at the next tick.
         context.update_cursor(_done(incarnation, current, mirrored.entities))
         edges = mirrored.edges
