@@ -65,6 +65,7 @@ BUILDS = {
     "__add__",
     "__mod__",
 }
+ASKS = {"rows", "count", "call", "execute", "executemany", "exec_driver_sql", "copy", "cursor"}
 READS = {"startswith", "endswith", "removeprefix", "partition", "split", "find", "index", "count"}
 
 _WHOLE = re.compile(r"mid1:(?!…)|^identity:(?!<|[0-9a-f]{8}-[0-9a-f-]{27}$)|identity:$")
@@ -212,8 +213,8 @@ class Module:
             yield "key by hand"
         if method.attr in {"join", "replace", "sub", "format", "format_map"} and any(map(self._has_part, given)):
             yield "key by hand"
-        on_session = "session" in self.own_name(method.value).lower()
-        if (method.attr in {"rows", "call"} and given) or (method.attr in {"count", "rows", "call"} and on_session):
+        on_session = "session" in self.origin(method.value).lower()
+        if (method.attr in {"rows", "call"} and given) or (on_session and method.attr in ASKS):
             yield "asks tables"
 
     def _has_part(self, node: ast.expr) -> bool:

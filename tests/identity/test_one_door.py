@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from one_door import findings
+from one_door import SQL_RULES, findings
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("identity", "resources", "metadata_assets", "examples")
@@ -77,6 +77,10 @@ ALLOWED = {
     },
 }
 
+KEYS_IN_SQL = {
+    "births.sql": "the key of an endpoint, whose id is compared",
+    "identity_nodes.sql": "references to rows of its own table",
+}
 HASHES_IN_SQL = {
     "aliases.sql": "name_digest: what aliases are looked up by, as key_digest computes it",
     "births.sql": "ids once more, to compare them with those that identity/ derived",
@@ -239,6 +243,7 @@ def test_the_packages_were_read() -> None:
         ("asks tables", "session.rows(STATEMENT, parameters)"),
         ("asks tables", "session.count(STATEMENT, parameters)"),
         ("asks tables", "store.sessions.call(STATEMENT, parameters)"),
+        ("asks tables", "session.connection.execute(STATEMENT)"),
         ("asks tables", "with store.session() as s:\n    s.rows(STATEMENT)"),
     ],
 )
@@ -294,3 +299,9 @@ def test_sql_hashes_names_and_nothing_else() -> None:
     assert found == set(HASHES_IN_SQL)
     assert hashes.search("SELECT md5(name)::uuid")
     assert not hashes.search("metadata.name_digest(key)")
+
+
+def test_sql_builds_the_names_of_rows_and_nothing_else() -> None:
+    folder = ROOT / "resources" / "postgres"
+    built = SQL_RULES["key by hand"]
+    assert {file.name for file in folder.rglob("*.sql") if built.search(file.read_text("utf-8"))} == set(KEYS_IN_SQL)
