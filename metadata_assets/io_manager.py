@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 from upath import UPath
 
+from identity.credentials import scrub
 from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey
@@ -223,7 +224,7 @@ def _details(target: Target, one: Committed, published: Published | None, failed
         "metadata_assets/replayed": one.replayed,
     }
     if one.location is not None:
-        details["path"] = dg.MetadataValue.path(str(target.root / one.location))
+        details["path"] = dg.MetadataValue.path(scrub(str(target.root / one.location)))
     if one.row_count is not None:
         details["dagster/row_count"] = one.row_count
     if published is not None and one.materialization_id not in published.fenced:

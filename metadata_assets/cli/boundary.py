@@ -138,7 +138,7 @@ def _of_a_driver(error: Exception) -> MetadataError | None:
 
     match error.orig if isinstance(error, DBAPIError) else error:
         case psycopg.errors.InsufficientPrivilege() as refused:
-            return LoginRefused(reason=refused.diag.message_primary or "permission denied")
+            return LoginRefused(reason=refused.diag.message_primary or str(refused))
         case psycopg.OperationalError() as lost if "permission denied to set role" in str(lost):
             return LoginRefused(reason="it may not act as metadata_app")
         case psycopg.OperationalError() as lost:

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
+from identity.credentials import scrubbed
 from identity.errors import InvalidKey, MetadataError
-from identity.keys import CanonicalKey, check_name, check_slug
+from identity.keys import CanonicalKey, check_name, check_slug, check_text
 from identity.nodes import (
     CollectionChange,
     IdentityKey,
@@ -122,8 +123,9 @@ class Collections(GraphNoun):
     ) -> CollectionSummary:
         """An empty collection; the one that is there when it was made the same way. Raises CollectionExists."""
         check_slug(slug, InvalidCollection)
-        for text in (name, description or ""):
-            check_name(text, InvalidCollection)
+        check_name(name, InvalidCollection)
+        check_text(description or "", InvalidCollection)
+        description = scrubbed(description)
         given = {"slug": slug, "name": name, "kind": kind, "description": description}
         self.sessions.call(_CREATE, {"id": uuid.uuid4(), **given})
         made = self.collection(slug)

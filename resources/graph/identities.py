@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from psycopg.types.json import Jsonb
 
+from identity.credentials import scrubbed
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
 from identity.nodes import (
@@ -119,7 +120,7 @@ class Identities(GraphNoun):
         A target is kept under its present name. Raises UnknownIdentity for a target that does not exist, IdentityTaken.
         """
         key = key or IdentityKey(uuid.uuid4())
-        parameters = {"id": key.id, "target": str(target), "metadata": Jsonb(dict(metadata or {}))}
+        parameters = {"id": key.id, "target": str(target), "metadata": Jsonb(scrubbed(metadata or {}))}
         (row,) = self.sessions.call(_CREATE, parameters)
         match row["outcome"]:
             case "no target":
@@ -184,7 +185,7 @@ class Identities(GraphNoun):
             "id": key.id,
             "expected": expected_version,
             "target": None if target is None else str(target),
-            "metadata": None if metadata is None else Jsonb(dict(metadata)),
+            "metadata": None if metadata is None else Jsonb(scrubbed(metadata)),
             "max_depth": self.max_depth,
         }
         (row,) = self.sessions.call(_UPDATE, parameters)
@@ -212,7 +213,7 @@ class Identities(GraphNoun):
             "old": str(old),
             "new": str(new),
             "type": None if new_type is None else str(new_type),
-            "reason": reason,
+            "reason": scrubbed(reason),
             "max_depth": self.max_depth,
         }
         (row,) = self.sessions.call(_RETYPE, parameters)
