@@ -76,6 +76,7 @@ _WORD: Final = re.compile(
     |optional|required|hashed|hidden|secret|changed|expired|rotated|invalid|missing|wrong|passw(?:or)?d|token|strict""",
     _FLAGS,
 )
+_FOLDER: Final = re.compile(r"[\w.~-]*/")
 _COLUMN: Final = re.compile(r"""\(*[a-z_"]\w*"?\.[a-z_"]\w*"?[),;]*""", re.IGNORECASE)
 _HOST: Final = re.compile(r"""(?:\[[\w:.]+\]|[\w.-]+)(?::\d+)?(?=[/"'`)\]}>,;.?&!\\]|\Z)""")
 _PORT: Final = re.compile(r"""([\w.-]+):\d{1,5}(?:(["'`<>,;)\]}])|[/?\#])""", re.VERBOSE)
@@ -165,7 +166,7 @@ def _means_it(text: str, found: re.Match[str], value: str) -> bool:
     if sign is None:  # an option, SQL, .netrc; anything else is a sentence
         is_sql = value.startswith("'") and name.strip() == "password"
         return name.startswith("--") or is_sql or bool(_LOGIN.search(text[max(0, start - 200) : start]))
-    if sign == "=" and before == "/":  # a folder of a partitioned table
+    if before == "/" and found[0].endswith("=") and _FOLDER.match(value):  # x/token=1/y: a partitioned table
         return False
     if value.isdecimal() and name.rstrip("\"' :=").endswith("s"):  # how many there are
         return False
@@ -232,6 +233,7 @@ def _without_scheme(word: str, at: int) -> Iterator[Span]:
         edge = max(left.rfind(mark) for mark in _EDGES) + 1
         for start in {0, edge}:
             user, _, password = left[start:].partition(":")
+            start, user = start + user.rfind("/") + 1, user[user.rfind("/") + 1 :]
             is_user = not set(user) & {"/", "@", *_EDGES} and user.lower() not in _LABELS
             if len(password) > 2 and is_user and not user.isdecimal() and not is_no_secret(password):
                 yield Span(at + start, at + end, at + start + len(user) + 1)
