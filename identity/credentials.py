@@ -23,7 +23,7 @@ _MARKS: Final = re.compile(
 _ESCAPES: Final = re.compile(
     r"""(?P<bytes>(?:%[0-9A-Fa-f]{2})+)
     | \\u(?P<unicode>[0-9A-Fa-f]{4}) | \\u\{(?P<braces>[0-9A-Fa-f]{1,6})\}
-    | \\x(?P<hex>[0-9A-Fa-f]{2}) | \\(?P<escaped>["'\\/])
+    | \\x(?P<hex>[0-9A-Fa-f]{2}) | \\(?P<escaped>["'\\/]) | (?P<blank>\\[tnr])
     | (?P<html>&(?:\#\d{2,7}|\#[xX][0-9A-Fa-f]{1,6}|quot|amp|apos|lt|gt|colon|commat|equals|semi|sol|lowbar);)
     | (?P<wide>[\uff01-\uff5e])""",
     re.VERBOSE,
@@ -177,6 +177,8 @@ def _meant(found: re.Match[str]) -> tuple[str, int]:
             return (chr(number) if number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF else "\ufffd"), 0
         case "escaped":
             return found["escaped"], 0
+        case "blank":
+            return " ", 0
         case "html":
             return unescape(said), 0
     return chr(ord(said) - 0xFEE0), 0

@@ -91,7 +91,7 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 
 def _report(error: Exception, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     ours = _ours(error)
-    if "--debug" in arguments:
+    if "--debug" in arguments and not isinstance(error, TyperException):  # a wrong word has no traceback to read
         sys.stderr.write(scrub("".join(traceback.format_exception(error)), environ))
     if "--json" in arguments:
         described = {**ours.facts, "error": type(ours).__name__, "message": str(ours), "exit_code": ours.exit_code}

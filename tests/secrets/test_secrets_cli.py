@@ -18,7 +18,7 @@ from resources.models import Asset, AssetType
 
 COMMANDS = dict(commands(typer.main.get_command(app)))
 FORMS = (["--json"], [], ["--json", "--debug"])
-EACH = 5
+EACH = 2
 """How many spellings each argument is tried with; which ones goes round."""
 
 # What the other arguments of a command are while one of them has the password.
@@ -97,15 +97,11 @@ def test_every_text_of_the_command_line(environ: dict[str, str], capsys: pytest.
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_where_it_hurts_most(
-    environ: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path, spelling: str
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str], spelling: str
 ) -> None:
     text, _piece = SPELLINGS[spelling]
-    rows = tmp_path / "old.jsonl"
-    rows.write_text("\n".join(f'{{"legacy_id": {one}}}' for one in ("7", "8")), "utf-8")
     calls = [
         ["identity", "create", text],
-        ["identity", "list", f"--target={text}"],
-        ["collection", "show", text],
         ["collection", "create", "good", f"--name={text}"],
         ["identity", "rename", "lake/nyc/one", text],
     ]
