@@ -3,7 +3,8 @@
 import inspect
 from string import Formatter
 from typing import Any, ClassVar, dataclass_transform, get_origin
-from urllib.parse import unquote
+
+from identity.credentials import holds_credential, scrub, scrubbed, spellings
 
 
 @dataclass_transform(kw_only_default=True)
@@ -20,7 +21,8 @@ class MetadataError(Exception):
 
         raise UnknownDataset(key="jfk/public/flight", nearest=["jfk/public/flights"])
 
-    Facts end up in terminals, logs and Dagster events: never put a secret, a URL or a driver's message into one.
+    Facts end up in terminals, logs and Dagster events: never put a driver's message into one. What looks like a
+    credential in one is hidden here, for they repeat what people typed.
     A missing or an undeclared fact is a TypeError where the error is raised; a template over an undeclared fact is one
     where the class is defined. Errors pickle, so they cross process boundaries with their facts.
     """
@@ -46,7 +48,7 @@ class MetadataError(Exception):
         if undeclared or missing:
             problem = f"undeclared facts {sorted(undeclared)}" if undeclared else f"missing facts {sorted(missing)}"
             raise TypeError(f"{type(self).__name__}: {problem}")
-        vars(self).update(facts)
+        vars(self).update(scrubbed(facts))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class MetadataError(Exception):
         return {name: getattr(self, name) for name in self._facts}
 
     def __str__(self) -> str:
-        return self._template.format_map(self.facts)
+        return scrub(self._template.format_map(self.facts))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -82,21 +84,13 @@ WITHHELD = "<withheld, it may hold a credential>"
 _LONGEST_SHOWN = 120
 
 
-def spellings(value: str) -> list[str]:
-    """The value and what it says when its percent-encoding is undone once, twice and three times."""
-    spelled = [value]
-    for _ in range(3):
-        spelled.append(unquote(spelled[-1], errors="replace"))
-    return spelled
-
-
 def shown(value: str) -> str:
     """The value as a message may repeat it: itself, shortened when long, or WITHHELD when it may hold a credential.
 
     Everything that could be a URL, a DSN or a key=value connection string is withheld, percent-encoded ones too.
     Showing twice changes nothing.
     """
-    if any(mark in text for mark in ("://", "@", "=", ";") for text in spellings(value)):
+    if any(mark in text for mark in ("://", "@", "=", ";") for text in spellings(value)) or holds_credential(value):
         return WITHHELD
     return value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 1] + "…"
 

@@ -25,7 +25,8 @@ from functools import total_ordering
 from typing import Self, assert_never
 from urllib.parse import unquote_to_bytes
 
-from identity.errors import InvalidEndpoint, InvalidKey, spellings
+from identity.credentials import holds_credential, spellings
+from identity.errors import WITHHELD, InvalidEndpoint, InvalidKey
 
 PREFIX = "mid1"
 MAX_KEY_BYTES = 1500
@@ -172,17 +173,30 @@ def check_slug(slug: str, error: type[InvalidKey] = InvalidEndpoint) -> None:
 
 
 def check_name(name: str, error: type[InvalidKey] = InvalidKey) -> None:
-    """Raises the error when the name cannot be stored as text (NUL, half of a surrogate pair) or carries a password."""
+    """Raises the error when the name cannot be stored as text, or looks like it carries a credential."""
+    check_text(name, error)
+    refuse_credentials(name, error)
+
+
+def check_text(name: str, error: type[InvalidKey] = InvalidKey) -> None:
+    """Raises the error when PostgreSQL cannot store the text: it has a NUL, or half of a surrogate pair."""
     if "\0" in name:
         raise error(value=name, reason="it contains the NUL character", fix="no system stores such a name: remove it")
     if _SURROGATE.search(name):
         fix = "it was decoded wrongly: read the name as UTF-8"
         raise error(value=name, reason="it contains a lone surrogate, which is not text", fix=fix)
-    if ("://" in name or "%" in name) and any(
-        ":" in spelled.partition("://")[2].rpartition("@")[0] for spelled in spellings(name)
-    ):
-        fix = "name the table, file or job, not the connection to it"
-        raise error(value=name, reason="it looks like a URL with a password", fix=fix)
+
+
+def refuse_credentials(text: str, error: type[InvalidKey]) -> None:
+    """Raises the error, which does not repeat the text, when the text says a credential, in whatever encoding."""
+    if holds_credential(text) or (("://" in text or "%" in text) and any(map(_is_url_with_user, spellings(text)))):
+        fix = "name the table, file, topic or job, not the connection to it"
+        raise error(value=WITHHELD, reason="it looks like a connection with a credential", fix=fix)
+
+
+def _is_url_with_user(text: str) -> bool:
+    """Whether a name may be a URL with a password, however that is written; sentences are judged less strictly."""
+    return ":" in text.partition("://")[2].rpartition("@")[0]
 
 
 _SHAPE = f"a key is {PREFIX}:<kind>:<endpoint>:<segments>, for example {PREFIX}:dataset:jfk:flights/public/flights"

@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 from upath import UPath
 
+from identity.credentials import scrub
 from identity.errors import MetadataError
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey
@@ -247,7 +248,7 @@ def _details(
         "metadata_assets/replayed": one.replayed,
     }
     if one.location is not None:
-        details["path"] = dg.MetadataValue.path(str(metadata.folder_of(one.location)))
+        details["path"] = dg.MetadataValue.path(scrub(str(metadata.folder_of(one.location))))
     if one.row_count is not None:
         details["dagster/row_count"] = one.row_count
     if published is not None and one.materialization_id not in published.fenced:

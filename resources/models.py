@@ -7,15 +7,27 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
+from identity.credentials import scrubbed
 from identity.idempotency import Delivery
 from identity.ids import Entity, EntityId
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, check_name
 
 UNPARTITIONED = ""
 """The partition key of a dataset without partitions, in tables and in files' paths."""
 
 PublishPolicy = Literal["immediately", "when_checks_pass", "manually"]
 Direction = Literal["up", "down"]
+
+
+def _scrub(record: object, *names: str) -> None:
+    """Hide the credentials in what people and systems wrote freely: done where a record is made, so no store has any.
+
+    Names are another matter: they are refused (`check_name`).
+    """
+    for name in names:
+        given = getattr(record, name)
+        if given and (clean := scrubbed(given)) != given:
+            object.__setattr__(record, name, clean)
 
 
 class AssetType(StrEnum):
@@ -37,6 +49,9 @@ class Endpoint:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     schema_fingerprint: str | None = None
 
+    def __post_init__(self) -> None:
+        _scrub(self, "system", "attributes")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
@@ -48,6 +63,9 @@ class Field:
     position: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _scrub(self, "type", "metadata")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
@@ -58,6 +76,9 @@ class Asset:
     description: str | None = None
     fields: tuple[Field, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _scrub(self, "description", "metadata")
 
 
 AliasKind = Literal["primary", "rename", "endpoint", "case", "scheme", "legacy", "external"]
@@ -117,6 +138,10 @@ class Staged:
     code_version: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_name(self.location or "")
+        _scrub(self, "data_version", "code_version", "metadata")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
@@ -128,6 +153,10 @@ class Read:
     version: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_name(self.partition or "")
+        _scrub(self, "metadata")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -138,6 +167,9 @@ class Attempt:
     step_key: str
     retry_number: int
     fencing_token: int
+
+    def __post_init__(self) -> None:
+        _scrub(self, "run_id", "step_key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +280,9 @@ class Gap:
 
     name: str
     reason: str
+
+    def __post_init__(self) -> None:
+        _scrub(self, "name", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

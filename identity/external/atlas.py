@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from identity.external.names import inexpressible, invalid, joined, rules_of, split, sure, system_of
-from identity.keys import CanonicalKey, Kind, dataset_key, job_key
+from identity.keys import CanonicalKey, Kind, dataset_key, job_key, refuse_credentials
 from identity.naming import InvalidReference, Naming, System
-from identity.naming.credentials import refuse_credentials
 
 _TYPES: Final = {
     "hive": "hive_table",

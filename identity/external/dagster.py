@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from identity.external.names import inexpressible, invalid, sure
-from identity.keys import CanonicalKey, Kind, dataset_key
-from identity.naming.credentials import refuse_credentials
+from identity.keys import CanonicalKey, Kind, dataset_key, refuse_credentials
 from identity.naming.references import InvalidReference, asset_name, asset_path
 
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from identity.external.names import inexpressible, invalid, joined, rules_of, split, sure, system_of
-from identity.keys import CanonicalKey, Kind, dashboard_key, dataset_key, job_key
+from identity.keys import CanonicalKey, Kind, dashboard_key, dataset_key, job_key, refuse_credentials
 from identity.naming import InvalidReference
-from identity.naming.credentials import refuse_credentials
 from identity.naming.references import asset_name, asset_path
 
 _PLATFORMS: Final = {"postgresql": "postgres", "abfs": "abs", "wasbs": "abs"}

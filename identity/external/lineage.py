@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from identity.external.names import inexpressible, invalid, sure
-from identity.keys import CanonicalKey, Kind, job_key
+from identity.keys import CanonicalKey, Kind, job_key, refuse_credentials
 from identity.naming import Authority, InvalidReference, endpoint_of, openlineage_key, openlineage_pair
-from identity.naming.credentials import refuse_credentials
 from identity.naming.openlineage import FREE, openlineage_server
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, assert_never
 
 from identity.external.names import inexpressible, invalid, rules_of, sure, system_of
-from identity.keys import CanonicalKey, Kind, dashboard_key, dataset_key, job_key
+from identity.keys import CanonicalKey, Kind, dashboard_key, dataset_key, job_key, refuse_credentials
 from identity.naming import InvalidReference, Naming, System
-from identity.naming.credentials import refuse_credentials
 
 Entity = Literal["table", "topic", "container", "pipeline", "dashboard"]
 _NO_DATABASE: Final = "default"

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from identity.errors import InvalidKey, InvalidUrl
-from identity.keys import CanonicalKey, Kind, dataset_key
-from identity.naming.credentials import refuse_credentials
+from identity.keys import CanonicalKey, Kind, dataset_key, refuse_credentials
 from identity.naming.references import InvalidReference, check_bucket, container, reference_key, refused
 from identity.naming.rules import ALL
 from identity.naming.servers import GLOBAL, LOCAL, Authority, authority, endpoint_of

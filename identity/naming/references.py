@@ -9,8 +9,7 @@ from typing import Final, assert_never
 from urllib.parse import unquote
 
 from identity.errors import InvalidKey
-from identity.keys import CanonicalKey, dataset_key
-from identity.naming.credentials import refuse_credentials
+from identity.keys import CanonicalKey, dataset_key, refuse_credentials
 from identity.naming.rules import SYSTEMS, system
 from identity.naming.servers import Authority, authority, endpoint_of
 from identity.naming.systems import Fold, Level, Naming, System

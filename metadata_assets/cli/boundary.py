@@ -91,7 +91,7 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 
 def _report(error: Exception, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     ours = _ours(error)
-    if "--debug" in arguments:
+    if "--debug" in arguments and not isinstance(error, TyperException):  # a wrong word has no traceback to read
         sys.stderr.write(scrub("".join(traceback.format_exception(error)), environ))
     if "--json" in arguments:
         described = {**ours.facts, "error": type(ours).__name__, "message": str(ours), "exit_code": ours.exit_code}
@@ -138,7 +138,7 @@ def _of_a_driver(error: Exception) -> MetadataError | None:
 
     match error.orig if isinstance(error, DBAPIError) else error:
         case psycopg.errors.InsufficientPrivilege() as refused:
-            return LoginRefused(reason=refused.diag.message_primary or "permission denied")
+            return LoginRefused(reason=refused.diag.message_primary or str(refused))
         case psycopg.OperationalError() as lost if "permission denied to set role" in str(lost):
             return LoginRefused(reason="it may not act as metadata_app")
         case psycopg.OperationalError() as lost:

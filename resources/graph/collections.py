@@ -132,9 +132,9 @@ class Collections(GraphNoun):
         Raises CollectionExists, InvalidCollection, InvalidInput.
         """
         check_slug(slug, InvalidCollection)
-        for field, words, longest in (("name", name, NAME_LENGTH), ("description", description or "", TEXT_LENGTH)):
-            check_name(words, InvalidCollection)
-            text(field, words, longest=longest)
+        check_name(name, InvalidCollection)
+        name = text("name", name, longest=NAME_LENGTH) or ""
+        description = text("description", description, longest=TEXT_LENGTH)
         choice("kind", kind, get_args(CollectionKind))
         given = {"slug": slug, "name": name, "kind": kind, "description": description}
         self.sessions.call(_CREATE, {"id": uuid.uuid4(), **given})

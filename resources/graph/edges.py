@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from identity.errors import MetadataError
 from identity.ids import Entity
+from identity.keys import check_name
 from resources.postgres.session import Session
 
 FOLLOWING = "reference"
@@ -64,6 +65,8 @@ def assert_edges(
     """
     if producer == FOLLOWING:
         raise ReservedProducer(producer=producer)
+    check_name(producer)
+    check_name(scope)
     ordered = sorted(set(links), key=lambda link: (link.source.id, link.target.id))
     parameters = {
         "tenant": session.tenant_value,

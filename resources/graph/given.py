@@ -1,4 +1,4 @@
-"""What callers give: of the right type, of a size that a catalog wants, and storable. The database is not asked."""
+"""What callers give: of the right type, of a size that a catalog wants, storable, and without credentials."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from psycopg.types.json import Jsonb
 
+from identity.credentials import scrub, scrubbed
 from identity.errors import MetadataError
 
 NAME_LENGTH: Final = 200
@@ -28,7 +29,7 @@ class InvalidInput(MetadataError):
 
 
 def text(field: str, value: str | None, *, longest: int = TEXT_LENGTH) -> str | None:
-    """A text as it is. Raises InvalidInput when it is too long or no text that can be stored, TypeError for no text."""
+    """A text, credentials hidden. Raises InvalidInput when it is too long or cannot be stored, TypeError for no text."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -41,11 +42,11 @@ def text(field: str, value: str | None, *, longest: int = TEXT_LENGTH) -> str | 
         raise InvalidInput(
             field=field, reason="it contains a lone surrogate, which is not text", fix="read it as UTF-8"
         )
-    return value
+    return scrub(value)
 
 
 def document(field: str, value: Mapping[str, Any] | None) -> Jsonb | None:
-    """A JSON object for a parameter. Raises InvalidInput unless PostgreSQL can store it and it is small."""
+    """A JSON object for a parameter, credentials hidden. Raises InvalidInput unless it can be stored and is small."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
@@ -60,7 +61,7 @@ def document(field: str, value: Mapping[str, Any] | None) -> Jsonb | None:
         fix = "use texts, finite numbers, true, false, null, and lists and objects of them"
     else:
         if size <= METADATA_BYTES and not _NUL_IN_JSON.search(written):
-            return Jsonb(dict(value))
+            return Jsonb(scrubbed(dict(value)))
         reason, fix = "it contains the NUL character", "remove it"
         if size > METADATA_BYTES:
             reason, fix = f"it takes {size:,} bytes", f"use {METADATA_BYTES:,} at most; store the rest elsewhere"

@@ -9,8 +9,9 @@ from typing import Final
 
 from psycopg.types.json import Jsonb
 
+from identity.credentials import scrubbed
 from identity.ids import Entity, EntityId, TenantId, key_digest, sha256_of
-from identity.keys import CanonicalKey, endpoint_key, short_name
+from identity.keys import CanonicalKey, check_name, endpoint_key, short_name
 from resources.metadata.assets import UnknownKey, own_name
 from resources.metadata.noun import Noun
 from resources.models import Alias, AliasKind, Renamed
@@ -135,8 +136,9 @@ def _rename_request(
 
 def _request(content: bytes, reason: str | None, key: str | None) -> Row:
     """What makes a call repeatable: the same key asks for the same content, whoever gets the answer."""
+    check_name(key or "")
     batch = uuid.uuid4()  # a call without a key is a request of its own
-    return {"key": key or str(batch), "fingerprint": content, "batch": batch, "reason": reason}
+    return {"key": key or str(batch), "fingerprint": content, "batch": batch, "reason": scrubbed(reason)}
 
 
 def _move(tenant: TenantId, was: CanonicalKey, now: CanonicalKey) -> Row:

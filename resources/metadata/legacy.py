@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
 
+from identity.credentials import scrubbed
 from identity.errors import InvalidKey
 from identity.ids import key_digest
 from identity.keys import CanonicalKey
@@ -147,7 +148,7 @@ def _named(session: Session, some: Sequence[Meaning], reason: str | None) -> _Ou
     meant = holders(session, {one.target for one in some})
     here = [one for one in some if one.target in meant]
     names = [{"key": str(one.key), "entity_id": str(meant[one.target].id)} for one in here]
-    parameters = {"batch": uuid.uuid4(), "reason": reason, "names": Jsonb(names)}
+    parameters = {"batch": uuid.uuid4(), "reason": scrubbed(reason), "names": Jsonb(names)}
     leads = {row["key"]: row for row in session.rows(_NAME, parameters)}
     right = {one.key for one in here if leads[str(one.key)]["entity_id"] == meant[one.target].id.value}
     new = sum(row["is_new"] for row in leads.values())

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from identity.errors import InvalidKey, InvalidUrl, MetadataError
-from identity.keys import CanonicalKey, Kind, dataset_key
+from identity.keys import CanonicalKey, Kind, dataset_key, refuse_credentials
 from identity.naming import InvalidReference, UnknownSystem, location_key, reference_key
-from identity.naming.credentials import refuse_credentials
 
 LEGACY: Final = "legacy"
 """The endpoint of the keys that ids of an earlier catalog have here."""

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.ids import Entity, key_digest
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER
 from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Read, Staged
@@ -86,6 +86,9 @@ class Materializations(Noun):
 
         Until the lease expires nobody collects what is there. Asking again changes nothing.
         """
+        for (_dataset, partition), location in locations.items():
+            check_name(partition or "")
+            check_name(location)
         leases = [
             {"dataset_id": str(dataset.id), "partition_key": partition or UNPARTITIONED, "location": location}
             for (dataset, partition), location in locations.items()

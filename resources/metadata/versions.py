@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from identity.ids import Entity, EntityId, key_digest, sha256_of
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER
 from resources.models import UNPARTITIONED, Current, Published, Version
@@ -54,6 +54,7 @@ class Versions(Noun):
         replay, so an attempt may ask until it is answered; a replay has the first answer, whatever happened since.
         Raises UnknownMaterialization, IdempotencyConflict, AmbiguousPublish; then nothing was published.
         """
+        check_name(key or "")
         ordered = sorted(set(materializations))
         content = sha256_of("publish", *(one.bytes for one in ordered))
         rows = self.sessions.call(

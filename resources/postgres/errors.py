@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import psycopg
 import psycopg.errors
 
+from identity.credentials import scrub
 from identity.errors import MetadataError
 
 
@@ -193,6 +194,26 @@ _AD_HOC: Final = {
 def is_taken_back(error: BaseException) -> bool:
     """Whether the server took the transaction back by itself: a deadlock, a serialization failure. Nothing happened."""
     return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("40")
+
+
+_SAYS_NO_DATA: Final = {"08", "25", "28", "40", "42", "53", "55", "57", "XX"}
+"""Classes of SQLSTATE whose messages tell of the schema, of rights or of the server, and not of values."""
+
+
+def redacted(error: psycopg.Error) -> psycopg.Error:
+    """The same error without values: its class, SQLSTATE and constraint; what it says only where that is no data.
+
+    What libpq or the driver itself says is left out, too: it may repeat a URL.
+    """
+    constraint, message = error.diag.constraint_name, error.diag.message_primary
+    said = [type(error).__name__, f"SQLSTATE {error.sqlstate}" if error.sqlstate else "not from the server"]
+    said += [f"constraint {constraint}"] if constraint else []
+    said += [scrub(message)] if message and (error.sqlstate or "")[:2] in _SAYS_NO_DATA else []
+    if error.sqlstate is None and "permission denied to set role" in str(error):
+        said += ["permission denied to set role"]
+    clean = type(error)(", ".join(said))
+    clean.sqlstate = error.sqlstate
+    return clean
 
 
 def translated(error: psycopg.Error) -> MetadataError | None:

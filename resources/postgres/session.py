@@ -12,8 +12,9 @@ from psycopg.rows import dict_row
 from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from identity.credentials import scrub
 from identity.ids import TenantId
-from resources.postgres.errors import is_outcome_unknown, is_taken_back, translated
+from resources.postgres.errors import is_outcome_unknown, is_taken_back, redacted, translated
 
 Row = dict[str, Any]
 _Answer = TypeVar("_Answer")
@@ -60,6 +61,9 @@ class Sessions:
     engine: sa.Engine
     tenant: TenantId
     actor: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actor", scrub(self.actor))
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -173,12 +177,22 @@ def _may_ask_again(error: BaseException) -> bool:
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Turn PostgreSQL's refusals into our errors, without the driver's message behind them."""
+    """Turn PostgreSQL's refusals into our errors, and its other errors into the same without the driver's message.
+
+    That message repeats what was written. Nothing of it is left behind the new error, either.
+    """
     try:
         yield
     except (psycopg.Error, DBAPIError) as error:
         original = error.orig if isinstance(error, DBAPIError) else error
-        ours = translated(original) if isinstance(original, psycopg.Error) else None
+        ours = _without_data(original) if isinstance(original, psycopg.Error) else None
         if ours is None:
             raise
-        raise ours from None
+        try:
+            raise ours from None
+        finally:
+            ours.__context__ = None
+
+
+def _without_data(error: psycopg.Error) -> Exception:
+    return translated(error) or redacted(error)

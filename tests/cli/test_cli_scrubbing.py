@@ -16,7 +16,7 @@ from metadata_assets.cli.scrubbing import scrub, secrets_in
         ("two: http://a:b@c and http://d:e@f", "two: http://***@c and http://***@f"),
         ("postgresql://ann:p@ss@db/x", "postgresql://***@db/x"),
         ("host=db password=s3cr3t user=ann", "host=db password=*** user=ann"),
-        ("password='two words' user=ann", "password=*** user=ann"),
+        ("password='two words' user=ann", "password='***' user=ann"),
         ("?user=ann&password=s3cr3t&sslmode=x", "?user=ann&password=***&sslmode=x"),
         ("see http://127.0.0.1:3000/runs", "see http://127.0.0.1:3000/runs"),
         ("postgresql://ann@db/x", "postgresql://ann@db/x"),

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from identity.credentials import holds_credential
 from identity.keys import CanonicalKey, Kind
 
 prop = settings(deadline=None, derandomize=True, max_examples=80)
@@ -24,7 +25,7 @@ SIXTY_THREE_BYTES = ["a" * 63, "/" * 63, "\u00e9" * 31 + "a", "e\u0301" * 21, "\
 
 def carries_password(name: str) -> bool:
     texts = accumulate(range(3), lambda text, _: unquote(text), initial=name)
-    return any(re.search("://.*:.*@", text, re.DOTALL) for text in texts)
+    return holds_credential(name) or any(re.search("://.*:.*@", text, re.DOTALL) for text in texts)
 
 
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=24)

@@ -132,7 +132,7 @@ def test_an_intent_keeps_its_colons() -> None:
         ("run:", "it is empty"),
         ("key:a\0", "NUL"),
         ("key:\ud800", "lone surrogate"),
-        ("key:postgresql://sales:Kanari@db/x", "URL with a password"),
+        ("key:postgresql://sales:Kanari@db/x", "with a credential"),
         ("postgresql://sales:Kanari@db/x", "its kind is unknown"),
     ],
 )

@@ -198,7 +198,7 @@ def test_a_key_may_take_1500_bytes_and_no_more() -> None:
 )
 def test_a_url_with_a_password_is_not_a_name(name: str) -> None:
     for segments in ((name, None, "t"), (None, name, "t"), (None, None, name)):
-        with pytest.raises(InvalidKey, match="URL with a password") as refusal:
+        with pytest.raises(InvalidKey, match="with a credential") as refusal:
             CanonicalKey(Kind.DATASET, "jfk", segments)
         assert refusal.value.value == WITHHELD
 

@@ -1,0 +1,272 @@
+"""What credentials look like in plain text: where they start and end. Encodings are undone elsewhere (credentials.py).
+
+Every rule takes time in proportion to the text: searches start at a word that is rare, loops do not go back.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+
+class Span(NamedTuple):
+    """A part of a text that must not be repeated; the credential itself starts at `secret`, after a user's name."""
+
+    start: int
+    end: int
+    secret: int
+
+
+_SECRET: Final = r"""
+    (?:passw(?:or)?d|passwort|kennwort|passphrase|passcode|passfile|pwd|secret|token|credential|signature
+      |(?:api|access|account|secret|private|shared|storage|encryption|subscription|signing|master)[ _-]?key
+      |(?<![a-z])(?:pass|psw|pw|sig)|(?-i:(?<=[a-z])P(?:ass|w)))
+    (?:[_-]?(?:value|string|text|plain|base64|b64|json))?s?\d{0,2}
+"""
+_FLAGS: Final = re.IGNORECASE | re.VERBOSE
+_NAME: Final = re.compile(rf"[\w.\- ]*?{_SECRET}\s*", _FLAGS)
+_NAMED: Final = re.compile(
+    rf"""{_SECRET} (?:[\\"'`\])]*+ \s*+ (?P<sign>=>|=(?![=>])|:=|:(?!:)) | (?P<space>[^\S\n]++))""", _FLAGS
+)
+_VALUE: Final = re.compile(
+    r"""
+    [^\S\n]*+ (?:\n\s*+(?=["']))?
+    (?: \\++["'`][^"'`\\]*+ | ""[^"]++"" | ''[^']++''
+      | [a-z]{0,2}'(?:[^'\\]|\\.|'')*+'? | [a-z]{0,2}"(?:[^"\\]|\\.|"")*+"? | `[^`]*+`?
+      | \{[^{}]*+\}?
+      | (?:[^\s;&"'`<>\\]|\\.|&(?![\w.%-]{1,60}=)|<(?!/))++
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_MORE_WORDS: Final = re.compile(r"""(?:[^\S\n]++[^\s;&"'`=:]++)++(?=;)""")
+_IDENTIFIED: Final = re.compile(r"\bidentified\s+by\s+(?:values\s+)?(?=\S)", re.IGNORECASE)
+_AUTHORIZATION: Final = re.compile(r"""authorization[\\"']*+\s*+[:=]\s*+[\\"']*+([^"'\\\n,;]++)""", re.IGNORECASE)
+_BEARER: Final = re.compile(r"\bbearer[\s:]{1,9}([\w.~+/=-]{6,})", re.IGNORECASE)
+_OPTION: Final = re.compile(r"(?<!\S)(?:-u|--user)[ =]([^\s:]{1,200}:)(\S++)")
+_LOGIN: Final = re.compile(r"login\s{1,9}\S{1,80}\s{1,9}\Z")
+_ELEMENT: Final = re.compile(rf"<[\w:.-]{{0,80}}?{_SECRET}(?:\s[^<>]{{0,200}})?>([^<]++)", _FLAGS)
+_SHAPES: Final = re.compile(
+    r"""(?<![\w-])
+    (?: A(?:KIA|SIA)[0-9A-Z]{16}\b                              # ids of access keys of AWS
+      | eyJ[\w-]{8,}\.eyJ[\w-]{8,}(?:\.[\w-]*)?                 # JSON Web Tokens
+      | (?:gh[pousr]_|github_pat_|glpat-|npm_|pypi-|hvs\.|dapi|ya29\.|sk-|[rs]k_live_|xox[abeoprs]-)[\w-]{16,}
+      | AIza[\w-]{30,} | GOCSPX-[\w-]{20,}                      # keys of Google
+    )
+    """,
+    re.VERBOSE,
+)
+_PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
+
+# One of these is in whatever the expressions above find: a search for a word is faster than one for an expression.
+_WORDS: Final = ("pass", "pwd", "secret", "token", "key", "credential", "kennwort", "sig", "psw", "pw", "identified")
+_STARTS: Final = (
+    *("akia", "asia", "eyj", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-", "hvs."),
+    *("dapi", "ya29.", "sk-", "k_live_", "xox", "aiza", "gocspx-"),
+)
+
+# What stands where a credential would, and is none: references and placeholders; in sentences, types and other words.
+_NO_SECRET: Final = re.compile(
+    r"""[*•.…_-]+ | x{3,}
+    | <.*> | env:\w+ | \$\w+ | \$?\{\{?[\w.: -]*\}?\} | \$\([\w.-]+\) | %\(\w+\)s | %\w | \? | :\w+
+    | null | none | nil | true | false""",
+    _FLAGS | re.DOTALL,
+)
+_WORD: Final = re.compile(
+    r"""yes|no|not|is|are|was|str|string|text|varchar|character|bytes|bytea|int|integer|bigint|bool|boolean|uuid|char|the|a
+    |optional|required|hashed|hidden|secret|changed|expired|rotated|invalid|missing|wrong|passw(?:or)?d|token|strict""",
+    _FLAGS,
+)
+_FOLDER: Final = re.compile(r"[\w.~-]*/")
+_COLUMN: Final = re.compile(r"""\(*[a-z_"]\w*"?\.[a-z_"]\w*"?[),;]*""", re.IGNORECASE)
+_HOST: Final = re.compile(r"""(?:\[[\w:.]+\]|[\w.-]+)(?::\d+)?(?=[/"'`)\]}>,;.?&!\\]|\Z)""")
+_PORT: Final = re.compile(r"""([\w.-]+):\d{1,5}(?:(["'`<>,;)\]}])|[/?\#])""", re.VERBOSE)
+_LABELS: Final = frozenset(
+    (
+        "mailto",
+        "mail",
+        "email",
+        "e-mail",
+        "contact",
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "reply-to",
+        "sip",
+        "xmpp",
+        "acct",
+        "urn",
+    )
+)
+_EDGES: Final = "\"'`([{<,=;"
+
+
+def plain_spans(text: str) -> Iterator[Span]:
+    """Every credential in a text that is not encoded, in no order; spans may overlap."""
+    lower = text.lower()
+    if any(word in lower for word in _WORDS):
+        yield from _named(text, lower)
+    if "@" in text:
+        for word in re.finditer(r"\S++", text):
+            if "@" in word[0]:
+                yield from _user_info(word[0], word.start())
+        yield from _split_by_spaces(text)
+    yield from _headers(text, lower)
+    if any(start in lower for start in _STARTS):
+        for shape in _SHAPES.finditer(text):
+            yield Span(shape.start(), shape.end(), shape.start())
+    if "-----begin" in lower:
+        for key in _PRIVATE_KEY.finditer(text):
+            end = text.find("-----END", key.end())
+            yield Span(key.end(), len(text) if end < 0 else end, key.end())
+            if end < 0:
+                break
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what is called so is a credential: `password`, `db.sslPassword`, `AWS_SECRET_ACCESS_KEY`."""
+    return len(name) <= 200 and _NAME.fullmatch(name) is not None
+
+
+def is_no_secret(value: str) -> bool:
+    """Whether a value only stands for a credential: `***`, `env:NAME`, nothing."""
+    return not value or _NO_SECRET.fullmatch(value) is not None
+
+
+def _named(text: str, lower: str) -> Iterator[Span]:
+    """password=…, "pwd": "…", --token …, PASSWORD '…', IDENTIFIED BY …, <secret>…</secret>."""
+    yield from _values_after(_NAMED, text)
+    if "identified" in lower:
+        yield from _values_after(_IDENTIFIED, text)
+    if "<" in text:
+        for found in _ELEMENT.finditer(text):
+            yield from _unquoted(text, *found.span(1))
+
+
+def _values_after(names: re.Pattern[str], text: str) -> Iterator[Span]:
+    place = 0
+    while found := names.search(text, place):
+        place = found.end()
+        value = _VALUE.match(text, place)
+        if value is None or (names is _NAMED and not _means_it(text, found, value[0].lstrip())):
+            continue
+        place = value.end()
+        is_bare = names is _NAMED and found["sign"] and text[place - 1] not in "\"'`}"
+        if is_bare and (more := _MORE_WORDS.match(text, place)):  # spaces are part of it in a list with ;
+            place = more.end()
+        yield from _unquoted(text, value.start(), place)
+
+
+def _means_it(text: str, found: re.Match[str], value: str) -> bool:
+    start = found.start()
+    while start and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+        start -= 1
+    before, name = text[start - 1 : start], text[start : found.end()].lower()
+    sign = found["sign"]
+    if sign is None:  # an option, SQL, .netrc; anything else is a sentence
+        is_sql = value.startswith("'") and name.strip() == "password"
+        return name.startswith("--") or is_sql or bool(_LOGIN.search(text[max(0, start - 200) : start]))
+    if before == "/" and found[0].endswith("=") and _FOLDER.match(value):  # x/token=1/y: a partitioned table
+        return False
+    if value.isdecimal() and name.rstrip("\"' :=").endswith("s"):  # how many there are
+        return False
+    if "sig" in name and sign == ":" and '"' not in name and "'" not in name:
+        return False
+    spaced = found[0][-2:-1].isspace() or before == "."
+    if (spaced or ":" in sign) and _WORD.fullmatch(value.strip("\"',.;)")):
+        return False
+    return not (sign == "=" and spaced and _COLUMN.fullmatch(value))
+
+
+def _unquoted(text: str, start: int, end: int) -> Iterator[Span]:
+    """The span of a value without its quotes, unless it is no secret."""
+    while start < end and (text[start].isspace() or text[start] == "\\"):
+        start += 1
+    for quote in "'\"`":
+        opening = text.find(quote, start, min(end, start + 3))
+        if opening >= 0 and (opening == start or text[start:opening].isalpha()):
+            start = opening
+            while start < end and text[start] == quote:
+                start += 1
+            while end > start and text[end - 1] == quote:
+                end -= 1
+            break
+    else:
+        closing = {"{": 0, "(": 0}.get(text[start : start + 1], 1)
+        while closing and end > start and text[end - 1] in "),.]}:!":
+            end -= 1
+    if not is_no_secret(text[start:end]):
+        yield Span(start, end, start)
+
+
+def _user_info(word: str, at: int) -> Iterator[Span]:
+    """user:password@ of a word that has an @, with and without a scheme; user/password@ as Oracle writes it."""
+    heads = word.split("://")
+    place = len(heads[0]) + 3
+    for rest in heads[1:]:
+        yield from _of_url(rest, at + place)
+        place += len(rest) + 3
+    if len(heads) == 1:
+        yield from _without_scheme(word, at)
+
+
+def _of_url(rest: str, at: int) -> Iterator[Span]:
+    quoted = min((place for mark in "\"'`<>" if (place := rest.find(mark)) >= 0), default=len(rest))
+    end = rest.rfind("@", 0, quoted)
+    end = rest.rfind("@") if end < 0 else end
+    colon = rest.find(":", 0, max(end, 0))
+    if colon < 0:
+        return
+    port = _PORT.match(rest)
+    if port and (port[2] or "." in port[1] or port[1] == "localhost"):  # an @ in a path, or in what comes next
+        return
+    if not is_no_secret(rest[colon + 1 : end]):
+        yield Span(at, at + end, at + colon + 1)
+
+
+def _without_scheme(word: str, at: int) -> Iterator[Span]:
+    slashes = len(word) - len(word.lstrip("/"))
+    word, at = word[slashes:], at + slashes
+    end = word.rfind("@")
+    left, right = word[:end], word[end + 1 :]
+    if _HOST.match(right):
+        edge = max(left.rfind(mark) for mark in _EDGES) + 1
+        for start in {0, edge}:
+            user, _, password = left[start:].partition(":")
+            start, user = start + user.rfind("/") + 1, user[user.rfind("/") + 1 :]
+            is_user = not set(user) & {"/", "@", *_EDGES} and user.lower() not in _LABELS
+            if len(password) > 2 and is_user and not user.isdecimal() and not is_no_secret(password):
+                yield Span(at + start, at + end, at + start + len(user) + 1)
+    slash = left.find("/")
+    if slash > 0 and (right.startswith("//") or "oracle:" in left.lower() or re.match(r"[\w.-]{1,253}:\d", right)):
+        start = slash + 1
+        if left[start:] and not is_no_secret(left[start:]):
+            yield Span(at + start, at + end, at + start)
+
+
+_BROKEN: Final = re.compile(r"://[^\s/:@\"'`<>\[]{0,200}:(?!\d{1,5}(?:[\s/]|\Z))[^\s/@\"'`<>]{1,200}[^\S\n]")
+
+
+def _split_by_spaces(text: str) -> Iterator[Span]:
+    """user:password@ of a URL whose password has a space in it, which nobody encoded."""
+    for found in _BROKEN.finditer(text):
+        line = text.find("\n", found.end(), found.end() + 200)
+        end = text.rfind("@", found.end(), found.end() + 200 if line < 0 else line)
+        if end >= 0:
+            yield Span(found.start() + 3, end, text.index(":", found.start() + 3) + 1)
+
+
+def _headers(text: str, lower: str) -> Iterator[Span]:
+    """Authorization: …, Bearer …, curl's --user …."""
+    if "authorization" in lower:
+        for found in _AUTHORIZATION.finditer(text):
+            if not is_no_secret(found[1].rpartition(" ")[2]):
+                yield Span(*found.span(1), found.start(1))
+    if "bearer" in lower:
+        for found in _BEARER.finditer(text):
+            if any(one.isdigit() for one in found[1]) or len(found[1]) >= 20:
+                yield Span(*found.span(1), found.start(1))
+    if "-u" in text:
+        for found in _OPTION.finditer(text):
+            if not is_no_secret(found[2]):
+                yield Span(found.start(1), found.end(2), found.start(2))

@@ -1,0 +1,277 @@
+"""No password that is planted into an argument of a store is in any table, answer, error or log afterwards."""
+
+import itertools
+import types
+import typing
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from inspect import getmembers, isfunction
+from typing import Any
+
+import psycopg
+import pytest
+from planted_secrets import SPELLINGS, leaks, said_by
+
+from identity.idempotency import Delivery, Intent
+from identity.keys import CanonicalKey, dataset_key
+from resources.graph.edges import Link
+from resources.graph_store import GraphStore
+from resources.metadata.legacy_names import LegacyRow
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Attempt, Endpoint, Field, Read, Staged
+from resources.postgres.session import Sessions
+
+Doing = Callable[[], object]
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A store with two things in it that no other case knows."""
+
+    store: MetadataStore
+    graph: GraphStore
+    number: int
+
+    def key(self, name: str) -> CanonicalKey:
+        return dataset_key(f"e{self.number}", schema="s", table=name)
+
+    def asset(self, name: str, **facts: Any) -> Asset:
+        return Asset(key=self.key(name), type=AssetType.DATASET, **facts)
+
+    def attempt(self, **facts: Any) -> Attempt:
+        plain = Attempt(id=uuid.uuid4(), run_id="run", step_key="step", retry_number=0, fencing_token=1)
+        return replace(plain, **facts)
+
+    def staged(self, *, intent: str | None = None, partition: str | None = None, **facts: Any) -> Staged:
+        entity = self.store.entity(self.key("one"))
+        delivery = Delivery(entity.tenant, entity.id, partition, Intent("key", intent or str(next(_numbers))), "result")
+        plain = Staged(
+            delivery=delivery, location=None, manifest_sha256=None, row_count=1, byte_count=1, data_version="1"
+        )
+        return replace(plain, **facts)
+
+
+def commits(w: World, text: str) -> Iterator[Doing]:
+    for facts in ({"run_id": text}, {"step_key": text}):
+        yield lambda facts=facts: w.store.commit(w.attempt(**facts), [w.staged()], {})
+    for facts in (
+        {"metadata": {"note": text, text: [text, {"url": text}]}},
+        {"code_version": text},
+        {"data_version": text},
+        {"location": text},
+        {"partition": text},
+        {"intent": text},
+    ):
+        yield lambda facts=facts: w.store.commit(w.attempt(), [w.staged(**facts)], {})
+    for facts in ({"metadata": {"note": text}}, {"partition": text}):
+        yield lambda facts=facts: w.store.commit(
+            w.attempt(), [w.staged()], {None: [Read(asset=w.store.entity(w.key("two")), **facts)]}
+        )
+
+
+def stagings(w: World, text: str) -> Iterator[Doing]:
+    entity = w.store.entity(w.key("one"))
+    hour = timedelta(hours=1)
+    for partition, location in ((text, "a/b"), (None, text)):
+        yield lambda at={(entity, partition): location}: w.store.open_staging(w.attempt(), at, ttl=hour)
+    yield lambda: w.store.open_staging(w.attempt(run_id=text, step_key=text), {(entity, None): "a/c"}, ttl=hour)
+
+
+def assets(w: World, text: str) -> list[Asset]:
+    field = Field(name="c", type=text, nullable=True, position=1, metadata={"comment": text})
+    facts: list[dict[str, Any]] = [
+        {"description": text},
+        {"metadata": {"comment": text, text: 1}},
+        {"fields": (field,)},
+    ]
+    return [w.asset(f"a{next(_numbers)}", **fact) for fact in facts]
+
+
+def renames(w: World, text: str) -> Iterator[Doing]:
+    yield lambda: w.store.rename({w.key("one"): w.key("uno")}, reason=text)
+    yield lambda: w.store.rename({w.key("uno"): w.key("one")}, reason=text, key=text)
+    yield lambda: w.store.rename({w.key("one"): w.key(text)})
+    yield lambda: w.store.rename({w.key("uno"): w.key("one")})
+
+
+def merges(w: World, text: str) -> Iterator[Doing]:
+    name = f"m{next(_numbers)}"
+    w.store.register_assets([w.asset(name)])
+    gone, stays = w.store.entity(w.key(name)), w.store.entity(w.key("two"))
+    yield lambda: w.store.merge(gone, stays, reason=text, key=text)
+    yield lambda: w.store.unmerge(w.store.merge(gone, stays, reason=text), reason=text)
+    yield lambda: w.store.unmerge(uuid.uuid4(), reason=text, key=text)
+
+
+def nodes_made(w: World, text: str) -> Iterator[Doing]:
+    for metadata in documents(text):
+        yield lambda metadata=metadata: w.graph.create_identity(w.key("one"), metadata=metadata)
+
+
+def nodes_changed(w: World, text: str) -> Iterator[Doing]:
+    node = w.graph.create_identity(w.key("one")).key
+    for metadata in documents(text):
+        yield lambda metadata=metadata: w.graph.update_identity(node, expected_version=1, metadata=metadata)
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [{"text": text, "x": float("nan")}, {"url": text, text: text, "list": [text, {"deep": text}]}]
+
+
+def collections(w: World, text: str) -> Iterator[Doing]:
+    for slug, name, description in ((text, "n", None), ("c", text, None), ("c", "n", text)):
+        slug = f"c{next(_numbers)}" if slug == "c" else slug
+        yield lambda slug=slug, name=name, said=description: w.graph.create_collection(
+            slug, name=name, description=said
+        )
+
+
+def edges(w: World, text: str) -> Iterator[Doing]:
+    link = Link(w.store.entity(w.key("one")), w.store.entity(w.key("two")))
+    for facts in ({"producer": text, "scope": "s"}, {"producer": "p", "scope": text}):
+        yield lambda facts=facts: w.graph.assert_edges([link], complete=False, **facts)
+
+
+CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
+    "MetadataStore.commit": commits,
+    "MetadataStore.open_staging": stagings,
+    "MetadataStore.rename": renames,
+    "MetadataStore.merge": merges,
+    "MetadataStore.unmerge": merges,
+    "MetadataStore.publish": lambda w, text: iter([lambda: w.store.publish([uuid.uuid4()], key=text)]),
+    "MetadataStore.register_assets": lambda w, text: iter([lambda: w.store.register_assets(assets(w, text))]),
+    "MetadataStore.register_datasets": lambda w, text: iter(
+        [lambda: w.store.register_datasets([(one, "manually") for one in assets(w, text)])]
+    ),
+    "MetadataStore.register_endpoints": lambda w, text: iter(
+        [
+            lambda: w.store.register_endpoints([Endpoint(slug="shop", system=text, attributes={"root": text})]),
+            lambda: w.store.register_endpoints([Endpoint(slug=text, system="postgres")]),
+            lambda: w.store.endpoints(),
+        ]
+    ),
+    "MetadataStore.endpoint": lambda w, text: iter([lambda: w.store.endpoint(text)]),
+    "MetadataStore.known_catalog": lambda w, text: iter([lambda: w.store.known_catalog(text)]),
+    "MetadataStore.resolve": lambda w, text: iter(
+        [lambda: w.store.resolve(text), lambda: w.store.resolve(f"e/{text}"), lambda: w.store.resolve(f"mid1:{text}")]
+    ),
+    "MetadataStore.current": lambda w, text: iter([lambda: w.store.current(w.key("one"), [text])]),
+    "MetadataStore.materializations": lambda w, text: iter(
+        [lambda: w.store.materializations(w.key("one"), partition=text)]
+    ),
+    "MetadataStore.import_legacy": lambda w, text: iter(
+        [lambda: w.store.import_legacy([LegacyRow(1, text, "s.one")]).refused[0].error.facts,
+         lambda: w.store.import_legacy([LegacyRow(1, f"7-{next(_numbers)}", text)]).refused[0].error.facts,
+         lambda: w.store.import_legacy([LegacyRow(1, f"8-{next(_numbers)}", str(w.key("two")))], reason=text)]
+    ),
+    "GraphStore.create_identity": nodes_made,
+    "GraphStore.update_identity": nodes_changed,
+    "GraphStore.retype": lambda w, text: iter(
+        [lambda: w.graph.retype(w.key("one"), w.key("two"), reason=text),
+         lambda: w.graph.retype(w.key("two"), w.key("one"), new_type=AssetType.VIEW, reason=text)]
+    ),
+    "GraphStore.create_collection": collections,
+    "GraphStore.collection": lambda w, text: iter([lambda: w.graph.collection(text)]),
+    "GraphStore.delete_collection": lambda w, text: iter([lambda: w.graph.delete_collection(text)]),
+    "GraphStore.items": lambda w, text: iter([lambda: w.graph.items(text)]),
+    "GraphStore.preview_collection": lambda w, text: iter([lambda: w.graph.preview_collection(text)]),
+    "GraphStore.add_items": lambda w, text: iter([lambda: w.graph.add_items(text, [w.key("one")])]),
+    "GraphStore.remove_items": lambda w, text: iter([lambda: w.graph.remove_items(text, [w.key("one")])]),
+    "GraphStore.move_item": lambda w, text: iter([lambda: w.graph.move_item(text, w.key("one"), 0)]),
+    "GraphStore.assert_edges": edges,
+}  # fmt: skip
+TEXTS = {str, Any, Asset, Attempt, Endpoint, LegacyRow, Read, Staged}
+
+
+def takes_text(method: Callable[..., object]) -> bool:
+    hints = typing.get_type_hints(method)
+    return any(TEXTS & set(parts(hint)) for name, hint in hints.items() if name != "return")
+
+
+def parts(hint: Any) -> Iterator[Any]:
+    yield hint
+    if typing.get_origin(hint) not in (typing.Literal, types.FunctionType):
+        for part in typing.get_args(hint):
+            yield from parts(part) if not isinstance(part, list) else ()
+
+
+def test_every_method_with_a_text_has_a_case() -> None:
+    found = {
+        f"{store.__name__}.{name}"
+        for store in (MetadataStore, GraphStore)
+        for name, method in getmembers(store, isfunction)
+        if not name.startswith("_") and takes_text(method)
+    }
+    assert found == set(CASES)
+
+
+@pytest.fixture(scope="module")
+def metadata_url(make_database: Callable[..., str]) -> str:
+    return make_database(migrated=True)
+
+
+@pytest.fixture
+def world(store: MetadataStore) -> World:
+    made = World(store, GraphStore(store.sessions), next(_numbers))
+    store.register_datasets([(made.asset(name), "manually") for name in ("one", "two")])
+    return made
+
+
+def stored(url: str) -> list[str]:
+    """Every row of every table of the schema, as text."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'metadata'::regnamespace AND relkind IN ('r', 'p')"
+        ).fetchall()
+        assert len(tables) > 15
+        every = " UNION ALL ".join(f"SELECT to_jsonb(t)::text FROM metadata.{name} t" for (name,) in tables)
+        return [text for (text,) in connection.execute(every.encode())]
+
+
+@pytest.mark.parametrize("method", sorted(CASES))
+def test_a_planted_password_is_nowhere_afterwards(
+    world: World, metadata_url: str, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    said = {spelling: said_by(*CASES[method](world, text)) for spelling, (text, _piece) in SPELLINGS.items()}
+    assert {spelling: leaks(*some) for spelling, some in said.items() if leaks(*some)} == {}
+    assert leaks(*stored(metadata_url), caplog.text) == []
+
+
+def test_what_is_written_freely_is_kept_without_it(world: World) -> None:
+    text = SPELLINGS["userinfo"][0]
+    world.store.rename({world.key("one"): world.key("uno")}, reason=f"was at {text}")
+    assert {one.reason for one in world.store.aliases_of(world.key("uno"))} == {None, "was at postgresql://***@db/x"}
+    node = world.graph.create_identity(world.key("uno"), metadata={"url": text, "n": 7, "at": "jo@example.org"})
+    assert node.metadata == {"url": "postgresql://***@db/x", "n": 7, "at": "jo@example.org"}
+    made = world.graph.create_collection("kept", name="Kept", description=f"from {text}")
+    assert made == world.graph.create_collection("kept", name="Kept", description=f"from {text}")
+    assert made.description == "from postgresql://***@db/x"
+    assert world.store.entity_at(world.key("uno"), datetime.now(UTC)).key == world.key("uno")
+
+
+def test_an_actor_may_be_anything_but_a_secret(world: World, metadata_url: str) -> None:
+    for text, _piece in SPELLINGS.values():
+        sessions = Sessions(world.store.sessions.engine, world.store.tenant, text)
+        MetadataStore(sessions).register_assets([world.asset(f"by{next(_numbers)}")])
+        assert leaks(sessions) == []
+    assert leaks(*stored(metadata_url)) == []
+
+
+def test_a_driver_tells_what_went_wrong_and_not_with_which_value(world: World) -> None:
+    sessions = world.store.sessions
+    (secret,) = {SPELLINGS["dsn"][0]}
+    for statement, state in (
+        ("SELECT %(text)s::uuid", "22P02"),
+        ("SELECT %(text)s::jsonb", "22P02"),
+        ("SELECT nothing(%(text)s::text)", "42883"),
+    ):
+        with pytest.raises(psycopg.Error, match=f"SQLSTATE {state}") as raised:
+            sessions.call(statement, {"text": secret})
+        assert raised.value.sqlstate == state
+        with pytest.raises(psycopg.Error) as again, sessions.begin() as session:
+            session.rows(statement, {"text": secret})
+        assert leaks(*said_by(raised.value.add_note), *map(repr, (raised.value, again.value))) == []
+        assert (raised.value.__context__, again.value.__context__) == (None, None)
