@@ -29,7 +29,7 @@ class InvalidInput(MetadataError):
 
 
 def text(field: str, value: str | None, *, longest: int = TEXT_LENGTH) -> str | None:
-    """A text, credentials hidden. Raises InvalidInput when it is too long or cannot be stored, TypeError for no text."""
+    """A text, credentials hidden. Raises InvalidInput when it is too long or cannot be stored, TypeError."""
     if value is None:
         return None
     if not isinstance(value, str):
