@@ -153,13 +153,12 @@ def test_merges_of_two_that_are_linked_are_taken_back_the_way_they_came(lake: La
 
 def test_what_has_columns_is_not_merged_into_what_has_none(lake: Lake) -> None:
     """Both are one object in a source, and only one look was allowed to see columns."""
-    names = [str(lake.key(name)) for name in ("seen", "named")]
     lake.assets("seen", "named")
     with lake.store.session() as session:
         session.count(
             """UPDATE metadata.asset SET metadata = '{"relation": "table", "object": "1/2/3"}'
           WHERE qualified_name = ANY (%(names)s)""",
-            {"names": [str(lake.key(name)) for name in ("seen", "named")]},
+            {"names": [str(lake.key("seen")), str(lake.key("named"))]},
         )
         session.count("""INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nullable, position)
           VALUES (%(tenant)s, gen_random_uuid(), %(asset)s, 'id', 'int', true, 1)""",
