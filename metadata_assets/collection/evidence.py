@@ -86,15 +86,21 @@ def _is_restored(known: Mapping[str, KnownAsset], seen: Mapping[str, Asset]) -> 
     Then a dump was restored over them, or somebody makes them all anew each night: which one cannot be told. Views and
     what we materialize do not count, for these are made anew for any reason.
     """
-    before = [asset for asset in known.values() if asset.collected and asset.object and _counts(asset.type)]
-    ours = [asset for asset in before if not asset.materialized]
-    anew = [asset for asset in ours if asset.name in seen and _is_anew(asset, seen[asset.name])]
-    return len(anew) > max(1, len(ours) / 2)
+    before = [asset for asset in known.values() if asset.collected and _counts(asset.type) and not asset.materialized]
+    kept = {asset.object for asset in known.values()} & {object_of(asset) for asset in seen.values()}
+    anew = [
+        asset
+        for asset in before
+        if (now := seen.get(asset.name))
+        and _is_another(asset, now)
+        and not kept & {asset.object, object_of(now)}
+        and _columns(asset) == {(one.name, one.type) for one in now.fields or ()}
+    ]
+    return len(anew) > max(1, len(before) / 2)
 
 
-def _is_anew(known: KnownAsset, seen: Asset) -> bool:
-    before = {(name, one.type) for name, one in known.fields.items() if name not in known.closed_fields}
-    return _is_another(known, seen) and before == {(one.name, one.type) for one in seen.fields or ()}
+def _columns(known: KnownAsset) -> set[tuple[str, str]]:
+    return {(name, one.type) for name, one in known.fields.items() if name not in known.closed_fields}
 
 
 def _open_last(asset: KnownAsset) -> bool:

@@ -122,6 +122,19 @@ WHERE metadata.is_collision(
 """
 )
 
+# Before the rows are written, in the order in which they will be: what is only declared has no type of its own.
+_RETYPED = """
+SELECT metadata.tell_retyped(jsonb_agg(jsonb_build_object('key', t.qualified_name, 'type', t.now)
+  ORDER BY t.qualified_name))
+FROM (
+  SELECT s.qualified_name, a.type AS now
+  FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, type text)
+  JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
+  WHERE s.type NOT IN (a.type, 'DATASET')
+  ORDER BY s.asset_id FOR NO KEY UPDATE OF s) t
+HAVING count(*) > 0
+"""
+
 _CLOSE_ASSETS = """
 UPDATE metadata.asset SET deleted_at = clock_timestamp(), metadata = metadata - 'relation', version = version + 1,
   updated_at = clock_timestamp()
@@ -345,6 +358,7 @@ def _merge_assets(
     if not assets:
         return 0
     parameters = _asset_parameters(session, endpoint, assets, ids)
+    session.rows(_RETYPED, parameters)
     return session.count(_MERGE_ASSETS, {**parameters, "ours": sorted(COLLECTED_KEYS)})
 
 

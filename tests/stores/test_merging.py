@@ -157,12 +157,15 @@ def test_what_has_columns_is_not_merged_into_what_has_none(lake: Lake) -> None:
     with lake.store.session() as session:
         session.count(
             """UPDATE metadata.asset SET metadata = '{"relation": "table", "object": "1/2/3"}'
-          WHERE qualified_name = ANY (%(names)s)""",
-            {"names": [str(lake.key("seen")), str(lake.key("named"))]},
+            WHERE qualified_name IN (%(seen)s, %(named)s)""",
+            {name: str(lake.key(name)) for name in ("seen", "named")},
         )
-        session.count("""INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nullable, position)
-          VALUES (%(tenant)s, gen_random_uuid(), %(asset)s, 'id', 'int', true, 1)""",
-          {"tenant": session.tenant_value, "asset": lake.entity("seen").id.value})  # fmt: skip
+        session.count(
+            """INSERT INTO metadata.schema_field
+              (tenant_id, field_id, asset_id, name, type, nullable, position)
+            VALUES (%(tenant)s, gen_random_uuid(), %(asset)s, 'id', 'int', true, 1)""",
+            {"tenant": session.tenant_value, "asset": lake.entity("seen").id.value},
+        )
     with pytest.raises(MergeRefused, match=r"only .*/seen has known columns; merge .*/named into .*/seen instead"):
         lake.store.merge(lake.entity("seen"), lake.entity("named"))
     lake.store.merge(lake.entity("named"), lake.entity("seen"))
