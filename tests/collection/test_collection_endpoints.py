@@ -128,6 +128,10 @@ def test_one_server_collected_by_two_endpoints_is_joined_and_stays_so(shop: Twic
     merge = shop.merge(shop.key("orders", "replica"), shop.key("orders"))
     assert shop.id("orders", "replica") == orders
     assert shop.settled("shop", "replica")
+    place = str(shop.store.asset(shop.key("orders")).metadata["object"]).rpartition("/")[0]
+    names = [shop.key(name, "replica") for name in ("orders", "report")]
+    assert shop.store.joined("replica", names, place=place) == {names[0]: shop.key("orders")}, "not read once more"
+    assert shop.store.joined("replica", names, place="elsewhere") == shop.store.joined("shop", names, place=None) == {}
     shop.source.run("CREATE TABLE items (id int)", "ALTER TABLE orders ADD more int")
     for endpoint in ("replica", "shop", "replica"):
         shop.source.collect_into(shop.store, endpoint)

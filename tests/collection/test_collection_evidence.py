@@ -133,6 +133,8 @@ def test_names_that_changed_hands_are_no_restored_dump() -> None:
     before = [known(table, oid) for oid, table in enumerate("abc", start=1)]
     found = told(before, [seen("b", 1), seen("c", 2), seen("a", 11)])
     assert found == Evidence(renamed=renamed(a="b", b="c"), replaced=replaced("c"))
+    swapped = told([*before, known("d", 4)], [seen("b", 1), seen("a", 2), seen("c", 13), seen("d", 4)])
+    assert swapped == Evidence(renamed=renamed(a="b", b="a"), replaced=replaced("c"))
 
 
 def test_views_and_what_we_make_ourselves_are_no_sign_of_a_restored_dump() -> None:
@@ -142,3 +144,5 @@ def test_views_and_what_we_make_ourselves_are_no_sign_of_a_restored_dump() -> No
     now = [seen(table, 21 + number) for number, table in enumerate("axyz")]
     now += [seen(table, 31 + number, kind=AssetType.VIEW) for number, table in enumerate("uvw")]
     assert told(before, [*now, seen("b", 2)]).replaced == replaced("a")
+    kept = [(one.name, seen(one.name.rpartition("/")[2], None, kind=AssetType(one.type))[1]) for one in (*made, *views)]
+    assert told(before, [seen("a", 11), seen("b", 12), *kept]) == Evidence(), "these say nothing against one either"

@@ -197,8 +197,7 @@ BEGIN
   END IF;
 
   -- The loser's edges that the winner has had ever since, and where it had one of them when the other end was merged.
-  SELECT array_agg(r.relationship_id) FILTER (WHERE c.valid_to IS NULL),
-    min(CASE WHEN c.valid_to IS NOT NULL THEN o.qualified_name END)
+  SELECT array_agg(r.relationship_id), min(CASE WHEN c.valid_to IS NOT NULL THEN o.qualified_name END)
   INTO v_edges, v_problem
   FROM metadata.relationship r
   JOIN metadata.asset o ON o.tenant_id = v_tenant
