@@ -92,6 +92,7 @@ def collect(
 
     Collecting an unchanged source writes nothing. What a source does not let us see is a gap: the rest is collected,
     nothing is closed, and the exit code is 5. An endpoint that is down does not stop the others; the exit code is 4.
+    Renamed are tables and columns that the source calls otherwise by now; they keep their ids.
     """
     from metadata_assets.cli.collecting import collect_endpoints
 

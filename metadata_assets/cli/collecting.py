@@ -7,7 +7,7 @@ from typing import ClassVar
 from rich.console import RenderableType
 
 from identity.errors import MetadataError, shown
-from metadata_assets.cli.context import Cli, Opened
+from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import plain, printable, table
 from metadata_assets.collection.collection import collect_endpoint
@@ -45,7 +45,7 @@ class Outcome:
 def collect_endpoints(cli: Cli, names: Sequence[str]) -> ExitCode:
     project = load_project(cli.settings.project)
     wanted = _wanted(project, names)
-    with cli.opened() as opened:
+    with cli.opened(actor=person()) as opened:
         outcomes = list(_collect(cli, opened, wanted))
     cli.show(described(outcomes), _shown(outcomes))
     for complaint in _complaints(outcomes):
@@ -109,7 +109,18 @@ def _document(outcome: Outcome) -> Mapping[str, object]:
 def _shown(outcomes: Sequence[Outcome]) -> RenderableType:
     if not outcomes:
         return "nothing to collect: no endpoint of this project says `collect: {schemas: […]}`, and none was named"
-    columns = ("endpoint", "new", "changed", "closed", "unchanged", "columns", "edges", "rows written", "gaps")
+    columns = (
+        "endpoint",
+        "new",
+        "renamed",
+        "changed",
+        "closed",
+        "unchanged",
+        "columns",
+        "edges",
+        "rows written",
+        "gaps",
+    )
     return table("Collected", columns, (_cells(outcome) for outcome in outcomes))
 
 
@@ -126,11 +137,12 @@ def _complaints(outcomes: Sequence[Outcome]) -> Iterator[str]:
 def _cells(outcome: Outcome) -> Sequence[object]:
     found = outcome.collected
     if found is None:
-        return (outcome.endpoint, *[None] * 8)
+        return (outcome.endpoint, *[None] * 9)
     columns, edges = found.fields, found.edges
     return (
         outcome.endpoint,
         found.assets.new + found.assets.reopened,
+        found.assets.renamed + columns.renamed,
         found.assets.changed,
         found.assets.closed,
         found.assets.unchanged,

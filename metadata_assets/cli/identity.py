@@ -107,7 +107,7 @@ def move(
 @command(
     identity,
     "merge",
-    examples=["identity merge jfk/public/flights_copy jfk/public/flights --reason 'one table, collected twice'"],
+    examples=["identity merge jfk-replica/public/flights jfk/public/flights --reason 'one server, collected twice'"],
     document=documents.MERGED,
 )
 def merge(
@@ -119,7 +119,12 @@ def merge(
     reason: Reason = None,
     dry_run: DryRun = False,
 ) -> ExitCode:
-    """Say that two things were one all along; refused where that loses something. `identity unmerge` takes it back."""
+    """Say that two things were one all along: the winner has the names and edges of both from now on.
+
+    What one server has, collected by two endpoints, may be merged either way. What its source still has is else only a
+    winner, and so is what has data; two that both have data, or are two objects in their sources, stay two. A refusal
+    says which way would work. `identity unmerge` takes it back.
+    """
     from metadata_assets.cli.identifying import merge as act
 
     return act(cli, loser, winner, reason=reason, dry_run=dry_run)

@@ -5,14 +5,16 @@ from typing import Final
 from metadata_assets.collection.connect import connected
 from metadata_assets.collection.diff import diff, reestimated
 from metadata_assets.collection.errors import EndpointMoving
+from metadata_assets.collection.evidence import object_of
 from metadata_assets.collection.postgres import Look, looking
 from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
 from resources.locations import EndpointLocation
-from resources.metadata.catalogs import CatalogOvertaken, apply_plan, current_catalog, lock_catalog
+from resources.metadata.catalogs import CatalogOvertaken, apply_plan, compared_catalog, lock_catalog
 from resources.metadata.plans import Collected, Known, Plan, outcome
 from resources.metadata_store import MetadataStore
 from resources.models import Catalog, Endpoint
 from resources.postgres.databases import Databases
+from resources.postgres.session import Session
 
 LOOKS: Final = 3
 """How often to look again when the source moves, or somebody else's collection is faster."""
@@ -58,20 +60,26 @@ def _collect_once(
         looking(connection, location.slug, schemas) as look,
     ):
         fingerprint = look.fingerprint()
-        seen = _estimates_only(look, known, fingerprint) or look.catalog(fingerprint)
+        seen = _estimates_only(store, look, known, fingerprint) or look.catalog(fingerprint)
     return _store(store, known, seen)
 
 
-def _estimates_only(look: Look, known: Known, fingerprint: str) -> Plan | None:
+def _estimates_only(store: MetadataStore, look: Look, known: Known, fingerprint: str) -> Plan | None:
     """The plan for a source that is as it was; None when it is not, or when the store no longer says what it said."""
     if fingerprint != known.fingerprint:
         return None
     keys, unnamable = look.names.keys(estimates := look.estimates())
     by_key = {str(key): estimates[name] for name, key in keys.items()}
-    if unnamable or by_key.keys() != {asset.name for asset in known.assets.values() if asset.collected}:
+    here = {asset.name for asset in known.assets.values() if asset.collected}
+    others = {key for key in keys.values() if str(key) not in here}
+    joined = store.joined(look.names.endpoint, others, place=look.place) if others else {}
+    if unnamable or len(by_key) != len(here) + len(joined) or others != joined.keys():
         return None
     gaps = tuple(look.gaps())
-    return reestimated(known, by_key, endpoint=look.names.endpoint, fingerprint=fingerprint, gaps=gaps)
+    endpoint = look.names.endpoint
+    return reestimated(
+        known, by_key, endpoint=endpoint, fingerprint=fingerprint, gaps=gaps, joined=sorted(joined.items())
+    )
 
 
 def _store(store: MetadataStore, known: Known, seen: Catalog | Plan) -> Collected:
@@ -79,5 +87,9 @@ def _store(store: MetadataStore, known: Known, seen: Catalog | Plan) -> Collecte
         return outcome(seen)
     with store.session() as session:
         lock_catalog(session, seen.endpoint, expected=known.fingerprint)
-        plan = seen if isinstance(seen, Plan) else diff(current_catalog(session, seen.endpoint), seen)
-        return apply_plan(session, plan)
+        return apply_plan(session, seen if isinstance(seen, Plan) else _compared(session, seen))
+
+
+def _compared(session: Session, seen: Catalog) -> Plan:
+    current, joined = compared_catalog(session, seen.endpoint, {asset.key: object_of(asset) for asset in seen.assets})
+    return diff(current, seen, joined)

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from identity.keys import CanonicalKey
 from metadata_assets.collection.evidence import after, column_renames, evidence, is_another_column
-from resources.metadata.plans import COLLECTED_KEYS, Column, Known, KnownAsset, Plan
+from resources.metadata.plans import COLLECTED_KEYS, Column, Known, KnownAsset, Move, Plan
 from resources.models import Asset, AssetType, Catalog, Edge, Field, Gap
 
 _T = TypeVar("_T")
+NOTHING: Final[Mapping[CanonicalKey, CanonicalKey]] = MappingProxyType({})
 
 ESTIMATE_TOLERANCE: Final = 0.1
 """How far a row estimate may move before it counts: ANALYZE of unchanged rows gives another number each time."""
@@ -23,22 +25,23 @@ class _Change(Enum):
     NONE = auto()
 
 
-def diff(current: Iterable[KnownAsset], observed: Catalog) -> Plan:
+def diff(
+    current: Iterable[KnownAsset], observed: Catalog, joined: Mapping[CanonicalKey, CanonicalKey] = NOTHING
+) -> Plan:
     """The plan that makes the store say what was seen.
 
     What the source's object ids tell comes first: things keep their identity under new names, and a name that something
     else has is its from now on. The rest is by name. What a complete catalog does not name is closed, columns included;
     an incomplete one adds and changes, and closes nothing at all. Assets that are only declared stay as they are, and a
     closed one that is back is reopened. A row estimate alone is a change only when it moved by more than
-    ESTIMATE_TOLERANCE.
+    ESTIMATE_TOLERANCE. What is `joined` is another endpoint's to describe: of it, only edges count.
     """
     before = {asset.name: asset for asset in current}
-    found = evidence(before, {str(asset.key): asset for asset in observed.assets}, complete=observed.complete)
+    ours = [asset for asset in observed.assets if asset.key not in joined]
+    found = evidence(before, {str(asset.key): asset for asset in ours}, complete=observed.complete)
     heirs = {name: before[name] for name in found.replaced}
     seen = {
-        name: _declared_as(heirs.get(name), asset)
-        for asset in observed.assets
-        if (name := str(asset.key)) not in found.unclear
+        name: _declared_as(heirs.get(name), asset) for asset in ours if (name := str(asset.key)) not in found.unclear
     }
     known = after(before, found)
     columns = {
@@ -61,6 +64,7 @@ def diff(current: Iterable[KnownAsset], observed: Catalog) -> Plan:
         complete=observed.complete,
         replaced=tuple(CanonicalKey.parse(name) for name in heirs),
         renamed=tuple((CanonicalKey.parse(was), CanonicalKey.parse(now)) for was, now in found.renamed.items()),
+        joined=tuple((asset.key, joined[asset.key]) for asset in observed.assets if asset.key in joined),
         created=tuple(assets[_Change.NEW]),
         changed=tuple(assets[_Change.CHANGED]),
         reopened=tuple(assets[_Change.REOPENED]),
@@ -79,7 +83,13 @@ def diff(current: Iterable[KnownAsset], observed: Catalog) -> Plan:
 
 
 def reestimated(
-    known: Known, estimates: Mapping[str, int | None], *, endpoint: str, fingerprint: str, gaps: tuple[Gap, ...] = ()
+    known: Known,
+    estimates: Mapping[str, int | None],
+    *,
+    endpoint: str,
+    fingerprint: str,
+    gaps: tuple[Gap, ...] = (),
+    joined: Iterable[Move] = (),
 ) -> Plan:
     """The plan for an endpoint of which only the row estimates, by key, can have changed."""
     collected = [asset for asset in known.assets.values() if asset.collected]
@@ -88,6 +98,7 @@ def reestimated(
         endpoint=endpoint,
         fingerprint=fingerprint,
         complete=not gaps,
+        joined=tuple(joined),
         changed=tuple(_with_estimate(asset, estimates.get(asset.name)) for asset in moved),
         unchanged=len(collected) - len(moved),
         fields_unchanged=known.fields,

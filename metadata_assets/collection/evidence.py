@@ -38,15 +38,16 @@ def evidence(known: Mapping[str, KnownAsset], seen: Mapping[str, Asset], *, comp
 
     Something with a known object is that thing, whatever it is called. A table with another object than its name's
     thing had is another table: the old one was dropped. A view is its definition, so one that was made anew is the same
-    one; so is what a table became that turned into a view, and what we materialize ourselves.
+    one; so is what a table became that turned into a view, and what we materialize ourselves. After a restored dump
+    names count.
     """
-    if _is_restored(known, seen):
-        return Evidence()
+    restored = _is_restored(known, seen)
     things = {asset.object: asset.name for asset in sorted(known.values(), key=_open_last) if asset.object}
     where = {name: things[one] for name, asset in seen.items() if (one := object_of(asset)) in things}
     renamed = {was: name for name, was in where.items() if was != name and not _stays(known.get(name), seen)}
     renamed |= _called_back(known, seen, renamed)
-    taken = {name for name in seen if name in known and name not in renamed and _is_another(known[name], seen[name])}
+    others = {name for name in seen if name in known and _is_another(known[name], seen[name])}
+    taken = set() if restored else others - renamed.keys()
     taken |= {name for name in renamed.values() if name in known and name not in renamed}
     if complete:
         return Evidence(renamed=renamed, replaced=frozenset(taken))
@@ -80,10 +81,26 @@ def is_another_column(known: KnownAsset, seen: Asset, stored: Field, now: Field)
 
 
 def _is_restored(known: Mapping[str, KnownAsset], seen: Mapping[str, Asset]) -> bool:
-    """Whether all there was is there again and all of it is new: a dump was restored over it."""
-    before = {asset.object for asset in known.values() if asset.collected and asset.object}
-    names = {name for name, asset in known.items() if asset.collected}
-    return len(before) > 1 and names <= seen.keys() and not before & {object_of(asset) for asset in seen.values()}
+    """Whether most of the tables, and more than one, are other objects with the same names and columns.
+
+    Then a dump was restored over them, or somebody makes them all anew each night: which one cannot be told. Views and
+    what we materialize do not count, for these are made anew for any reason.
+    """
+    before = [asset for asset in known.values() if asset.collected and _counts(asset.type) and not asset.materialized]
+    kept = {asset.object for asset in known.values()} & {object_of(asset) for asset in seen.values()}
+    anew = [
+        asset
+        for asset in before
+        if (now := seen.get(asset.name))
+        and _is_another(asset, now)
+        and not kept & {asset.object, object_of(now)}
+        and _columns(asset) == {(one.name, one.type) for one in now.fields or ()}
+    ]
+    return len(anew) > max(1, len(before) / 2)
+
+
+def _columns(known: KnownAsset) -> set[tuple[str, str]]:
+    return {(name, one.type) for name, one in known.fields.items() if name not in known.closed_fields}
 
 
 def _open_last(asset: KnownAsset) -> bool:
@@ -114,7 +131,12 @@ def _is_another(known: KnownAsset, seen: Asset) -> bool:
     if one is None or other is None or one == other or known.materialized:
         return False
     same_database = one.rpartition("/")[0] == other.rpartition("/")[0]
-    return same_database and known.type not in _VIEWS and seen.type not in _VIEWS
+    return same_database and _counts(known.type) and _counts(seen.type)
+
+
+def _counts(kind: str) -> bool:
+    """Whether an object id tells one thing of this type from another."""
+    return kind not in _VIEWS
 
 
 def _with_followers(unclear: Iterable[str], renamed: Mapping[str, str]) -> frozenset[str]:

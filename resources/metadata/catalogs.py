@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -12,6 +13,7 @@ from identity.keys import CanonicalKey, endpoint_key
 from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
 from resources.metadata.aliases import rename
 from resources.metadata.columns import close_all_fields, close_fields, rename_fields, write_fields
+from resources.metadata.met import met
 from resources.metadata.noun import Noun
 from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Known, KnownAsset, Plan, outcome
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
@@ -40,25 +42,29 @@ _FINGERPRINT = """
 SELECT schema_fingerprint FROM metadata.endpoint WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s
 """
 
+# What is called so, and what it saw before somebody moved it elsewhere; and what else it turns out to see.
+_OF_ENDPOINT = """a.tenant_id = %(tenant)s
+  AND (a.endpoint_id = %(endpoint)s OR a.moved_from = %(slug)s OR a.asset_id = ANY (%(also)s))"""
+
 _COUNT_FIELDS = """
 SELECT count(*) AS fields FROM metadata.schema_field f
 JOIN metadata.asset a ON a.tenant_id = f.tenant_id AND a.asset_id = f.asset_id
-WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND f.deleted_at IS NULL
+WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND a.merged_by IS NULL AND f.deleted_at IS NULL
 """
 
 # Of those that have their names: what is gone, and whose name something else has, is history.
-_ASSETS = """
+_ASSETS = f"""
 SELECT a.qualified_name AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
   EXISTS (SELECT 1 FROM metadata.dataset d WHERE d.tenant_id = a.tenant_id AND d.dataset_id = a.asset_id)
-    AS materialized
+    AS materialized, coalesce(a.moved_from, %(slug)s) = %(slug)s AS here
 FROM metadata.asset a
 JOIN metadata.alias x
   ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL
-WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
+WHERE {_OF_ENDPOINT}
 ORDER BY a.qualified_name
 """
 
-_FIELDS = """
+_FIELDS = f"""
 SELECT a.qualified_name AS asset,
   jsonb_agg(jsonb_build_array(f.deleted_at IS NULL, f.name, f.type, f.nullable, f.position, f.metadata)
     ORDER BY f.deleted_at NULLS LAST, f.name, f.field_id) AS fields
@@ -66,16 +72,16 @@ FROM metadata.asset a
 JOIN metadata.alias x
   ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL
 JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
-WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
+WHERE {_OF_ENDPOINT}
 GROUP BY a.qualified_name ORDER BY a.qualified_name
 """
 
-_FORMER = """
+_FORMER = f"""
 SELECT a.qualified_name AS asset, array_agg(x.key) AS names
 FROM metadata.asset a
 JOIN metadata.alias x
   ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind <> 'primary' AND x.valid_to IS NULL
-WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
+WHERE {_OF_ENDPOINT}
 GROUP BY a.qualified_name ORDER BY a.qualified_name
 """
 
@@ -116,6 +122,19 @@ WHERE metadata.is_collision(
 """
 )
 
+# Before the rows are written, in the order in which they will be: what is only declared has no type of its own.
+_RETYPED = """
+SELECT metadata.tell_retyped(jsonb_agg(jsonb_build_object('key', t.qualified_name, 'type', t.now)
+  ORDER BY t.qualified_name))
+FROM (
+  SELECT s.qualified_name, a.type AS now
+  FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, type text)
+  JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
+  WHERE s.type NOT IN (a.type, 'DATASET')
+  ORDER BY s.asset_id FOR NO KEY UPDATE OF s) t
+HAVING count(*) > 0
+"""
+
 _CLOSE_ASSETS = """
 UPDATE metadata.asset SET deleted_at = clock_timestamp(), metadata = metadata - 'relation', version = version + 1,
   updated_at = clock_timestamp()
@@ -155,8 +174,17 @@ class Catalogs(Noun):
         """The stored assets of an endpoint without their fields. Raises EndpointNotRegistered."""
         with self.session() as session:
             fingerprint = _fingerprint(session, endpoint)
-            (fields,) = (row["fields"] for row in session.rows(_COUNT_FIELDS, _parameters(session, endpoint)))
-            return Known(fingerprint=fingerprint, assets=_known_assets(session, endpoint), fields=fields)
+            parameters = {**_parameters(session, endpoint), "also": []}
+            (fields,) = (row["fields"] for row in session.rows(_COUNT_FIELDS, parameters))
+            return Known(fingerprint=fingerprint, assets=_known_assets(session, parameters), fields=fields)
+
+    def joined(
+        self, endpoint: str, keys: Collection[CanonicalKey], *, place: str | None
+    ) -> Mapping[CanonicalKey, CanonicalKey]:
+        """Which of these names of an endpoint lead to what another one collects of this place, and its names."""
+        with self.session() as session:
+            found = met(session, _parameters(session, endpoint), keys)
+            return {one.key: one.name for one in found if one.is_elsewhere(place)}
 
 
 def lock_catalog(session: Session, endpoint: str, *, expected: str | None) -> None:
@@ -170,14 +198,33 @@ def lock_catalog(session: Session, endpoint: str, *, expected: str | None) -> No
         raise CatalogOvertaken(endpoint=endpoint)
 
 
-def current_catalog(session: Session, endpoint: str) -> Sequence[KnownAsset]:
-    """The stored assets of an endpoint with their fields and former names, closed ones included: three statements."""
-    fields = {row["asset"]: row["fields"] for row in session.rows(_FIELDS, _parameters(session, endpoint))}
-    former = {row["asset"]: frozenset(row["names"]) for row in session.rows(_FORMER, _parameters(session, endpoint))}
+def current_catalog(session: Session, endpoint: str, *, also: Collection[UUID] = ()) -> Sequence[KnownAsset]:
+    """The stored assets of an endpoint with their fields and former names, closed ones included: three statements.
+
+    With what somebody moved to another endpoint since it was seen here, and with the things in `also`.
+    """
+    parameters = {**_parameters(session, endpoint), "also": list(also)}
+    fields = {row["asset"]: row["fields"] for row in session.rows(_FIELDS, parameters)}
+    former = {row["asset"]: frozenset(row["names"]) for row in session.rows(_FORMER, parameters)}
     return [
         replace(_with_fields(asset, fields.get(asset.name, ())), former=former.get(asset.name, frozenset()))
-        for asset in _known_assets(session, endpoint).values()
+        for asset in _known_assets(session, parameters).values()
     ]
+
+
+def compared_catalog(
+    session: Session, endpoint: str, objects: Mapping[CanonicalKey, str | None]
+) -> tuple[Sequence[KnownAsset], Mapping[CanonicalKey, CanonicalKey]]:
+    """What a look is compared with: `current_catalog`, and the seen names that lead to the same object elsewhere.
+
+    `objects` are the source's own ids of what was seen. What another endpoint has open as the same object stays its
+    own; what it gave up is known here, and so is what was named before this endpoint was registered.
+    """
+    found = met(session, _parameters(session, endpoint), objects)
+    same = [one for one in found if one.object and one.object == objects[one.key]]
+    joined = {one.key: one.name for one in same if one.open and not one.own}
+    ours = {one.id for one in found if one.own} | {one.id for one in same if not one.open}
+    return current_catalog(session, endpoint, also=sorted(ours)), joined
 
 
 def apply_plan(session: Session, plan: Plan) -> Collected:
@@ -191,6 +238,7 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
     born = _births(session, plan)
     written += _create_assets(session, plan, born)
     ids = born | _own(session, plan, _keys_of(plan) - born.keys())
+    ids |= {key: ids[name] for key, name in plan.joined}
     written += _redeclare(session, before, ids)
     written += sum(
         (
@@ -224,7 +272,8 @@ def _keys_of(plan: Plan) -> set[CanonicalKey]:
         *(now for _was, now in plan.renamed),
         *(key for key, _field in (*columns, *(column for _was, column in plan.fields_renamed))),
         *(key for edge in plan.edges or () for key in (edge.source, edge.target)),
-    }
+        *(name for _key, name in plan.joined),
+    } - {key for key, _name in plan.joined}
 
 
 def _close_things(session: Session, things: Collection[Entity]) -> int:
@@ -269,6 +318,7 @@ def _parameters(session: Session, endpoint: str) -> Row:
         "tenant": session.tenant_value,
         "actor": session.actor,
         "endpoint": _endpoint_id(session, endpoint).value,
+        "slug": endpoint,
     }
 
 
@@ -280,8 +330,7 @@ def _fingerprint(session: Session, endpoint: str) -> str | None:
     return fingerprint
 
 
-def _known_assets(session: Session, endpoint: str) -> dict[str, KnownAsset]:
-    parameters = _parameters(session, endpoint)
+def _known_assets(session: Session, parameters: Row) -> dict[str, KnownAsset]:
     return {row["name"]: KnownAsset(**row) for row in session.rows(_ASSETS, parameters)}
 
 
@@ -311,6 +360,7 @@ def _merge_assets(
     if not assets:
         return 0
     parameters = _asset_parameters(session, endpoint, assets, ids)
+    session.rows(_RETYPED, parameters)
     return session.count(_MERGE_ASSETS, {**parameters, "ours": sorted(COLLECTED_KEYS)})
 
 

@@ -14,6 +14,7 @@ COLLECTED_KEYS: Final = frozenset(
     {
         "relation",
         "object",
+        "moved_from",
         "comment",
         "row_estimate",
         "definition",
@@ -25,7 +26,8 @@ COLLECTED_KEYS: Final = frozenset(
     }
 )
 """The keys of an asset's metadata that a collection owns. "relation" says that it saw the asset: without it, an asset
-of the endpoint is only declared, and no collection closes it. "object" is the source's own id of it."""
+of the endpoint is only declared, and no collection closes it. "object" is the source's own id of it. "moved_from" is
+the endpoint where it was seen, while somebody calls it otherwise: a look at either one settles it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class KnownAsset:
     """An asset as it is stored, closed ones included. Compared by text: `name` is the key's.
 
     `former` are the names that still lead to it, and that nothing else took. `materialized`: we write it ourselves.
+    `here`: it is this endpoint that saw it last, if any did.
     """
 
     name: str
@@ -44,6 +47,7 @@ class KnownAsset:
     closed_fields: frozenset[str] = frozenset()
     former: frozenset[str] = frozenset()
     materialized: bool = False
+    here: bool = True
 
     @property
     def object(self) -> str | None:
@@ -53,8 +57,8 @@ class KnownAsset:
 
     @property
     def collected(self) -> bool:
-        """Whether the last collection that could tell saw it."""
-        return self.open and "relation" in self.metadata
+        """Whether the last collection of this endpoint that could tell saw it."""
+        return self.open and self.here and "relation" in self.metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,9 @@ Move = tuple[CanonicalKey, CanonicalKey]
 class Plan:
     """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them.
 
+    `joined` are names of this endpoint that lead to what another endpoint collects as the same object, and its names:
+    nothing but edges is written about them.
+
     First the things that had the names in `replaced` are closed, because something else has these names; then come the
     renames; everything else is by the names from after that. Of columns, `fields_closed` comes first, by their old
     names; then `fields_renamed`, which has the old name beside each; then the rest.
@@ -85,6 +92,7 @@ class Plan:
     complete: bool
     replaced: tuple[CanonicalKey, ...] = ()
     renamed: tuple[Move, ...] = ()
+    joined: tuple[Move, ...] = ()
     created: tuple[Asset, ...] = ()
     changed: tuple[Asset, ...] = ()
     reopened: tuple[Asset, ...] = ()
@@ -144,7 +152,7 @@ def outcome(plan: Plan, *, edges: EdgeChanges = NO_EDGES, rows_written: int = 0)
             len(plan.changed),
             len(plan.reopened),
             len(plan.closed) + len(plan.replaced),
-            plan.unchanged,
+            plan.unchanged + len(plan.joined),
             len(plan.renamed),
         ),
         fields=Counts(

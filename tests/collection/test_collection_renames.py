@@ -197,6 +197,20 @@ def test_everything_restored_from_a_dump_is_what_it_was(shop: Shop) -> None:
     assert shop.open() == {("sales" if name == "orders" else name): one for name, one in before.items()}
 
 
+def test_a_dump_restored_but_for_one_table_and_all_made_anew_each_night_are_what_they_were(shop: Shop) -> None:
+    before = shop.open()
+    anew = [f"DROP TABLE {name} CASCADE; CREATE TABLE {name} (id int, note text)" for name in ("orders", "tmp")]
+    view = "CREATE VIEW report AS SELECT id FROM orders"
+    for statements in (
+        [*anew, view],
+        [*anew, "DROP TABLE customers; CREATE TABLE customers (id int, note text)", view],
+    ):
+        collected = shop.collect(*statements)
+        assert (collected.assets.new, collected.assets.closed) == (0, 0)
+        assert shop.open() == before
+        assert shop.settled()
+
+
 def test_another_server_says_nothing_about_this_one(shop: Shop, store: MetadataStore) -> None:
     """As if the database had been cloned: object ids of another place, the same names."""
     before = shop.open()
@@ -342,3 +356,26 @@ def test_a_table_out_of_sight_and_back_under_another_name_is_the_same(shop: Shop
     assert (collected.assets.renamed, collected.assets.reopened, collected.assets.new) == (1, 1, 0)
     assert shop.id("t", "side") == tmp
     assert shop.settled()
+
+
+def test_a_table_that_became_a_view_is_told_once(shop: Shop) -> None:
+    def told() -> list[tuple[str, str, str]]:
+        statement = "SELECT payload FROM metadata.outbox WHERE topic = 'identity.retyped' ORDER BY seq"
+        with psycopg.connect(shop.metadata_url) as connection:
+            payloads = [payload for (payload,) in connection.execute(statement)]
+        assert all((one["reason"], one["identity_ids"]) == ("its source says so", []) for one in payloads)
+        return [(one["was"], one["now"], one["type"]) for one in payloads]
+
+    assert told() == []
+    shop.collect("ALTER TABLE tmp ADD more int")
+    assert told() == [], "a changed table is a table"
+    shop.collect("ALTER TABLE tmp RENAME TO staging", "DROP VIEW report", "CREATE TABLE report (id int)")
+    report = str(shop.key("report"))
+    assert told() == [(report, report, "TABLE")]
+    assert shop.settled()
+    shop.store.register_assets([Asset(key=shop.key("said"), type=AssetType.DATASET)])
+    shop.collect("CREATE TABLE said (id int)")
+    assert told() == [(report, report, "TABLE")], "what was only declared has not become anything"
+    shop.collect("DROP TABLE staging", "CREATE VIEW staging AS SELECT 1 AS id")
+    staging = str(shop.key("staging"))
+    assert told()[1:] == [(staging, staging, "VIEW")]

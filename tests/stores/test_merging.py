@@ -69,8 +69,8 @@ def test_a_circle_of_merges_is_refused(lake: Lake) -> None:
     a, b, c = (lake.entity(name) for name in "abc")
     lake.store.merge(a, b)
     lake.store.merge(b, c)
-    for loser, winner in ((c, a), (c, b), (c, c), (a, c)):
-        with pytest.raises(MergeRefused):
+    for loser, winner in ((c, a), (c, b), (a, c)):
+        with pytest.raises(MergeRefused, match="has been merged into another thing; nothing"):
             lake.store.merge(loser, winner)
     with pytest.raises(MergeRefused, match="is one thing already"):
         lake.store.merge(lake.entity("a"), lake.entity("c"))
@@ -84,8 +84,9 @@ def test_a_merge_that_would_lose_something_is_refused(lake: Lake, counts: Counts
     link(lake, "a", "upstream")
     before = counts()
     for loser, winner, text in (
-        ("written", "a", "has data of its own"),
-        ("leased", "a", "has data of its own"),
+        ("written", "a", "/written has data of its own; merge .*/a into .*/written instead"),
+        ("leased", "a", "/leased has data of its own; merge .*/a into .*/leased instead"),
+        ("written", "leased", "neither .*/written and .*/leased both have data of their own; keep both, .*retype"),
         ("a", "upstream", "made from the other"),
         ("upstream", "a", "made from the other"),
     ):
@@ -104,6 +105,92 @@ def test_a_merge_whose_name_went_on_is_not_taken_back(lake: Lake, counts: Counts
     with pytest.raises(MergeRefused, match="/a is the name of something else"):
         lake.store.unmerge(merge)
     assert counts() == before
+
+
+def test_a_merge_is_taken_back_although_the_winner_used_the_name_for_a_while(lake: Lake) -> None:
+    lake.assets("a", "b")
+    a, b = lake.entity("a"), lake.entity("b")
+    lake.rename(a="first")
+    merge = lake.store.merge(a, b)
+    lake.rename(b="first")
+    with pytest.raises(MergeRefused, match="/first is the name of something else"):
+        lake.store.unmerge(merge)
+    lake.rename(first="b")
+    assert lake.store.unmerge(merge) == a.id
+    assert [lake.entity(name).id for name in ("a", "first", "b")] == [a.id, a.id, b.id]
+    assert (lake.name_of(a), lake.name_of(b)) == ("first", "b")
+
+
+def test_an_edge_that_ended_while_merged_does_not_come_back(lake: Lake) -> None:
+    lake.assets("loser", "winner", "gone", "back", "stays", "both")
+    link(lake, "loser", "stays", scope="other")
+    link(lake, "loser", "both", scope="other")
+    link(lake, "winner", "both", scope="other")
+    for target in ("gone", "back"):
+        link(lake, "loser", target)
+    loser = lake.entity("loser")
+    merge = lake.store.merge(loser, lake.entity("winner"))
+    GraphStore(lake.store.sessions).assert_edges([], producer="test", scope="s", complete=True)
+    link(lake, "winner", "back")
+    lake.store.unmerge(merge)
+    assert neighbours(lake, "loser") == {("loser", "stays"), ("loser", "both")}
+    assert neighbours(lake, "winner") == {("winner", "both"), ("winner", "back")}, "the last is what was said since"
+
+
+def test_merges_of_two_that_are_linked_are_taken_back_the_way_they_came(lake: Lake) -> None:
+    lake.assets("a", "b", "source", "origin")
+    link(lake, "a", "source")
+    first = lake.store.merge(lake.entity("a"), lake.entity("b"))
+    second = lake.store.merge(lake.entity("source"), lake.entity("origin"))
+    assert neighbours(lake, "b") == {("b", "origin")}
+    with pytest.raises(MergeRefused, match="/source was merged since: take that back first"):
+        lake.store.unmerge(first)
+    lake.store.unmerge(second)
+    lake.store.unmerge(first)
+    assert neighbours(lake, "a") == {("a", "source")}
+    assert neighbours(lake, "b") == set()
+
+
+def test_what_has_columns_is_not_merged_into_what_has_none(lake: Lake) -> None:
+    """Both are one object in a source, and only one look was allowed to see columns."""
+    lake.assets("seen", "named")
+    with lake.store.session() as session:
+        session.count(
+            """UPDATE metadata.asset SET metadata = '{"relation": "table", "object": "1/2/3"}'
+            WHERE qualified_name IN (%(seen)s, %(named)s)""",
+            {name: str(lake.key(name)) for name in ("seen", "named")},
+        )
+        session.count(
+            """INSERT INTO metadata.schema_field
+              (tenant_id, field_id, asset_id, name, type, nullable, position)
+            VALUES (%(tenant)s, gen_random_uuid(), %(asset)s, 'id', 'int', true, 1)""",
+            {"tenant": session.tenant_value, "asset": lake.entity("seen").id.value},
+        )
+    with pytest.raises(MergeRefused, match=r"only .*/seen has known columns; merge .*/named into .*/seen instead"):
+        lake.store.merge(lake.entity("seen"), lake.entity("named"))
+    lake.store.merge(lake.entity("named"), lake.entity("seen"))
+
+
+def test_what_is_gone_wins_nothing(lake: Lake) -> None:
+    lake.assets("gone", "too", "here")
+    with lake.store.session() as session:
+        session.count("UPDATE metadata.asset SET deleted_at = clock_timestamp() WHERE qualified_name = ANY (%(names)s)",
+                      {"names": [str(lake.key(name)) for name in ("gone", "too")]})  # fmt: skip
+    with pytest.raises(MergeRefused, match=r"/gone is gone; merge .*/gone into .*/here instead"):
+        lake.store.merge(lake.entity("here"), lake.entity("gone"))
+    with pytest.raises(MergeRefused, match=r"neither .*/too and .*/gone are both gone; collect or declare one"):
+        lake.store.merge(lake.entity("too"), lake.entity("gone"))
+    lake.store.merge(lake.entity("gone"), lake.entity("here"))
+
+
+def test_what_its_source_has_wins_over_what_is_only_declared(lake: Lake) -> None:
+    lake.assets("seen", "said")
+    with lake.store.session() as session:
+        session.count("""UPDATE metadata.asset SET metadata = '{"relation": "table", "object": "1/2/3"}'
+          WHERE qualified_name = %(name)s""", {"name": str(lake.key("seen"))})  # fmt: skip
+    with pytest.raises(MergeRefused, match=r"/seen is there in its source; merge .*/said into .*/seen instead"):
+        lake.store.merge(lake.entity("seen"), lake.entity("said"))
+    lake.store.merge(lake.entity("said"), lake.entity("seen"))
 
 
 def test_a_merge_is_done_once(lake: Lake) -> None:

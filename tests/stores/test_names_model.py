@@ -30,11 +30,10 @@ _runs = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whom a name leads to, whether it is that one's own name, and the merge that gave it."""
+    """Whom a name leads to, and whether it is that one's own name."""
 
     entity: UUID
     own: bool
-    merge: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +110,15 @@ class Model:
         given = {name: claim for name, claim in self.claims.items() if claim.entity == one}
         self.merges[number] = Merge(one, other, one in self.open, given)
         self.open.discard(one)
-        self.claims |= {name: Claim(other, own=False, merge=number) for name in given}
+        self.claims |= {name: Claim(other, own=False) for name in given}
         return True
 
     def unmerge(self, number: int) -> bool:
         merge = self.merges.get(number)
         if merge is None or any(other.loser == merge.winner for other in self.merges.values()):
             return False
-        back = {name: claim for name, claim in merge.given.items() if self.claims[name].merge == number}
+        led = {name for name, claim in self.claims.items() if claim.entity == merge.winner and not claim.own}
+        back = {name: claim for name, claim in merge.given.items() if name in led}
         if any(claim.own and name not in back for name, claim in merge.given.items()):
             return False
         self.claims |= back

@@ -75,6 +75,16 @@ BEGIN
   RETURN true;
 END $$;
 
+-- What a collection saw at one endpoint, and is now said to be at another one, remembers where it was seen: that
+-- endpoint's next look finds it again. Back there, or seen at the new one, there is nothing to remember.
+CREATE OR REPLACE FUNCTION metadata.with_origin(p_metadata jsonb, p_was text, p_now text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN NOT p_metadata ?| ARRAY['relation', 'object'] THEN p_metadata
+    WHEN coalesce(p_metadata ->> 'moved_from', p_was) = p_now THEN p_metadata - 'moved_from'
+    ELSE jsonb_build_object('moved_from', p_was) || p_metadata END
+$$;
+
 -- Rename things, all in one transaction and judged by what comes out: A and B may change names, and so may three in a
 -- circle. p_moves: [{was, now, name, kind, endpoint_id}]: keys, the new own name, and the kind of alias that the old key
 -- becomes. What is called so already is left alone.
@@ -172,6 +182,7 @@ BEGIN
   WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_ids) AND a.qualified_name = ANY (v_new);
   UPDATE metadata.asset a SET
     qualified_name = m.now, name = m.name, version = a.version + 1, updated_at = clock_timestamp(),
+    metadata = metadata.with_origin(a.metadata, split_part(m.was, ':', 3), split_part(m.now, ':', 3)),
     endpoint_id = (SELECT e.endpoint_id FROM metadata.endpoint e
                    WHERE e.tenant_id = v_tenant AND e.endpoint_id = m.endpoint_id)
   FROM jsonb_to_recordset(p_moves) AS m (was text, now text, name text, endpoint_id uuid)
@@ -198,179 +209,4 @@ BEGIN
   FROM unnest(v_ids, v_was, v_new) AS r (id, was, now);
 
   RETURN QUERY SELECT r.id, r.was, r.now, false FROM unnest(v_ids, v_was, v_new) AS r (id, was, now) ORDER BY r.was;
-END $$;
-
--- What was one thing all along and had two identities: the loser's names and edges become the winner's, and the loser is
--- closed. Nothing is lost: what cannot move is a refusal. `unmerge_entities` takes it back.
--- Lock order: names, idempotency, assets in the order of their ids, the loser's dataset.
--- Errors: MA404 asset_key; MA422 merge, it would be a circle or lose something; MA409 key used for another request.
-CREATE OR REPLACE FUNCTION metadata.merge_entities(
-  p_key text, p_fingerprint bytea, p_batch uuid, p_loser uuid, p_winner uuid, p_reason text
-) RETURNS TABLE (batch_id uuid, replayed boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-  v_tenant uuid := metadata.current_tenant();
-  v_actor text := current_setting('metadata.actor');
-  v_now timestamptz;
-  v_loser metadata.asset;
-  v_winner metadata.asset;
-  v_names jsonb;
-  v_problem text;
-BEGIN
-  PERFORM metadata.hold_names(true);
-  IF metadata.is_replay('merge', p_key, p_fingerprint, p_batch) THEN
-    RETURN QUERY SELECT k.result_id, true
-      FROM metadata.idempotency k WHERE k.tenant_id = v_tenant AND k.op = 'merge' AND k.key = p_key;
-    RETURN;
-  END IF;
-  PERFORM 1 FROM metadata.asset a
-  WHERE a.tenant_id = v_tenant AND a.asset_id IN (p_loser, p_winner) ORDER BY a.asset_id FOR NO KEY UPDATE;
-  PERFORM 1 FROM metadata.dataset d WHERE d.tenant_id = v_tenant AND d.dataset_id = p_loser FOR UPDATE;
-  SELECT * INTO v_loser FROM metadata.asset a WHERE a.tenant_id = v_tenant AND a.asset_id = p_loser;
-  SELECT * INTO v_winner FROM metadata.asset a WHERE a.tenant_id = v_tenant AND a.asset_id = p_winner;
-  IF v_loser.asset_id IS NULL OR v_winner.asset_id IS NULL THEN
-    RAISE EXCEPTION 'one of the two is unknown' USING ERRCODE = 'MA404', CONSTRAINT = 'asset_key';
-  END IF;
-
-  v_problem := CASE
-    WHEN p_loser = p_winner THEN format('%s is one thing already', v_winner.qualified_name)
-    WHEN v_loser.metadata ? 'merged' THEN format('%s has been merged into another thing', v_loser.qualified_name)
-    WHEN v_winner.metadata ? 'merged' THEN
-      format('%s has been merged into another thing: that would be a circle', v_winner.qualified_name)
-    WHEN v_winner.deleted_at IS NOT NULL THEN format('%s is gone', v_winner.qualified_name)
-    WHEN v_loser.deleted_at IS NULL AND v_loser.metadata ? 'relation' THEN
-      format('%s is there in its source: merge the other one into it', v_loser.qualified_name)
-    WHEN EXISTS (SELECT 1 FROM metadata.materialization m WHERE m.tenant_id = v_tenant AND m.dataset_id = p_loser)
-      OR EXISTS (SELECT 1 FROM metadata.staging_lease l WHERE l.tenant_id = v_tenant AND l.dataset_id = p_loser) THEN
-      format('%s has data of its own: merge the other one into it', v_loser.qualified_name)
-    WHEN EXISTS (SELECT 1 FROM metadata.schema_field f
-                 WHERE f.tenant_id = v_tenant AND f.asset_id = p_loser AND f.deleted_at IS NULL)
-      AND NOT EXISTS (SELECT 1 FROM metadata.schema_field f
-                      WHERE f.tenant_id = v_tenant AND f.asset_id = p_winner AND f.deleted_at IS NULL) THEN
-      format('only %s has known columns: merge the other one into it', v_loser.qualified_name)
-    WHEN EXISTS (SELECT 1 FROM metadata.relationship r WHERE r.tenant_id = v_tenant AND r.valid_to IS NULL
-                 AND (r.source_asset_id, r.target_asset_id) IN ((p_loser, p_winner), (p_winner, p_loser))) THEN
-      format('one of %s and %s is made from the other', v_loser.qualified_name, v_winner.qualified_name)
-  END;
-  IF v_problem IS NOT NULL THEN
-    RAISE EXCEPTION '%', v_problem USING ERRCODE = 'MA422', CONSTRAINT = 'merge';
-  END IF;
-
-  v_now := clock_timestamp();
-  WITH closed AS (
-    UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
-    WHERE x.tenant_id = v_tenant AND x.entity_id = p_loser AND x.valid_to IS NULL
-    RETURNING x.key, x.key_sha256, x.kind
-  )
-  SELECT jsonb_agg(to_jsonb(c)) INTO v_names FROM closed c;
-  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, reason, batch_id)
-  SELECT v_tenant, c.key, metadata.name_digest(c.key), p_winner,
-    CASE c.kind WHEN 'primary' THEN 'rename' ELSE c.kind END, v_now, v_actor, p_reason, p_batch
-  FROM jsonb_to_recordset(v_names) AS c (key text, kind text);
-
-  WITH closed AS (
-    UPDATE metadata.relationship r SET
-      valid_to = greatest(v_now, r.valid_from), metadata = r.metadata || jsonb_build_object('merged_in', p_batch)
-    WHERE r.tenant_id = v_tenant AND r.valid_to IS NULL AND p_loser IN (r.source_asset_id, r.target_asset_id)
-    RETURNING r.*
-  )
-  INSERT INTO metadata.relationship
-    (tenant_id, source_asset_id, target_asset_id, type, producer, scope, metadata, created_by)
-  SELECT v_tenant, CASE c.source_asset_id WHEN p_loser THEN p_winner ELSE c.source_asset_id END,
-    CASE c.target_asset_id WHEN p_loser THEN p_winner ELSE c.target_asset_id END, c.type, c.producer, c.scope,
-    c.metadata - 'merged_in' || jsonb_build_object('merge', p_batch), v_actor
-  FROM closed c
-  ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
-
-  UPDATE metadata.asset a SET
-    deleted_at = coalesce(a.deleted_at, v_now), version = a.version + 1, updated_at = v_now,
-    metadata = a.metadata || jsonb_build_object('merged', jsonb_build_object(
-      'batch', p_batch, 'into', p_winner, 'was_open', a.deleted_at IS NULL))
-  WHERE a.tenant_id = v_tenant AND a.asset_id = p_loser;
-  INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload) VALUES (v_tenant, p_batch, 'entity.merged',
-    jsonb_build_object('batch_id', p_batch, 'actor', v_actor, 'reason', p_reason,
-      'entity_id', p_loser, 'into_entity_id', p_winner));
-  RETURN QUERY SELECT p_batch, false;
-END $$;
-
--- Take a merge back: the loser has its names and edges again, with what was said of them before. Names that something
--- else took meanwhile stay there, but for the loser's own.
--- Errors: MA404 asset_key no such merge in force; MA422 merge, its own name is taken or its winner is merged too; MA409.
-CREATE OR REPLACE FUNCTION metadata.unmerge_entities(
-  p_key text, p_fingerprint bytea, p_batch uuid, p_merge uuid, p_reason text
-) RETURNS TABLE (entity_id uuid, replayed boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-  v_tenant uuid := metadata.current_tenant();
-  v_actor text := current_setting('metadata.actor');
-  v_now timestamptz;
-  v_loser uuid;
-  v_winner uuid;
-  v_open boolean;
-  v_problem text;
-BEGIN
-  PERFORM metadata.hold_names(true);
-  IF metadata.is_replay('unmerge', p_key, p_fingerprint, p_batch) THEN
-    RETURN QUERY SELECT (o.payload ->> 'entity_id')::uuid, true
-      FROM metadata.idempotency k JOIN metadata.outbox o ON o.tenant_id = v_tenant AND o.event_id = k.result_id
-      WHERE k.tenant_id = v_tenant AND k.op = 'unmerge' AND k.key = p_key;
-    RETURN;
-  END IF;
-  SELECT a.asset_id, (a.metadata -> 'merged' ->> 'into')::uuid, (a.metadata -> 'merged' ->> 'was_open')::boolean
-  INTO v_loser, v_winner, v_open
-  FROM metadata.asset a WHERE a.tenant_id = v_tenant AND a.metadata -> 'merged' ->> 'batch' = p_merge::text;
-  IF v_loser IS NULL THEN
-    RAISE EXCEPTION 'no merge % is in force', p_merge USING ERRCODE = 'MA404', CONSTRAINT = 'asset_key';
-  END IF;
-  PERFORM 1 FROM metadata.asset a
-  WHERE a.tenant_id = v_tenant AND a.asset_id IN (v_loser, v_winner) ORDER BY a.asset_id FOR NO KEY UPDATE;
-
-  SELECT CASE
-      WHEN w.metadata ? 'merged' THEN format('%s was merged since: take that back first', w.qualified_name)
-      WHEN EXISTS (
-        SELECT 1 FROM metadata.alias o
-        WHERE o.tenant_id = v_tenant AND o.entity_id = v_loser AND o.closed_by = p_merge AND o.kind = 'primary'
-          AND NOT EXISTS (
-            SELECT 1 FROM metadata.alias n WHERE n.tenant_id = v_tenant AND n.key_sha256 = o.key_sha256
-              AND n.valid_to IS NULL AND n.batch_id = p_merge)) THEN
-        format('%s is the name of something else by now', l.qualified_name) END
-  INTO v_problem
-  FROM metadata.asset l JOIN metadata.asset w ON w.tenant_id = v_tenant AND w.asset_id = v_winner
-  WHERE l.tenant_id = v_tenant AND l.asset_id = v_loser;
-  IF v_problem IS NOT NULL THEN
-    RAISE EXCEPTION '%', v_problem USING ERRCODE = 'MA422', CONSTRAINT = 'merge';
-  END IF;
-
-  PERFORM metadata.part_identities(p_merge, v_winner, v_loser);
-  v_now := clock_timestamp();
-  UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
-  WHERE x.tenant_id = v_tenant AND x.batch_id = p_merge AND x.valid_to IS NULL;
-  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, reason, batch_id)
-  SELECT v_tenant, o.key, o.key_sha256, v_loser, o.kind, v_now, v_actor, p_reason, o.batch_id
-  FROM metadata.alias o
-  WHERE o.tenant_id = v_tenant AND o.entity_id = v_loser AND o.closed_by = p_merge AND EXISTS (
-    SELECT 1 FROM metadata.alias n WHERE n.tenant_id = v_tenant AND n.key_sha256 = o.key_sha256
-      AND n.batch_id = p_merge AND n.closed_by = p_batch);
-
-  UPDATE metadata.asset a SET
-    deleted_at = CASE WHEN v_open THEN NULL ELSE a.deleted_at END, metadata = a.metadata - 'merged',
-    version = a.version + 1, updated_at = v_now
-  WHERE a.tenant_id = v_tenant AND a.asset_id = v_loser;
-  UPDATE metadata.relationship r SET valid_to = greatest(v_now, r.valid_from)
-  WHERE r.tenant_id = v_tenant AND r.valid_to IS NULL AND v_winner IN (r.source_asset_id, r.target_asset_id)
-    AND r.metadata ->> 'merge' = p_merge::text;
-  INSERT INTO metadata.relationship
-    (tenant_id, source_asset_id, target_asset_id, type, producer, scope, metadata, created_by)
-  SELECT v_tenant, r.source_asset_id, r.target_asset_id, r.type, r.producer, r.scope, r.metadata - 'merged_in', v_actor
-  FROM metadata.relationship r
-  WHERE r.tenant_id = v_tenant AND v_loser IN (r.source_asset_id, r.target_asset_id)
-    AND r.metadata ->> 'merged_in' = p_merge::text
-  ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
-
-  INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload) VALUES (v_tenant, p_batch, 'entity.unmerged',
-    jsonb_build_object('batch_id', p_batch, 'merge_batch_id', p_merge, 'actor', v_actor, 'reason', p_reason,
-      'entity_id', v_loser, 'from_entity_id', v_winner));
-  RETURN QUERY SELECT v_loser, false;
 END $$;

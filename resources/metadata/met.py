@@ -1,0 +1,58 @@
+"""What the names that an endpoint's look sees lead to, where that is not among what the endpoint is known to have."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from identity.ids import key_digest
+from identity.keys import CanonicalKey
+from resources.postgres.session import Row, Session
+
+# By the digests of names; what was moved away since this endpoint saw it is not another endpoint's. An own name is met
+# when the thing was named before anybody registered the endpoint.
+_MET = """
+SELECT x.key, a.asset_id, a.qualified_name AS name, a.metadata ->> 'object' AS object, a.deleted_at IS NULL AS open,
+  x.kind = 'primary' AS own
+FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
+WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.key_sha256 = ANY (%(keys)s)
+  AND (x.kind <> 'primary' OR a.endpoint_id IS NULL) AND a.endpoint_id IS DISTINCT FROM %(endpoint)s
+  AND a.moved_from IS DISTINCT FROM %(slug)s
+ORDER BY x.key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What the name `key` leads to, whether it is that one's own name, and which object that is in its source."""
+
+    key: CanonicalKey
+    id: UUID
+    name: CanonicalKey
+    object: str | None
+    open: bool
+    own: bool
+
+    def is_elsewhere(self, place: str | None) -> bool:
+        """Whether another endpoint has it, from this database of this server."""
+        return self.open and not self.own and self.object is not None and self.object.rpartition("/")[0] == place
+
+
+def met(session: Session, endpoint: Row, keys: Collection[CanonicalKey]) -> list[Met]:
+    """What of these names leads to something that is not of this endpoint yet.
+
+    `endpoint` are the tenant, the endpoint's id and its slug.
+    """
+    if not keys:
+        return []
+    rows = session.rows(_MET, {**endpoint, "keys": sorted(map(key_digest, keys))})
+    return [
+        Met(
+            key=CanonicalKey.parse(row["key"]),
+            id=row["asset_id"],
+            name=CanonicalKey.parse(row["name"]),
+            object=row["object"],
+            open=row["open"],
+            own=row["own"],
+        )
+        for row in rows
+    ]

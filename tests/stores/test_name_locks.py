@@ -1,0 +1,80 @@
+"""Who changes names waits for whoever is at it, in an order that never is a circle: one transaction is held open."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
+
+import psycopg
+import pytest
+from store_inputs import Lake, Look
+
+from resources.metadata.aliases import rename
+from resources.metadata.assets import register
+from resources.metadata_store import MetadataStore
+from resources.postgres.errors import MergeRefused
+
+
+def waits(look: Look, pid: int, running: Future[object]) -> None:
+    """Returns when what runs waits for the transaction of that backend; it may not end before."""
+    end = time.monotonic() + 30
+    while not look("SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))", pid):
+        assert not running.done(), f"it did not wait: {running.result()}"
+        assert time.monotonic() < end, "it neither waits nor ends"
+        time.sleep(0.01)
+
+
+def test_a_merge_waits_for_whoever_writes_to_the_loser(lake: Lake, look: Look, stores_url: str) -> None:
+    lake.datasets("loser", "winner")
+    loser, winner = lake.entity("loser"), lake.entity("winner")
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(stores_url) as writer:
+        writer.execute(
+            "INSERT INTO metadata.staging_lease (tenant_id, attempt_id, dataset_id, partition_key, location, run_id,"
+            " step_key, expires_at) SELECT tenant_id, gen_random_uuid(), dataset_id, '', gen_random_uuid()::text, 'r',"
+            " 's', now() + '1 hour' FROM metadata.dataset WHERE dataset_id = %s",
+            [loser.id.value],
+        )
+        merging = pool.submit(lake.store.merge, loser, winner)
+        waits(look, writer.info.backend_pid, merging)
+        writer.commit()
+        with pytest.raises(MergeRefused, match="has data of its own"):
+            merging.result(timeout=30)
+
+
+def test_a_rename_waits_for_births(lake: Lake, look: Look) -> None:
+    lake.assets("old")
+    with ThreadPoolExecutor(1) as pool:
+        with lake.store.session() as session:
+            register(session, [lake.asset("born")])
+            (backend,) = session.rows("SELECT pg_backend_pid() AS pid")
+            renaming = pool.submit(lake.rename, old="new")
+            waits(look, backend["pid"], renaming)
+        assert renaming.result(timeout=30) == {"old": "new"}
+
+
+def test_a_birth_waits_for_renames(lake: Lake, look: Look, open_store: Callable[..., MetadataStore]) -> None:
+    lake.assets("old")
+    other = Lake(open_store(), lake.endpoint)
+    with ThreadPoolExecutor(1) as pool:
+        with lake.store.session() as session:
+            rename(session, {lake.key("old"): lake.key("new")}, reason="because")
+            (backend,) = session.rows("SELECT pg_backend_pid() AS pid")
+            born = pool.submit(other.assets, "born")
+            waits(look, backend["pid"], born)
+        born.result(timeout=30)
+    assert lake.entity("born") == other.entity("born")
+
+
+def test_a_rename_locks_things_in_the_order_of_their_ids(lake: Lake, look: Look, stores_url: str) -> None:
+    """The first name is of the higher id: whoever holds the lower one may still take the higher one."""
+    names = next((f"a{n}", f"b{n}") for n in count() if lake.entity(f"a{n}").id > lake.entity(f"b{n}").id)
+    lake.assets(*names)
+    higher, lower = (lake.entity(name).id.value for name in names)
+    lock = "SELECT 1 FROM metadata.asset WHERE asset_id = %s FOR NO KEY UPDATE NOWAIT"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(stores_url) as declaring:
+        declaring.execute(lock, [lower])
+        renaming = pool.submit(lake.rename, **{names[0]: "x", names[1]: "y"})
+        waits(look, declaring.info.backend_pid, renaming)
+        declaring.execute(lock, [higher])
+        declaring.commit()
+        assert renaming.result(timeout=30) == {names[0]: "x", names[1]: "y"}
