@@ -19,7 +19,7 @@ from identity.errors import MetadataError
 from identity.external import Catalog, DataHub, InvalidName, NotExpressible, OpenLineage, keys_of, names_of
 from identity.ids import Entity, tenant_id
 from identity.keys import CanonicalKey, Kind, dataset_key
-from identity.naming import Authority, location_key, openlineage_key, openlineage_pair, reference_key, system
+from identity.naming import Authority, Fold, location_key, openlineage_key, openlineage_pair, reference_key, system
 from identity.naming.rules import ALL
 
 URLS = [
@@ -97,11 +97,17 @@ KEEPING = [
 @pytest.mark.parametrize("rules", KEEPING, ids=lambda rules: rules.name)
 def test_a_quoted_reference_is_the_name_whatever_is_in_it(rules: Any) -> None:
     for source, schema, table in hostile_tuples(3, 400):
+        if not (source or "").isascii() and rules.one_case:
+            continue  # an engine folds what is not ASCII by its own character set, and we leave it
         parts = {"source": source, "schema": schema, "table": table}
         said = [parts[level] or "t" for level in rules.used]
         reference = ".".join(quoted(name, rules.quotes[0], not rules.backslash) for name in said)
         key = reference_key(reference, of=rules, endpoint="e")
-        assert [name for name in key.segments if name is not None] == said
+        one_case = dict(rules.one_case)
+        assert [name for name in key.segments if name is not None] == [
+            name if level not in one_case else name.lower() if one_case[level] is Fold.LOWER else name.upper()
+            for level, name in zip(rules.used, said, strict=True)
+        ]
 
 
 @prop
@@ -164,8 +170,12 @@ def test_any_text_is_a_key_or_refused(one: str, other: str) -> None:
 )
 def test_a_location_and_a_pair_of_openlineage_are_one_thing(tokens: list[str]) -> None:
     name = "".join(tokens)
-    for namespace in ("s3://bucket", "gs://bucket", "abfss://c@h.dfs.core.windows.net", "wasbs://c@h", "kafka://h"):
+    for namespace in ("s3://bucket", "gs://bucket", "wasbs://c@h", "kafka://h"):
         assert location_key(f"{namespace}/{name}") == openlineage_key(namespace, name)
+    if ".." not in name.split("/") and set(name.split("/")) - {"", "."}:
+        lake = "abfss://c@h.dfs.core.windows.net"
+        assert location_key(f"{lake}/{name}") == openlineage_key(lake, name)
+        assert location_key(f"{lake}//{name}/") == openlineage_key(lake, f"/./{name}")
     for namespace in ("file", "file://nas", "hdfs://namenode:9000", "dbfs://workspace"):
         url = f"{namespace}{':' if '://' not in namespace else ''}/{name.lstrip('/')}"
         if ".." not in name.split("/"):
