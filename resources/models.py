@@ -9,7 +9,7 @@ from uuid import UUID
 
 from identity.idempotency import Delivery
 from identity.ids import Entity, EntityId
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, ColumnKey
 
 UNPARTITIONED = ""
 """The partition key of a dataset without partitions, in tables and in files' paths."""
@@ -47,6 +47,20 @@ class Field:
     nullable: bool
     position: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredColumn:
+    """A column of a stored dataset under the present names of both. Its id stays when they change.
+
+    `former_names` are what it was called before, the oldest first. One that is not `open` is gone at the source.
+    """
+
+    key: ColumnKey
+    id: UUID
+    field: Field
+    former_names: tuple[str, ...]
+    open: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import assert_never
 from urllib.parse import unquote
 
 from identity.errors import InvalidKey
-from identity.keys import CanonicalKey, dataset_key
+from identity.keys import CanonicalKey, ColumnKey, dataset_key
 from identity.naming.credentials import refuse_credentials
 from identity.naming.rules import SYSTEMS, system
 from identity.naming.servers import Authority, authorities, endpoint_of, first_known, known_by_its_host
@@ -47,6 +47,25 @@ def reference_key(
                 reference, f"its {called} is missing", f"write it in front, or give the {called} of the session"
             )
     return key_of_names(endpoint, names, rules, reference)
+
+
+def column_key(name: str, *, of: System | str, dataset: CanonicalKey) -> ColumnKey:
+    """The column that a statement means by its name alone, such as `Dep_Delay` or `"Dep Delay"`.
+
+    Folded and cut as the name of a table is. Where the system has no identifiers, or compares the names of columns
+    without case, a name is taken as it is: spell it as the catalog does. Raises as `reference_key`.
+    """
+    rules = system(of) if isinstance(of, str) else of
+    refuse_credentials(name, InvalidReference)
+    if rules.naming is not Naming.IDENTIFIERS:
+        return ColumnKey(dataset, _not_empty(name))
+    part, *others = _parts(name, replace(rules, dots_in_quotes=False))
+    if others:
+        raise refused(name, "it has several parts", "give the name of the column alone, one with a dot in quotes")
+    spelled = stored(folded(part.text, "table", rules, quoted=part.quoted), "table", rules)
+    if too_long(spelled, "table", rules.limit):
+        raise refused(name, "the name of the column is too long", "give the name that the catalog has")
+    return ColumnKey(dataset, spelled)
 
 
 def key_of_names(endpoint: str, names: Mapping[Level, str | None], rules: System, said: str) -> CanonicalKey:
