@@ -26,6 +26,10 @@ class AssetType(StrEnum):
     VIEW = "VIEW"
     MATERIALIZED_VIEW = "MATERIALIZED_VIEW"
     FOREIGN_TABLE = "FOREIGN_TABLE"
+    FILE = "FILE"
+    STREAM = "STREAM"
+    JOB = "JOB"
+    DASHBOARD = "DASHBOARD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,6 +231,42 @@ def key(
 
 @command(
     identity,
+    "names",
+    examples=[
+        "identity names --catalog datahub",
+        "identity names --catalog datahub --lowercase --json",
+        "identity names urns.txt --catalog datahub",
+    ],
+    document=documents.NAMES,
+)
+def names(
+    cli: Cli,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Names of the other catalog, one a line.", show_default=False),
+    ] = None,
+    catalog: Annotated[
+        str, typer.Option(metavar="NAME", help="datahub, openmetadata or atlas.", show_default=False)
+    ] = "datahub",
+    lowercase: Annotated[
+        bool, typer.Option("--lowercase", help="DataHub's connectors write names in lower case there.")
+    ] = False,
+    environment: Annotated[str, typer.Option(metavar="NAME", help="DataHub's environment.")] = "PROD",
+) -> ExitCode:
+    """List what another catalog calls everything that is registered; with a FILE, what its names are here.
+
+    Nothing is merged: two things with one name there, and two names there of one thing, are listed as conflicts; what
+    has no name on the other side is listed with the reason. The exit code is then 5. In a FILE for OpenMetadata or
+    Atlas the type of a thing and a tab stand before its name.
+    """
+    from metadata_assets.cli.catalog_names import Asked, asked_catalog, show_names
+
+    asked = Asked(catalog=asked_catalog(catalog), file=file, lowercase=lowercase, environment=environment)
+    return show_names(cli, asked)
+
+
+@command(
+    identity,
     "import",
     examples=["identity import old_catalog.csv --dry-run", "identity import old_catalog.jsonl --json > report.json"],
     document=documents.IMPORTED,

@@ -1,5 +1,6 @@
 """Names as hostile as the systems allow, and the settings that every property here runs with."""
 
+import random
 import re
 import unicodedata
 from collections.abc import Callable
@@ -84,3 +85,24 @@ def recut(draw: st.DrawFn, size: int) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 def _cut(text: str, cuts: list[int]) -> tuple[str, ...]:
     return tuple(text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True))
+
+
+def hostile_tuples(seed: int, count: int) -> set[tuple[str | None, str | None, str]]:
+    """Tuples of short names of what separates, quotes, escapes and looks alike: the same ones for a seed."""
+    draw = random.Random(seed)
+    pieces = [*TOKENS, "\\", "\\.", "''", '"', "[", "]", "`", "(", ")", "\u241f", "x", "y", "z"]
+    sizes = draw.choices((1, 2, 3, 4), (6, 5, 3, 1), k=2000)
+    pool: list[str | None] = [None, "", *("".join(draw.choices(pieces, k=size)) for size in sizes)]
+    found: set[tuple[str | None, str | None, str]] = set()
+    while len(found) < count:
+        drawn = draw.choices(pool, k=3 * (count - len(found)))
+        found.update((source, schema, table or "t") for source, schema, table in zip(*[iter(drawn)] * 3, strict=True))
+    return found
+
+
+def quoted(name: str, pair: str, doubled: bool) -> str:
+    opening, closing = pair
+    escaped = (
+        name.replace(closing, closing * 2) if doubled else name.replace("\\", r"\\").replace(closing, rf"\{closing}")
+    )
+    return f"{opening}{escaped}{closing}"

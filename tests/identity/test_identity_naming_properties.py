@@ -2,7 +2,6 @@
 
 import base64
 import json
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from external_catalogs import CATALOGS, READ, SERVERS, SYSTEMS
-from hostile_names import TOKENS, names, optional_names, prop, recut
+from hostile_names import TOKENS, hostile_tuples, names, optional_names, prop, quoted, recut
 from hypothesis import given
 from hypothesis import strategies as st
 from test_identity_naming import leaks, what_an_error_says
@@ -28,31 +27,6 @@ URLS = [
     .read_text("utf-8")
     .split("\n")[1:-1]
 ]
-HOSTILE = 200_000
-
-
-def hostile_tuples(seed: int, count: int) -> set[tuple[str | None, str | None, str]]:
-    """Tuples of short names of what separates, quotes, escapes and looks alike: the same ones for a seed."""
-    draw = random.Random(seed)
-    pieces = [*TOKENS, "\\", "\\.", "''", '"', "[", "]", "`", "(", ")", "\u241f", "x", "y", "z"]
-    sizes = draw.choices((1, 2, 3, 4), (6, 5, 3, 1), k=2000)
-    pool: list[str | None] = [None, "", *("".join(draw.choices(pieces, k=size)) for size in sizes)]
-    found: set[tuple[str | None, str | None, str]] = set()
-    while len(found) < count:
-        drawn = draw.choices(pool, k=3 * (count - len(found)))
-        found.update((source, schema, table or "t") for source, schema, table in zip(*[iter(drawn)] * 3, strict=True))
-    return found
-
-
-def test_200_000_hostile_tuples_have_200_000_keys_that_lead_back() -> None:
-    tuples = hostile_tuples(7, HOSTILE)
-    texts = set()
-    for source, schema, table in tuples:
-        key = dataset_key("jfk", source=source, schema=schema, table=table)
-        text = str(key)
-        assert CanonicalKey.parse(text).segments == (source, schema, table)
-        texts.add(text)
-    assert len(texts) == HOSTILE
 
 
 @pytest.mark.parametrize("catalog", sorted(CATALOGS))
@@ -77,14 +51,6 @@ def system_levels(slug: str) -> tuple[str, ...]:
         return system(SYSTEMS[slug]).used
     except MetadataError:
         return ("table",)
-
-
-def quoted(name: str, pair: str, doubled: bool) -> str:
-    opening, closing = pair
-    escaped = (
-        name.replace(closing, closing * 2) if doubled else name.replace("\\", r"\\").replace(closing, rf"\{closing}")
-    )
-    return f"{opening}{escaped}{closing}"
 
 
 KEEPING = [
