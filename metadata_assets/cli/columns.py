@@ -1,8 +1,9 @@
 """`identity show` of one column, by any name that its dataset and it have or had."""
 
-from identity.keys import PREFIX, CanonicalKey, ColumnKey, short_name
+from identity.keys import CanonicalKey, ColumnKey, short_name
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.naming import is_key
 from metadata_assets.cli.output import facts
 from resources.metadata.assets import UnknownKey
 from resources.metadata_store import MetadataStore
@@ -19,7 +20,7 @@ def column_as_written(store: MetadataStore, name: str) -> ColumnKey | CanonicalK
 
     Raises UnknownKey, AmbiguousKey, InvalidKey.
     """
-    if name.startswith(f"{PREFIX}:"):
+    if is_key(name):
         return ColumnKey.parse(name)
     dataset, _, column = name.rpartition("#")
     try:
