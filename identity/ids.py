@@ -159,6 +159,11 @@ def child_id(parent: EntityId, kind: str, name: str, *, generation: int = 1) -> 
     return uuid5(parent.value, f"{len(kind.encode())}:{kind}{len(name.encode())}:{name}{later}")
 
 
+def column_id(dataset: EntityId, name: str, *, generation: int = 1) -> UUID:
+    """The id of the column that is born under a name in a dataset; it stays when either of the two is renamed."""
+    return child_id(dataset, "column", name, generation=generation)
+
+
 def sha256_of(*parts: str | bytes | None) -> bytes:
     """SHA-256, 32 bytes, of a tuple: no two different tuples feed the same bytes to it.
 

@@ -7,6 +7,7 @@
     mid1:dataset:lake:~/~/daily_delays            no source, no schema
     mid1:job:warehouse-eu:nightly_load
     mid1:dashboard:looker:revenue
+    mid1:dataset:jfk:flights/public/flights#dep_delay    a column: a ColumnKey, and no CanonicalKey
 
 - The namespace is the slug of an endpoint. A kind with segments always writes all of them; one without ends there.
 - In a segment `[A-Za-z0-9_.-]` stand for themselves, every other byte of its UTF-8 is `%XX` with upper-case digits.
@@ -129,6 +130,48 @@ class CanonicalKey:
         return str(self) < str(other) if isinstance(other, CanonicalKey) else NotImplemented
 
 
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class ColumnKey:
+    """The name of one column: the key of its dataset, and its own name as the system spells it.
+
+    `str(key)` is `<key of the dataset>#<name>`, which no CanonicalKey is, for a # in a name is %23 there;
+    `ColumnKey.parse(text)` is the way back. A column has no entity of its own: its id is a child of its dataset's *id*
+    (`identity.ids.column_id`), so it stays when the dataset is renamed. Raises InvalidKey.
+    """
+
+    dataset: CanonicalKey
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dataset, CanonicalKey) or not isinstance(self.name, str):
+            raise TypeError("a ColumnKey is the CanonicalKey of a dataset and the name of a column")
+        if self.dataset.kind is not Kind.DATASET:
+            raise InvalidKey(
+                value=str(self.dataset), reason=f"a {self.dataset.kind} has no columns", fix="give the key of a dataset"
+            )
+        check_name(self.name)
+        if len(_encode(self.name)) > MAX_KEY_BYTES:
+            fix = f"use a name of at most {MAX_KEY_BYTES} bytes"
+            raise InvalidKey(value=self.name, reason="the name of the column is too long", fix=fix)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The key that `text` is the canonical form of, byte for byte. Every other text is refused: InvalidKey."""
+        dataset, hash_, name = text.partition("#")
+        column = _decode(name, text) if hash_ else None
+        if column is None:
+            fix = "write a # and the name of the column after the key of its dataset"
+            raise InvalidKey(value=text, reason="it names no column", fix=fix)
+        return cls(CanonicalKey.parse(dataset), column)
+
+    def __str__(self) -> str:
+        return f"{self.dataset}#{_encode(self.name)}"
+
+    def __lt__(self, other: object) -> bool:
+        return str(self) < str(other) if isinstance(other, ColumnKey) else NotImplemented
+
+
 def endpoint_key(slug: str) -> CanonicalKey:
     """The key of a registered system instance. Raises InvalidEndpoint."""
     return CanonicalKey(Kind.ENDPOINT, slug, ())
@@ -144,11 +187,16 @@ def job_key(endpoint: str, name: str) -> CanonicalKey:
     return CanonicalKey(Kind.JOB, endpoint, (name,))
 
 
-def short_name(key: CanonicalKey) -> str:
-    """What people call it: jfk/public/flights; the full key where that could be read in another way.
+def short_name(key: CanonicalKey | ColumnKey) -> str:
+    """What people call it: jfk/public/flights, jfk/public/flights#carrier; the full key where that could be read in
+    another way.
 
     Not an identity: several sources of an endpoint may share it.
     """
+    if isinstance(key, ColumnKey):
+        written = f"{short_name(key.dataset)}#{key.name}"
+        plain = key.name and written.count("#") == 1 and not written.startswith(f"{PREFIX}:")
+        return written if plain else str(key)
     if key.kind is not Kind.DATASET:
         return str(key)
     parts = [part for part in (key.endpoint, key.schema, key.table) if part is not None]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
 from resources.metadata.catalogs import Catalogs
+from resources.metadata.columns import Columns
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoints import Endpoints
 from resources.metadata.legacy import Legacy
@@ -13,7 +14,7 @@ from resources.metadata.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataStore(Legacy, Endpoints, Assets, Aliases, Catalogs, Datasets, Materializations, Versions):
+class MetadataStore(Legacy, Endpoints, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))

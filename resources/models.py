@@ -10,7 +10,7 @@ from uuid import UUID
 from identity.credentials import scrubbed
 from identity.idempotency import Delivery
 from identity.ids import Entity, EntityId
-from identity.keys import CanonicalKey, check_name
+from identity.keys import CanonicalKey, ColumnKey, check_name
 
 UNPARTITIONED = ""
 """The partition key of a dataset without partitions, in tables and in files' paths."""
@@ -38,6 +38,10 @@ class AssetType(StrEnum):
     VIEW = "VIEW"
     MATERIALIZED_VIEW = "MATERIALIZED_VIEW"
     FOREIGN_TABLE = "FOREIGN_TABLE"
+    FILE = "FILE"
+    STREAM = "STREAM"
+    JOB = "JOB"
+    DASHBOARD = "DASHBOARD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,20 @@ class Field:
 
     def __post_init__(self) -> None:
         _scrub(self, "type", "metadata")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredColumn:
+    """A column of a stored dataset under the present names of both. Its id stays when they change.
+
+    `former_names` are what it was called before, the oldest first. One that is not `open` is gone at the source.
+    """
+
+    key: ColumnKey
+    id: UUID
+    field: Field
+    former_names: tuple[str, ...]
+    open: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

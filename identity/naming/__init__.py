@@ -4,7 +4,7 @@ The rules of each system are values (rules.py); the functions know none of them 
 """
 
 from identity.naming.openlineage import openlineage_key, openlineage_pair
-from identity.naming.references import InvalidReference, location_key, reference_key
+from identity.naming.references import InvalidReference, column_key, location_key, reference_key
 from identity.naming.rules import SYSTEMS, system
 from identity.naming.servers import (
     DEFAULT_PORTS,
@@ -31,6 +31,7 @@ __all__ = [
     "System",
     "UnknownSystem",
     "authority",
+    "column_key",
     "endpoint_of",
     "endpoint_slug",
     "location_key",

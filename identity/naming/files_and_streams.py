@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from identity.naming.systems import Naming, System
+from identity.naming.systems import Limit, Naming, System
 
 FILES_AND_STREAMS: Final = (
     System(
@@ -13,6 +13,7 @@ FILES_AND_STREAMS: Final = (
         namespace="s3://{host}",
         dataset="{table}",
         documented="Amazon S3, Naming objects: a key is a sequence of characters, . and .. and // included",
+        limit=Limit(longest=1024, of="bytes", documented="Amazon S3, Naming objects: a key has at most 1,024 bytes"),
     ),
     System(
         name="gcs",
@@ -23,12 +24,14 @@ FILES_AND_STREAMS: Final = (
         namespace="gs://{host}",
         dataset="{table}",
         documented="Cloud Storage, About objects: a flat namespace of case-sensitive names",
+        limit=Limit(longest=1024, of="bytes", documented="Cloud Storage, About objects: 1 to 1024 bytes of UTF-8"),
     ),
     System(
         name="abfs",
         also=("abfss",),
         levels=("container", None, "path"),
-        naming=Naming.VERBATIM,
+        naming=Naming.POSIX,  # of a hierarchical namespace; the driver of Hadoop does so everywhere
+        rooted=False,
         namespace="abfss://{source}@{host}",
         dataset="{table}",
         documented="Azure Data Lake Storage, URI syntax: abfs[s]://<container>@<account>/<path>",
@@ -37,10 +40,16 @@ FILES_AND_STREAMS: Final = (
         name="wasbs",
         also=("wasb",),
         levels=("container", None, "blob"),
+        hosts=((".blob.core.windows.net", ".dfs.core.windows.net"),),  # one account; OpenLineage writes the second
         naming=Naming.VERBATIM,
         namespace="wasbs://{source}@{host}",
         dataset="{table}",
         documented="Azure Blob Storage, Naming containers, blobs, and metadata: blob names are case-sensitive",
+        limit=Limit(
+            longest=1024,
+            of="characters",
+            documented="Azure Blob Storage, Naming containers, blobs, and metadata: 1 to 1,024",
+        ),
     ),
     System(
         name="dbfs",
@@ -61,6 +70,7 @@ FILES_AND_STREAMS: Final = (
     System(
         name="file",
         levels=(None, None, "path"),
+        hosts=(("localhost", "local"),),
         naming=Naming.POSIX,
         namespace="file://{host}",
         dataset="{table}",
@@ -69,20 +79,24 @@ FILES_AND_STREAMS: Final = (
     System(
         name="kafka",
         levels=(None, None, "topic"),
+        several_hosts=True,
         port=9092,
         naming=Naming.VERBATIM,
         namespace="kafka://{server}",
         dataset="{table}",
         documented="Apache Kafka, Topic names: [a-zA-Z0-9._-], case-sensitive",
+        limit=Limit(longest=249, of="characters", documented="Apache Kafka, Topic.MAX_NAME_LENGTH"),
     ),
     System(
         name="pubsub",
         levels=("project", "kind", "name"),
+        domains=True,
         naming=Naming.VERBATIM,
         everywhere=True,
         namespace="pubsub",
         dataset="{schema}:{source}:{table}",
         documented="Pub/Sub, Resource names: projects/<project>/topics|subscriptions/<name>",
+        limit=Limit(longest=255, of="characters", documented="Pub/Sub, Resource names: between 3 and 255 characters"),
     ),
     System(
         name="dagster",

@@ -5,34 +5,44 @@ with more dots than its system has levels is refused: where its parts end would 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from identity.errors import InvalidKey, InvalidUrl
 from identity.keys import CanonicalKey, Kind, dataset_key, refuse_credentials
-from identity.naming.references import InvalidReference, check_bucket, container, reference_key, refused
+from identity.naming.references import (
+    DOMAIN,
+    InvalidReference,
+    check_bucket,
+    container,
+    key_of_names,
+    reference_key,
+    refused,
+)
 from identity.naming.rules import ALL
-from identity.naming.servers import GLOBAL, LOCAL, Authority, authority, endpoint_of
-from identity.naming.systems import Naming, System
+from identity.naming.servers import GLOBAL, LOCAL, Authority, authorities, endpoint_of, first_known
+from identity.naming.systems import LEVELS, Level, Naming, System
 
 FREE: Final = "openlineage"
 """The system of a namespace that is a word and no URL. Its host is the word."""
 
 _BARE: Final = {"bigquery": GLOBAL, "pubsub": GLOBAL, "file": LOCAL}
 _ARN: Final = re.compile(r"arn:(aws[a-z-]*):glue:([a-z0-9-]+):([0-9]{12})")
+_SPANNER: Final = re.compile(rf"spanner://({DOMAIN})?([a-z0-9-]+)[:/]([a-z0-9-]+)")  # Airflow writes a slash
 _WORD: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
 
 
 def openlineage_key(namespace: str, name: str, known: Mapping[Authority, str] = MappingProxyType({})) -> CanonicalKey:
     """The key of a dataset, at its registered or provisional endpoint.
 
-    The name is taken byte for byte: whoever sent it read it from the system. At a server of a system without rules, and
-    in a namespace that is a word, the whole name is the table's. Raises InvalidReference, InvalidUrl, InvalidEndpoint,
+    The name is taken byte for byte, for whoever sent it read it from the system; but where a system cannot have two
+    names, as for their case or their end, they are one here too. At a server of a system without rules, and in a
+    namespace that is a word, the whole name is the table's. Raises InvalidReference, InvalidUrl, InvalidEndpoint,
     InvalidKey; none repeats a URL.
     """
     refuse_credentials(name, InvalidReference)
-    server, above = openlineage_server(namespace)
+    server, above = openlineage_server(namespace, known)
     endpoint = endpoint_of(server, known)
     rules = [rule for rule in ALL if rule.scheme == server.system]
     if not rules:
@@ -40,24 +50,27 @@ def openlineage_key(namespace: str, name: str, known: Mapping[Authority, str] = 
     templates = [rule for rule in rules if rule.namespace is not None]
     if not templates:
         raise refused(namespace, "OpenLineage has no names for its system", "give the endpoint and the reference")
-    parts = {rule.name: _read(name, rule, above) for rule in templates}
-    found = next(((rule, names) for rule in templates if (names := parts[rule.name]) is not None), None)
+    read = ((rule, _read(name, rule, dataset, above)) for rule in templates for dataset in rule.datasets)
+    found = next(((rule, names) for rule, names in read if names is not None), None)
     if found is None:
-        shapes = " or ".join(rule.dataset for rule in templates)
+        shapes = " or ".join(dataset for rule in templates for dataset in rule.datasets)
         raise refused(name, f"it is not {shapes}", r"write all of its parts, and a dot inside a part as \.")
     rule, names = found
     if rule.naming is Naming.POSIX:
-        return reference_key(names["table"], of=rule, endpoint=endpoint)
-    return dataset_key(endpoint, table=names["table"], schema=names.get("schema"), source=names.get("source"))
+        return reference_key(names["table"], of=rule, endpoint=endpoint, source=names.get("source"))
+    return key_of_names(endpoint, names, rule, name)
 
 
-def openlineage_server(namespace: str) -> tuple[Authority, dict[str, str]]:
+def openlineage_server(namespace: str, known: Container[Authority] = frozenset()) -> tuple[Authority, dict[Level, str]]:
     """The server a namespace names, and what it says of the levels above a dataset. Raises as openlineage_key."""
     text = namespace.removesuffix("://")  # "bigquery://" in older versions of the page
     if text in _BARE:
         return Authority(text, _BARE[text], None), {}
     if arn := _ARN.fullmatch(namespace):
         return _glue(arn, namespace), {}
+    if instance := _SPANNER.fullmatch(namespace):
+        domain, project, name = instance.groups()
+        return Authority("spanner", ".".join(filter(None, (name, project, (domain or "")[:-1]))), None), {}
     if "://" not in namespace:
         if not _WORD.fullmatch(namespace):
             refuse_credentials(namespace, InvalidReference)
@@ -65,7 +78,7 @@ def openlineage_server(namespace: str) -> tuple[Authority, dict[str, str]]:
                 namespace, "its namespace is no URL and no word of a-z, 0-9, _, . and -", "rename the namespace"
             )
         return Authority(FREE, namespace, None), {}
-    server = authority(namespace)
+    server = first_known(authorities(namespace), known)
     if server.system == FREE:
         raise refused(
             namespace, f"its scheme {FREE} stands for namespaces without one", "give the scheme of the system"
@@ -89,10 +102,11 @@ def openlineage_pair(key: CanonicalKey, server: Authority) -> tuple[str, str]:
 
 
 def _candidates(key: CanonicalKey, server: Authority) -> list[tuple[str, str]]:
-    names = {"source": key.source, "schema": key.schema, "table": key.table}
+    names: dict[Level, str | None] = {"source": key.source, "schema": key.schema, "table": key.table}
     rules = [rule for rule in ALL if rule.scheme == server.system]
     if rules:
-        return [_written(rule, names, server) for rule in rules if rule.namespace and _fits(rule, names)]
+        shapes = [(rule, dataset) for rule in rules if rule.namespace for dataset in rule.datasets]
+        return [_written(rule, dataset, names, server) for rule, dataset in shapes if _fits(rule, dataset, names)]
     namespace = server.host if server.system == FREE else f"{server.system}://{server}"
     return [(namespace, key.table)] if key.source is None and key.schema is None else []
 
@@ -104,23 +118,26 @@ def _leads_back(pair: tuple[str, str], key: CanonicalKey, server: Authority) -> 
         return False
 
 
-def _fields(rule: System) -> tuple[str, ...]:
-    return tuple(re.findall(r"\{(source|schema|table)\}", f"{rule.namespace}{rule.dataset}"))
+def _fields(template: str) -> tuple[Level, ...]:
+    return tuple(level for level in LEVELS if f"{{{level}}}" in template)
 
 
-def _fits(rule: System, names: Mapping[str, str | None]) -> bool:
-    """The template names exactly what the key has."""
-    fields = _fields(rule)
+def _fits(rule: System, dataset: str, names: Mapping[Level, str | None]) -> bool:
+    """The templates name exactly what the key has."""
+    fields = _fields(f"{rule.namespace}{dataset}")
     return all((value is not None) == (level in fields) for level, value in names.items())
 
 
-def _written(rule: System, names: Mapping[str, str | None], server: Authority) -> tuple[str, str]:
-    dotted = _is_dotted(rule)
-    values = {level: (name or "").replace(".", r"\.") if dotted else name for level, name in names.items()}
-    return _namespace(rule, names, server), rule.dataset.format(**values)
+def _written(rule: System, dataset: str, names: Mapping[Level, str | None], server: Authority) -> tuple[str, str]:
+    dotted = _is_dotted(dataset)
+    values = {str(level): (name or "").replace(".", r"\.") if dotted else name for level, name in names.items()}
+    name = dataset.format(**values)
+    if rule.domains:  # as Google writes it: the dots of a domain are no others
+        name = re.sub(r"\A[a-z0-9\\.-]+:", lambda domain: domain[0].replace(r"\.", "."), name)
+    return _namespace(rule, names, server), name
 
 
-def _namespace(rule: System, names: Mapping[str, str | None], server: Authority) -> str:
+def _namespace(rule: System, names: Mapping[Level, str | None], server: Authority) -> str:
     host = f"[{server.host}]" if ":" in server.host else server.host
     if rule.scheme in _BARE and host == _BARE[rule.scheme]:
         return rule.scheme
@@ -128,9 +145,13 @@ def _namespace(rule: System, names: Mapping[str, str | None], server: Authority)
         region, _, account = host.rpartition(".")
         partition = next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
         return f"arn:{partition}:glue:{region}:{account}"
+    if rule.scheme == "spanner":
+        name, project, *domain = host.split(".", 2)
+        return f"spanner://{':'.join([*domain, project, name])}"
     port = server.port or rule.port
     with_port = f"{host}:{port}" if port else host
-    return (rule.namespace or "").format(server=with_port, host=host if server.port is None else with_port, **names)
+    levels = {str(level): name for level, name in names.items()}
+    return (rule.namespace or "").format(server=with_port, host=host if server.port is None else with_port, **levels)
 
 
 _PARTITIONS: Final = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-isob-": "aws-iso-b", "us-iso-": "aws-iso"}
@@ -143,7 +164,7 @@ def _glue(arn: re.Match[str], namespace: str) -> Authority:
     return Authority("glue", f"{region}.{account}", None)
 
 
-def _above(namespace: str, server: Authority) -> dict[str, str]:
+def _above(namespace: str, server: Authority) -> dict[Level, str]:
     """What a namespace says besides its server: a container, a database. Anything else in it is refused."""
     network, slash, path = namespace.partition("://")[2].partition("/")
     rule = next((rule for rule in ALL if rule.scheme == server.system), None)
@@ -159,25 +180,26 @@ def _above(namespace: str, server: Authority) -> dict[str, str]:
     return {}
 
 
-def _is_dotted(rule: System) -> bool:
-    return "}.{" in rule.dataset
+def _is_dotted(dataset: str) -> bool:
+    return "}.{" in dataset
 
 
-def _read(name: str, rule: System, above: Mapping[str, str]) -> dict[str, str] | None:
+def _read(name: str, rule: System, dataset: str, above: Mapping[Level, str]) -> dict[Level, str] | None:
     """The levels that a name has by its template, None when it has not this shape. The last level takes the rest."""
-    if not set(_fields(rule)) - set(re.findall(r"\{(\w+)\}", rule.dataset)) <= set(above):
+    if not set(_fields(rule.namespace or "")) <= set(above):
         return None
-    if _is_dotted(rule):
-        return _read_dotted(name, rule)
-    pattern = re.escape(rule.dataset).replace(r"\{table\}", "(?P<table>.+)")
-    for level in ("source", "schema"):
-        pattern = pattern.replace(rf"\{{{level}\}}", f"(?P<{level}>[^:/]+)")
-    match = re.fullmatch(pattern, name, re.DOTALL)
-    return {**above, **match.groupdict()} if match else None
+    domain = DOMAIN if rule.domains else ""
+    if _is_dotted(dataset):
+        escaped = re.sub(rf"\A{domain}", lambda dots: dots[0].replace(".", r"\."), name)
+        return _read_dotted(escaped, dataset)
+    pattern = re.escape(dataset).replace(r"\{table\}", "(?P<table>.+)")
+    pattern = pattern.replace(r"\{source\}", f"(?P<source>(?:{domain})?[^:/]+)")
+    match = re.fullmatch(pattern.replace(r"\{schema\}", "(?P<schema>[^:/]+)"), name, re.DOTALL)
+    return {**above, **{level: match[level] for level in _fields(dataset)}} if match else None
 
 
-def _read_dotted(name: str, rule: System) -> dict[str, str] | None:
-    fields = re.findall(r"\{(\w+)\}", rule.dataset)
+def _read_dotted(name: str, dataset: str) -> dict[Level, str] | None:
+    fields = _fields(dataset)
     parts = re.findall(r"(?:\\\.|[^.])+|(?<=\.)(?=\.)|^(?=\.)|(?<=\.)$", name, re.DOTALL)
     if len(parts) != len(fields) or "" in parts:
         return None

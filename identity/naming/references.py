@@ -3,16 +3,20 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, assert_never
+from typing import assert_never
 from urllib.parse import unquote
 
 from identity.errors import InvalidKey
-from identity.keys import CanonicalKey, dataset_key, refuse_credentials
+from identity.keys import CanonicalKey, ColumnKey, dataset_key, refuse_credentials
 from identity.naming.rules import SYSTEMS, system
-from identity.naming.servers import Authority, authority, endpoint_of
-from identity.naming.systems import Fold, Level, Naming, System
+from identity.naming.servers import Authority, authorities, endpoint_of, first_known, known_by_its_host
+from identity.naming.spelling import folded, stored, too_long
+from identity.naming.systems import Level, Naming, System
+
+DOMAIN = r"(?:[a-z0-9-]+\.)+[a-z0-9-]+:"
+"""What may stand before the project of Google's older customers."""
 
 
 class InvalidReference(InvalidKey):
@@ -32,8 +36,8 @@ def reference_key(
     for text in (reference, source or "", schema or ""):
         refuse_credentials(text, InvalidReference)
     said = _said(reference, rules)
-    chosen = {"source": source, "schema": schema} | said
-    defaults = {"source": rules.default_source, "schema": rules.default_schema}
+    chosen: dict[Level, str | None] = {"source": source, "schema": schema, **said}
+    defaults: dict[Level, str | None] = {"source": rules.default_source, "schema": rules.default_schema}
     names = {level: chosen.get(level) or defaults.get(level) for level in rules.used}
     for level in rules.used:
         if names[level] is None and level not in rules.may_lack:
@@ -41,7 +45,38 @@ def reference_key(
             raise refused(
                 reference, f"its {called} is missing", f"write it in front, or give the {called} of the session"
             )
-    return dataset_key(endpoint, table=names["table"] or "", schema=names.get("schema"), source=names.get("source"))
+    return key_of_names(endpoint, names, rules, reference)
+
+
+def column_key(name: str, *, of: System | str, dataset: CanonicalKey) -> ColumnKey:
+    """The column that a statement means by its name alone, such as `Dep_Delay` or `"Dep Delay"`.
+
+    Folded and cut as the name of a table is. Where the system has no identifiers, or compares the names of columns
+    without case, a name is taken as it is: spell it as the catalog does. Raises as `reference_key`.
+    """
+    rules = system(of) if isinstance(of, str) else of
+    refuse_credentials(name, InvalidReference)
+    if rules.naming is not Naming.IDENTIFIERS:
+        return ColumnKey(dataset, _not_empty(name))
+    part, *others = _parts(name, replace(rules, dots_in_quotes=False))
+    if others:
+        raise refused(name, "it has several parts", "give the name of the column alone, one with a dot in quotes")
+    spelled = stored(folded(part.text, "table", rules, quoted=part.quoted), "table", rules)
+    if too_long(spelled, "table", rules.limit):
+        raise refused(name, "the name of the column is too long", "give the name that the catalog has")
+    return ColumnKey(dataset, spelled)
+
+
+def key_of_names(endpoint: str, names: Mapping[Level, str | None], rules: System, said: str) -> CanonicalKey:
+    """The key of a dataset by names that somebody says, as its system stores them. Raises InvalidReference."""
+    spelled: dict[Level, str] = {}
+    for level, name in names.items():
+        if name is not None:
+            spelled[level] = stored(name, level, rules)
+            if rules.limit and too_long(name, level, rules.limit):
+                limit = f"may have {rules.limit.longest} {rules.limit.of}"
+                raise refused(said, f"its {rules.called(level)} is too long", f"a name there {limit}: give its own one")
+    return dataset_key(endpoint, table=spelled["table"], schema=spelled.get("schema"), source=spelled.get("source"))
 
 
 def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})) -> CanonicalKey:
@@ -53,17 +88,19 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
     signature, so it is refused. Raises InvalidUrl, InvalidReference, InvalidKey; none repeats the URL.
     """
     url = re.sub(r"\A([a-z]+):/(?!/)", r"\1:///", url)
-    server = authority(url)
+    servers = authorities(url)
+    server = first_known(servers, known)
     rules = SYSTEMS.get(server.system)
     scheme, _, rest = url.partition("://")
     network, slash, path = rest.partition("/")
     if rules is None or rules.naming not in (Naming.VERBATIM, Naming.POSIX) or rules.everywhere:
         raise refused(url, "its system has no paths", "name the endpoint and the table")
-    if not slash or not (path or rules.naming is Naming.POSIX):
+    rooted = rules.naming is Naming.POSIX and rules.rooted
+    if not slash or not (path or rooted):
         raise refused(url, "it has no path", f"write {scheme.lower()}://<where>/<name>")
     if re.search("[?#;]", rest):
         raise refused(url, "it has a ?, # or ;", "when it is part of the name, give the endpoint and the name apart")
-    name = f"/{path}" if rules.naming is Naming.POSIX else path
+    name = f"/{path}" if rooted else path
     names = {"source": container(network, url)} if "source" in rules.used else {}
     check_bucket(rules, network.rpartition("@")[2], server, url)
     return reference_key(
@@ -85,7 +122,7 @@ def container(network: str, value: str) -> str:
 
 def check_bucket(rules: System, network: str, server: Authority, value: str) -> None:
     """Refuses a bucket in capitals: hosts have no case, the few old buckets that have one would meet others."""
-    if rules.naming is Naming.VERBATIM and not rules.port and network != str(server):
+    if rules.naming is Naming.VERBATIM and not rules.port and known_by_its_host(network, rules) != str(server):
         raise refused(
             value, "its bucket is not a host in lower case", "register the bucket, and give the endpoint and the name"
         )
@@ -97,7 +134,7 @@ class _Part:
     quoted: bool
 
 
-def _said(reference: str, rules: System) -> dict[str, str]:
+def _said(reference: str, rules: System) -> dict[Level, str]:
     """What the reference says of each level, folded."""
     match rules.naming:
         case Naming.IDENTIFIERS:
@@ -105,19 +142,19 @@ def _said(reference: str, rules: System) -> dict[str, str]:
         case Naming.VERBATIM:
             return {"table": _not_empty(reference)}
         case Naming.POSIX:
-            return {"table": _path(reference)}
+            return {"table": _path(reference, rules)}
         case Naming.ASSET_KEY:
             return {"table": asset_name(asset_path(reference))}
     assert_never(rules.naming)
 
 
-def _identifiers(reference: str, rules: System) -> dict[str, str]:
+def _identifiers(reference: str, rules: System) -> dict[Level, str]:
     parts = list(_parts(reference, rules))
     if len(parts) > len(rules.used):
         levels = ".".join(rules.called(level) for level in rules.used)
         raise refused(reference, f"it has {len(parts)} parts", f"write {levels}, a name with a dot in quotes")
     used = rules.used[-len(parts) :]
-    return {level: _folded(part, level, rules) for level, part in zip(used, parts, strict=True)}
+    return {level: folded(part.text, level, rules, quoted=part.quoted) for level, part in zip(used, parts, strict=True)}
 
 
 def _parts(reference: str, rules: System) -> Iterator[_Part]:
@@ -126,7 +163,7 @@ def _parts(reference: str, rules: System) -> Iterator[_Part]:
     while True:
         if rest[:1] in closing:
             text, rest = _quoted(rest, closing[rest[:1]], rules, reference)
-            names = text.split(".") if rules.dots_in_quotes else [text]
+            names = _between_dots(text, rules) if rules.dots_in_quotes else [text]
             yield from (_Part(_not_empty(name), True) for name in names)
         else:
             text, dot, after = rest.partition(".")
@@ -137,6 +174,15 @@ def _parts(reference: str, rules: System) -> Iterator[_Part]:
         if rest[0] != ".":
             raise refused(reference, "something follows a closing quote", "separate its parts by dots, nothing else")
         rest = rest[1:]
+
+
+def _between_dots(text: str, rules: System) -> list[str]:
+    domain = _DOMAIN.match(text) if rules.domains else None
+    first, *others = text[domain.end() :].split(".") if domain else text.split(".")
+    return [f"{domain[0]}{first}" if domain else first, *others]
+
+
+_DOMAIN = re.compile(DOMAIN)
 
 
 def _quoted(rest: str, close: str, rules: System, reference: str) -> tuple[str, str]:
@@ -168,31 +214,15 @@ def _not_empty(name: str) -> str:
     return name
 
 
-_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
-
-
-def _folded(part: _Part, level: Level, rules: System) -> str:
-    if level not in rules.folded or (part.quoted and not rules.folds_quoted):
-        return part.text
-    match rules.fold:
-        case Fold.LOWER:
-            return part.text.translate(_LOWER) if rules.folds_ascii_only else part.text.lower()
-        case Fold.UPPER:
-            return part.text.upper()  # ASCII only: the others cannot stand outside quotes in a system that does this
-        case Fold.EXACT | Fold.CASELESS | Fold.CONFIGURED:
-            return part.text
-    assert_never(rules.fold)
-
-
-def _path(reference: str) -> str:
-    if not reference.startswith("/"):
+def _path(reference: str, rules: System) -> str:
+    if rules.rooted and not reference.startswith("/"):
         raise refused(
             reference, "it is not an absolute path", "start it with /, after its scheme and host if it had them"
         )
     steps = [step for step in reference.split("/") if step not in ("", ".")]
     if ".." in steps:
         raise refused(reference, "where .. leads depends on links", "write the path that it leads to")
-    return "/" + "/".join(steps)
+    return "/" + "/".join(steps) if rules.rooted else _not_empty("/".join(steps))
 
 
 def asset_path(text: str) -> tuple[str, ...]:

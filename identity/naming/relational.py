@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from identity.naming.systems import Fold, System
+from identity.naming.systems import Fold, Limit, System
 
 _TWO: Final = "{schema}.{table}"
 _THREE: Final = "{source}.{schema}.{table}"
@@ -21,6 +21,12 @@ RELATIONAL: Final = (
         namespace="postgres://{server}",
         dataset=_THREE,
         documented="PostgreSQL manual, 4.1.1 Identifiers and Key Words; downcase_identifier() leaves UTF-8 as it is",
+        limit=Limit(
+            longest=63,
+            of="bytes",
+            cuts=True,
+            documented="PostgreSQL manual, 4.1.1: NAMEDATALEN-1 bytes, longer names are truncated",
+        ),
     ),
     System(
         name="redshift",
@@ -35,6 +41,12 @@ RELATIONAL: Final = (
         namespace="redshift://{server}",
         dataset=_THREE,
         documented="Amazon Redshift, Names and identifiers: standard and delimited ones are folded to lower case",
+        limit=Limit(
+            longest=127,
+            of="bytes",
+            cuts=True,
+            documented="Amazon Redshift, CREATE TABLE: longer names are truncated to 127 bytes",
+        ),
     ),
     System(
         name="mysql",
@@ -47,6 +59,7 @@ RELATIONAL: Final = (
         namespace="mysql://{server}",
         dataset=_TWO,
         documented="MySQL manual, 11.2.3 Identifier Case Sensitivity: lower_case_table_names decides",
+        limit=Limit(longest=64, of="characters", documented="MySQL manual, 11.2.1 Identifier Length Limits"),
     ),
     System(
         name="mariadb",
@@ -59,6 +72,7 @@ RELATIONAL: Final = (
         namespace="mariadb://{server}",  # not on OpenLineage's page: as MySQL, under the name of its own URLs
         dataset=_TWO,
         documented="MariaDB, Identifier Case-sensitivity: lower_case_table_names decides",
+        limit=Limit(longest=64, of="characters", documented="MariaDB, Identifier Names: Maximum Length"),
     ),
     System(
         name="oceanbase",
@@ -84,6 +98,9 @@ RELATIONAL: Final = (
         namespace="mssql://{server}",
         dataset=_THREE,
         documented="SQL Server, Database identifiers and Collation: the collation of the database decides",
+        limit=Limit(
+            longest=128, of="characters", documented="SQL Server, Database identifiers: 1 through 128 characters"
+        ),
     ),
     System(
         name="synapse",
@@ -99,6 +116,9 @@ RELATIONAL: Final = (
         namespace="sqlserver://{server}",
         dataset=_TWO,
         documented="Azure Synapse Analytics: as SQL Server, the collation of the database decides",
+        limit=Limit(
+            longest=128, of="characters", documented="SQL Server, Database identifiers: 1 through 128 characters"
+        ),
     ),
     System(
         name="oracle",
@@ -110,6 +130,13 @@ RELATIONAL: Final = (
         namespace="oracle://{server}",
         dataset=_THREE,
         documented="Oracle SQL Language Reference, Database Object Naming Rules: non-quoted ones are upper case",
+        limit=Limit(
+            longest=128,
+            of="bytes",
+            levels=("schema", "table"),
+            documented="Oracle SQL Language Reference, Database Object Naming Rules: 128 bytes since 12.2",
+        ),
+        one_case=(("source", Fold.UPPER),),  # the listener compares names of services and SIDs without case
     ),
     System(
         name="db2",
@@ -122,6 +149,10 @@ RELATIONAL: Final = (
         namespace="db2://{server}",
         dataset=_THREE,
         documented="Db2 SQL reference, Identifiers: ordinary identifiers are folded to upper case",
+        limit=Limit(
+            longest=128, of="bytes", levels=("schema", "table"), documented="Db2 SQL reference, SQL and XML limits"
+        ),
+        one_case=(("source", Fold.LOWER),),  # the directory of databases has no case
     ),
     System(
         name="teradata",
@@ -134,6 +165,9 @@ RELATIONAL: Final = (
         namespace="teradata://{server}",
         dataset=_TWO,
         documented="Teradata SQL Fundamentals, Object names: not case specific, the spelling is kept",
+        limit=Limit(
+            longest=128, of="characters", documented="Teradata SQL Fundamentals, Object names: 1 to 128 characters"
+        ),
     ),
     System(
         name="sqlite",

@@ -5,7 +5,7 @@ first leaves this file. Where the two cannot be told apart for certain, the URL 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from identity.errors import InvalidEndpoint, InvalidUrl
 from identity.ids import sha256_of
 from identity.keys import SLUG
 from identity.naming.rules import ALL, SYSTEMS
+from identity.naming.systems import System
 
 LOCAL: Final = "local"
 """The host of everything reached without a network: a unix socket, a file, an engine inside the process."""
@@ -82,9 +83,16 @@ class Authority:
 def authority(url: str) -> Authority:
     """The server that a connection URL leads to; user, password, path, parameters and fragment are dropped.
 
+    Of a URL that lists several ways into one system, as Kafka's do, the first: so do OpenLineage's clients.
+
     Understands SQLAlchemy's `system+driver://`, `jdbc:system://host;key=value` and libpq's `?host=` and `?port=`. A
     unix socket or a file is at the host "local". Raises InvalidUrl, which never repeats any part of the URL.
     """
+    return authorities(url)[0]
+
+
+def authorities(url: str) -> tuple[Authority, ...]:
+    """All servers that a URL lists, one for most systems. Raises as `authority`."""
     match = _URL.fullmatch(url)
     if not match:
         _refuse("it does not start with a system and ://", _SHAPE)
@@ -94,10 +102,33 @@ def authority(url: str) -> Authority:
         _refuse(
             "it has an @ after its host", "write @ / ? # ; in users, passwords and parameters as %40 %2F %3F %23 %3B"
         )
-    host, port = _host_and_port(network.rpartition("@")[2], _parameters(rest))
     system = scheme.lower().partition("+")[0]
     system = SYNONYMS.get(system, system)
-    return Authority(system, _canonical_host(host), None if port == DEFAULT_PORTS.get(system) else port)
+    hosts, parameters = network.rpartition("@")[2], _parameters(rest)
+    listed = hosts.split(",") if system in _SEVERAL_HOSTS else [hosts]
+    return tuple(_authority(system, *_host_and_port(one, parameters)) for one in listed)
+
+
+def _authority(system: str, host: str, port: int | None) -> Authority:
+    ours = _one_name(_canonical_host(host), _HOSTS.get(system, ()))
+    return Authority(system, ours, None if port == DEFAULT_PORTS.get(system) else port)
+
+
+def _one_name(host: str, same: Iterable[tuple[str, str]]) -> str:
+    for theirs, ours in same:
+        if host == theirs or (theirs.startswith(".") and host.endswith(theirs)):
+            return host.removesuffix(theirs) + ours
+    return host
+
+
+def known_by_its_host(host: str, rules: System) -> str:
+    """The host as we write it, where the system has several names of one."""
+    return _one_name(host, rules.hosts)
+
+
+def first_known(servers: Sequence[Authority], known: Container[Authority]) -> Authority:
+    """The first one that somebody registered; the first, when nobody did."""
+    return next((server for server in servers if server in known), servers[0])
 
 
 def endpoint_slug(server: Authority) -> str:
@@ -132,6 +163,8 @@ def endpoint_of(server: Authority, known: Mapping[Authority, str] = MappingProxy
     return slug
 
 
+_SEVERAL_HOSTS = {system.scheme for system in ALL if system.several_hosts}
+_HOSTS = {system.scheme: system.hosts for system in ALL if system.hosts}
 _EVERYWHERE = {system.scheme for system in ALL if system.everywhere}
 _DIGEST = re.compile(r"-[0-9a-f]{10}\Z")
 _SHAPE = "a connection URL is <system>://<host>, for example postgresql://db.example.com:5433/sales"

@@ -43,6 +43,19 @@ class Naming(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How long a name of a system can be: the longer ones it cuts off without a word, or refuses."""
+
+    longest: int
+    of: Literal["bytes", "characters"]
+    documented: str
+    """Where that is written."""
+    cuts: bool = False
+    """Takes the start of a longer name for the name; a character of several bytes is kept or dropped whole."""
+    levels: tuple[Level, ...] = LEVELS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class System:
     """The naming rules of one system. A setting of one server is told with `dataclasses.replace(system, fold=…)`."""
 
@@ -59,6 +72,10 @@ class System:
     default_schema: str | None = None
     may_lack: frozenset[Level] = frozenset()
     """Levels that a key of this system may leave absent although the system has them."""
+    hosts: tuple[tuple[str, str], ...] = ()
+    """Hosts, or with a dot in front ends of hosts, that mean the same: as others write them, and as we do."""
+    several_hosts: bool = False
+    """Its URLs may list hosts, with commas between them, each of which leads to all of it."""
     port: int | None = None
     """The port that URLs leave out. None as well when its drivers disagree."""
     naming: Naming = Naming.IDENTIFIERS
@@ -68,6 +85,10 @@ class System:
     folds_ascii_only: bool = True
     """Letters outside ASCII keep their case."""
     folded: tuple[Level, ...] = LEVELS
+    one_case: tuple[tuple[Level, Fold], ...] = ()
+    """Levels where no two names differ by case alone: written in this one, whoever says the name, quoted or not."""
+    limit: Limit | None = None
+    """None where its documentation has none, or one that depends on its version."""
     quotes: tuple[str, ...] = ()
     """Pairs of an opening and a closing quote. A closing one inside is doubled."""
     backslash: bool = False
@@ -78,6 +99,10 @@ class System:
     """What may stand outside quotes, besides ASCII letters and digits."""
     bare_unicode: bool = False
     """Everything outside ASCII may stand outside quotes, too."""
+    rooted: bool = True
+    """A path starts with a slash; not where it starts below a container."""
+    domains: bool = False
+    """A source may stand in a domain: example.com:my-project."""
     everywhere: bool = False
     """There is one of it in the world: its names are unique without a host."""
     namespace: str | None = None
@@ -93,6 +118,12 @@ class System:
     def used(self) -> tuple[Level, ...]:
         """The levels this system has."""
         return tuple(level for level, called in zip(LEVELS, self.levels, strict=True) if called is not None)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names OpenLineage gives a dataset: with everything it has, then without a level that it may lack."""
+        shorter = (self.dataset.replace(f"{{{level}}}.", "") for level in LEVELS if level in self.may_lack)
+        return tuple(dict.fromkeys((self.dataset, *shorter)))
 
     def called(self, level: Level) -> str:
         """What the system calls a level."""

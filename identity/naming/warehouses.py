@@ -2,16 +2,19 @@
 
 from typing import Final
 
-from identity.naming.systems import Fold, System
+from identity.naming.systems import Fold, Level, Limit, System
 
 _TWO: Final = "{schema}.{table}"
 _THREE: Final = "{source}.{schema}.{table}"
+
+_NO_CASE: Final[tuple[tuple[Level, Fold], ...]] = (("schema", Fold.LOWER), ("table", Fold.LOWER))
 
 WAREHOUSES: Final = (
     System(
         name="snowflake",
         levels=("database", "schema", "table"),
         default_schema="PUBLIC",
+        hosts=((".snowflakecomputing.com", ""),),  # as JDBC writes it; others leave it out
         port=443,
         fold=Fold.UPPER,
         quotes=('""',),
@@ -19,6 +22,9 @@ WAREHOUSES: Final = (
         namespace="snowflake://{host}",
         dataset=_THREE,
         documented="Snowflake, Identifier requirements: unquoted ones are stored and resolved as upper case",
+        limit=Limit(
+            longest=255, of="characters", documented="Snowflake, Identifier requirements: at most 255 characters"
+        ),
     ),
     System(
         name="bigquery",
@@ -29,9 +35,11 @@ WAREHOUSES: Final = (
         bare="_-",
         bare_unicode=True,
         everywhere=True,
+        domains=True,
         namespace="bigquery",
         dataset=_THREE,
         documented="GoogleSQL, Lexical structure: datasets and tables are case-sensitive unless is_case_insensitive",
+        limit=Limit(longest=1024, of="bytes", documented="BigQuery, Name tables: up to 1,024 bytes of UTF-8"),
     ),
     System(
         name="databricks",
@@ -46,9 +54,12 @@ WAREHOUSES: Final = (
         namespace="databricks://{host}",  # not on OpenLineage's page: as its dbt integration writes it
         dataset=_THREE,
         documented="Databricks, Names: Unity Catalog stores all object names as lower case",
+        limit=Limit(longest=255, of="characters", documented="Databricks, Names: object names may have 255 characters"),
+        one_case=(("source", Fold.LOWER), *_NO_CASE),
     ),
     System(
         name="hive",
+        also=("hive2",),
         levels=(None, "database", "table"),
         default_schema="default",
         port=10000,
@@ -59,6 +70,7 @@ WAREHOUSES: Final = (
         namespace="hive://{server}",
         dataset=_TWO,
         documented="Apache Hive, LanguageManual DDL: table names are case insensitive; the metastore keeps lower case",
+        one_case=_NO_CASE,
     ),
     System(
         name="glue",
@@ -72,6 +84,8 @@ WAREHOUSES: Final = (
         namespace="arn:aws:glue:{host}",
         dataset="table/{schema}/{table}",
         documented="AWS Glue API, Catalog: names are folded to lower case when they are stored",
+        limit=Limit(longest=255, of="bytes", documented="AWS Glue API, Catalog: names of 1 to 255 bytes"),
+        one_case=_NO_CASE,
     ),
     System(
         name="athena",
@@ -79,6 +93,7 @@ WAREHOUSES: Final = (
         also=("awsathena",),
         levels=("catalog", "database", "table"),
         default_source="AwsDataCatalog",
+        port=443,
         default_schema="default",
         fold=Fold.LOWER,
         folds_quoted=True,
@@ -88,6 +103,7 @@ WAREHOUSES: Final = (
         namespace="awsathena://{host}",
         dataset=_THREE,
         documented="Amazon Athena, Name databases, tables, and columns: queries run with lower-case names",
+        one_case=_NO_CASE,
     ),
     System(
         name="trino",
@@ -100,9 +116,11 @@ WAREHOUSES: Final = (
         namespace="trino://{server}",
         dataset=_THREE,
         documented="Trino, Keywords and identifiers: identifiers are not treated as case sensitive, quoted or not",
+        one_case=(("source", Fold.LOWER), *_NO_CASE),
     ),
     System(
         name="clickhouse",
+        also=("clickhousedb", "ch"),
         levels=(None, "database", "table"),
         default_schema="default",
         quotes=("``", '""'),  # no default port: 8123 is HTTP's, 9000 is the native one
@@ -140,7 +158,9 @@ WAREHOUSES: Final = (
         quotes=(),
         namespace="azurekusto://{host}",
         dataset="{schema}/{table}",
-        documented="Kusto, Entity names: identifiers are case-sensitive, names of databases are not",
+        one_case=(("schema", Fold.LOWER),),
+        documented="Kusto, Entity names: identifiers are case-sensitive, with the exception of database names",
+        limit=Limit(longest=1024, of="characters", documented="Kusto, Entity names: between 1 and 1024 characters"),
     ),
     System(
         name="cosmosdb",
@@ -152,5 +172,17 @@ WAREHOUSES: Final = (
         namespace="azurecosmos://{host}/dbs/{schema}",
         dataset="colls/{table}",
         documented="Azure Cosmos DB, Resource model: ids are case-sensitive",
+        limit=Limit(longest=255, of="characters", documented="Azure Cosmos DB service quotas: 255 characters"),
+    ),
+    System(
+        name="spanner",
+        levels=("database", "schema", "table"),
+        may_lack=frozenset({"schema"}),  # the default one of GoogleSQL has no name
+        fold=Fold.CONFIGURED,
+        quotes=("``", '""'),
+        namespace="spanner://{host}",  # its host is ours: <instance>.<project>, written <project>:<instance> there
+        dataset=_THREE,
+        documented="Spanner, Lexical structure: the dialect of the database decides",
+        limit=Limit(longest=128, of="characters", documented="Spanner, Quotas and limits: 1 to 128 characters"),
     ),
 )

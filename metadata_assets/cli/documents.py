@@ -35,6 +35,10 @@ RENAMED = "{dry_run, renamed: [{id, was, now, was_key, now_key}]}"
 MERGED = "{dry_run, merge, loser, winner}"
 UNMERGED = "{dry_run, merge, id, name}"
 KEY = "{key, kind, endpoint, segments, id, key_sha256, names: {datahub, openmetadata, atlas}}"
+NAMES = (
+    "{catalog, names: [{name, key, type, there}], conflicts: [{keys, names: [{type, there}]}], "
+    "refused: [{what, problem}], one_way}"
+)
 IMPORTED = (
     "{dry_run, linked, already, ambiguous: [{line, legacy_id, reference, candidates}], "
     "unknown: [{line, legacy_id, reference}], taken: [{line, legacy_id, meant}], refused: [{line, problem}]}"

@@ -9,8 +9,9 @@ from rich.console import RenderableType
 
 from identity.errors import MetadataError, shown
 from identity.ids import Entity
-from identity.keys import CanonicalKey, short_name
+from identity.keys import CanonicalKey, ColumnKey, short_name
 from metadata_assets.cli import records
+from metadata_assets.cli.columns import column_as_written, names_column, show_column
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.naming import key_as_written, moved_key, new_key
@@ -52,6 +53,10 @@ def show_names(cli: Cli, name: str, *, as_of: str | None) -> ExitCode:
     at = None if as_of is None else moment(as_of)
     with cli.opened() as opened:
         store = opened.store
+        if at is None and names_column(name):
+            written = column_as_written(store, name)
+            if isinstance(written, ColumnKey):
+                return show_column(cli, store.column(written), written)
         asked = key_as_written(store, name)
         entity = store.entity(store.resolve(str(asked))) if at is None else store.entity_at(asked, at)
         present = store.name_of(entity)

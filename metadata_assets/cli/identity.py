@@ -22,7 +22,11 @@ identity = typer.Typer(help="What things are called, and were called.", no_args_
 @command(
     identity,
     "show",
-    examples=["identity show jfk/public/flights", "identity show jfk/public/flights --as-of 2026-03-01 --json"],
+    examples=[
+        "identity show jfk/public/flights",
+        "identity show jfk/public/flights --as-of 2026-03-01 --json",
+        "identity show 'jfk/public/flights#dep_delay'",
+    ],
     document=documents.IDENTITY,
 )
 def show(
@@ -35,6 +39,8 @@ def show(
 ) -> ExitCode:
     """Show every name that a thing has and had: from when to when, of what kind, who gave it and why.
 
+    Of a column, `endpoint/schema/table#column`, show its id, its key and what it was called before, by any name that
+    it or its table had. Its document is `{name, key, id, asked, dataset, column, type, former_names, gone}`.
     Of an identity node, `identity:<id>`, show what it leads to and by which way, and its edges. Its document is
     `{reference, target, version, metadata, created_by, created_at, updated_at, path, key, type, problem,
     edges: [{source, target, type, resolved}]}`.
@@ -161,6 +167,8 @@ def unmerge(
         "identity key s3://bucket/2013/flights.parquet --json",
         "identity key 'urn:li:dataset:(urn:li:dataPlatform:postgres,jfk.shop.public.orders,PROD)' --endpoint jfk",
         "identity key shop.public.orders --namespace postgres://db.example.com:5432",
+        "identity key sales.orders --system postgres --endpoint jfk --source shop --column Total",
+        "identity key 'mid1:dataset:jfk:shop/sales/orders#total'",
     ],
     document=documents.KEY,
 )
@@ -199,11 +207,16 @@ def key(
         str | None,
         typer.Option("--type", metavar="TYPE", help="OpenMetadata's or Atlas's type of the thing.", show_default=False),
     ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A column of it, as a statement writes its name.", show_default=False),
+    ] = None,
 ) -> ExitCode:
     """Compute the key and id of what a reference, a URL or another catalog's name means, without a database.
 
     The id is the one of the first thing of that name; `identity show` asks the store who has it now. Nothing of a URL
-    but its host, port and path is looked at, and none of it is repeated in a message.
+    but its host, port and path is looked at, and none of it is repeated in a message. The document of a column is
+    `{key, dataset, column, id, dataset_id}`.
     """
     from metadata_assets.cli.keys import Given, asked_form, show_key
 
@@ -216,8 +229,45 @@ def key(
         schema=schema,
         namespace=namespace,
         type=type_,
+        column=column,
     )
     return show_key(cli, given)
+
+
+@command(
+    identity,
+    "names",
+    examples=[
+        "identity names --catalog datahub",
+        "identity names --catalog datahub --lowercase --json",
+        "identity names urns.txt --catalog datahub",
+    ],
+    document=documents.NAMES,
+)
+def names(
+    cli: Cli,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Names of the other catalog, one a line.", show_default=False),
+    ] = None,
+    catalog: Annotated[
+        str, typer.Option(metavar="NAME", help="datahub, openmetadata or atlas.", show_default=False)
+    ] = "datahub",
+    lowercase: Annotated[
+        bool, typer.Option("--lowercase", help="DataHub's connectors write names in lower case there.")
+    ] = False,
+    environment: Annotated[str, typer.Option(metavar="NAME", help="DataHub's environment.")] = "PROD",
+) -> ExitCode:
+    """List what another catalog calls everything that is registered; with a FILE, what its names are here.
+
+    Nothing is merged: two things with one name there, and two names there of one thing, are listed as conflicts; what
+    has no name on the other side is listed with the reason. The exit code is then 5. In a FILE for OpenMetadata or
+    Atlas the type of a thing and a tab stand before its name.
+    """
+    from metadata_assets.cli.catalog_names import Asked, asked_catalog, show_names
+
+    asked = Asked(catalog=asked_catalog(catalog), file=file, lowercase=lowercase, environment=environment)
+    return show_names(cli, asked)
 
 
 @command(

@@ -16,11 +16,13 @@ from identity.external import (
     OpenMetadata,
     OpenMetadataName,
 )
-from identity.ids import Entity
-from identity.keys import CanonicalKey, Kind, endpoint_key
+from identity.ids import Entity, column_id
+from identity.keys import CanonicalKey, ColumnKey, Kind, endpoint_key, refuse_credentials
 from identity.naming import (
+    InvalidReference,
     Naming,
     authority,
+    column_key,
     endpoint_of,
     location_key,
     openlineage_key,
@@ -98,6 +100,8 @@ class Given:
     schema: str | None = None
     namespace: str | None = None
     type: str | None = None
+    column: str | None = None
+    """A column of it, as a statement writes it."""
 
     @property
     def system(self) -> str | None:
@@ -109,6 +113,8 @@ class Given:
 
 
 def show_key(cli: Cli, given: Given) -> ExitCode:
+    if column := column_of(given):
+        return _show_column(cli, column)
     key = key_of(given)
     thing = Entity(cli.settings.tenant, key)
     names = names_elsewhere(key, given.system)
@@ -123,6 +129,26 @@ def show_key(cli: Cli, given: Given) -> ExitCode:
     }
     about = {"kind": key.kind, "endpoint": key.endpoint, "id": thing.id, "sha256": thing.key_sha256.hex()}
     cli.show(answer, facts(str(key), {**about, **names}))
+    return ExitCode.OK
+
+
+def column_of(given: Given) -> ColumnKey | None:
+    """The key of the column that is asked for: by --column, or after the # of a full key. None when none is."""
+    is_key = (given.form or form_of(given.name, given.namespace)) is Form.KEY
+    if given.column is None:
+        return ColumnKey.parse(given.name) if is_key and "#" in given.name else None
+    dataset = key_of(given)
+    if given.system:
+        return column_key(given.column, of=given.system, dataset=dataset)
+    refuse_credentials(given.column, InvalidReference)
+    return ColumnKey(dataset, given.column)
+
+
+def _show_column(cli: Cli, key: ColumnKey) -> ExitCode:
+    dataset = Entity(cli.settings.tenant, key.dataset)
+    identifier = column_id(dataset.id, key.name)
+    answer = {"key": str(key), "dataset": key.dataset, "column": key.name, "id": identifier, "dataset_id": dataset.id}
+    cli.show(answer, facts(str(key), {"column": key.name, "id": identifier, "id of its dataset": dataset.id}))
     return ExitCode.OK
 
 

@@ -28,6 +28,7 @@ class TwoFormats(MetadataError):
 
 Identities = Mapping[CanonicalKey, Sequence[IdentityKey]]
 NO_IDENTITIES: Identities = {}
+_RELATIONS = {AssetType.TABLE, AssetType.VIEW, AssetType.MATERIALIZED_VIEW, AssetType.FOREIGN_TABLE}
 
 
 def show_lineage(
@@ -87,7 +88,7 @@ def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     names = {key: f"n{number}" for number, key in enumerate(sorted(found.nodes))}
     lines = ["flowchart LR"]
     for key, name in names.items():
-        opening, closing = ("[", "]") if found.nodes[key] is AssetType.DATASET else ("[(", ")]")
+        opening, closing = ("[(", ")]") if found.nodes[key] in _RELATIONS else ("[", "]")
         lines.append(f'  {name}{opening}"{_quoted(short_name(key))}"{closing}')
     lines += [f"  {names[edge.target]} --> {names[edge.source]}" for edge in found.edges]
     for number, (key, one) in enumerate((to, by) for to in sorted(identities) for by in identities[to]):

@@ -1,15 +1,21 @@
 """Columns: the fields of an asset in a catalog. Their ids hang off the asset's, and stay when they are renamed."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from itertools import count
+from typing import ClassVar
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from identity.ids import Entity, child_id
-from identity.keys import CanonicalKey
+from identity.errors import MetadataError, shown
+from identity.ids import Entity, column_id, key_digest
+from identity.keys import CanonicalKey, ColumnKey, short_name
+from resources.metadata.assets import UnknownKey
+from resources.metadata.noun import Noun
 from resources.metadata.plans import Column, Plan
-from resources.models import Field
+from resources.metadata.resolution import HOLDER
+from resources.models import Field, StoredColumn
 from resources.postgres.session import Row, Session
 
 _WRITE_FIELDS = """
@@ -39,19 +45,67 @@ WHERE tenant_id = %(tenant)s AND asset_id = ANY (%(ids)s) AND deleted_at IS NULL
 
 # In two steps where columns change names among themselves: a unique index looks at every row as it is written.
 _RENAME_FIELDS = """
-UPDATE metadata.schema_field f SET name = {name}, updated_at = clock_timestamp()
+UPDATE metadata.schema_field f SET name = {name}, updated_at = clock_timestamp(){former}
 FROM unnest(%(assets)s::uuid[], %(was)s::text[], %(now)s::text[]) AS r (asset_id, was, now)
 WHERE f.tenant_id = %(tenant)s AND f.asset_id = r.asset_id AND f.name = {found} AND f.deleted_at IS NULL
 """
-_LAY_DOWN = _RENAME_FIELDS.format(name="f.name || '#' || f.field_id", found="r.was")
-_PICK_UP = _RENAME_FIELDS.format(name="r.now", found="r.was || '#' || f.field_id")
-_RENAME = _RENAME_FIELDS.format(name="r.now", found="r.was")
+_FORMER = ",\n  former_names = array_remove(array_remove(f.former_names, r.now), r.was) || r.was"
+_LAY_DOWN = _RENAME_FIELDS.format(name="f.name || '#' || f.field_id", found="r.was", former="")
+_PICK_UP = _RENAME_FIELDS.format(name="r.now", found="r.was || '#' || f.field_id", former=_FORMER)
+_RENAME = _RENAME_FIELDS.format(name="r.now", found="r.was", former=_FORMER)
+
+# A present name comes before an old one, an open column before a closed one, and what changed last before the rest.
+_FIND = f"""
+SELECT a.qualified_name, f.field_id, f.name, f.type, f.nullable, f.position, f.metadata, f.former_names,
+  f.deleted_at IS NULL AS open
+FROM metadata.asset a
+LEFT JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
+  AND (f.name = %(name)s OR %(name)s = ANY (f.former_names))
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
+ORDER BY f.deleted_at DESC NULLS FIRST, f.name = %(name)s DESC, f.updated_at DESC, f.field_id LIMIT 1
+"""
 
 _STORED_FIELDS = """
 SELECT f.asset_id, f.field_id, f.name FROM metadata.schema_field f
 WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s)
 ORDER BY f.deleted_at NULLS LAST, f.field_id
 """
+
+
+class UnknownColumn(MetadataError):
+    """{dataset} has and had no column {name}; `metadata-assets dataset show` lists its columns"""
+
+    dataset: str
+    name: str
+    exit_code: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Columns(Noun):
+    """Find columns by their names, old and new."""
+
+    def column(self, key: ColumnKey) -> StoredColumn:
+        """What a column is called and has as its id now, by any name that its dataset and it have or had.
+
+        An old name leads to the column that had it until another one has it. Raises UnknownColumn; UnknownKey when
+        nothing has the dataset's name.
+        """
+        parameters = {"tenant": self.tenant.value, "key": key_digest(key.dataset), "name": key.name}
+        rows = self.sessions.call(_FIND, parameters)
+        if not rows:
+            raise UnknownKey(name=short_name(key.dataset), hint="see: metadata-assets datasets --all")
+        (row,) = rows
+        dataset = CanonicalKey.parse(row["qualified_name"])
+        if row["field_id"] is None:
+            raise UnknownColumn(dataset=short_name(dataset), name=shown(key.name))
+        field = Field(**{name: row[name] for name in ("name", "type", "nullable", "position", "metadata")})
+        return StoredColumn(
+            key=ColumnKey(dataset, row["name"]),
+            id=row["field_id"],
+            field=field,
+            former_names=tuple(row["former_names"]),
+            open=row["open"],
+        )
 
 
 def close_all_fields(session: Session, things: Collection[Entity]) -> int:
@@ -93,7 +147,7 @@ def write_fields(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity
 
 def _new_field(asset: Entity, name: str, taken: Collection[UUID]) -> UUID:
     """The id of a column that is born now, when another one may have been born under its name."""
-    generations = (child_id(asset.id, "column", name, generation=number) for number in count(1))
+    generations = (column_id(asset.id, name, generation=number) for number in count(1))
     return next(identifier for identifier in generations if identifier not in taken)
 
 

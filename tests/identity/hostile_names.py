@@ -1,5 +1,6 @@
 """Names as hostile as the systems allow, and the settings that every property here runs with."""
 
+import random
 import re
 import unicodedata
 from collections.abc import Callable
@@ -85,3 +86,38 @@ def recut(draw: st.DrawFn, size: int) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 def _cut(text: str, cuts: list[int]) -> tuple[str, ...]:
     return tuple(text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True))
+
+
+_CLOSE = [*'/.:%~#aAbB"\\', "\u00e9", "e\u0301"]
+
+
+def hostile_tuples(seed: int, count: int) -> list[tuple[str | None, str | None, str]]:
+    """Tuples of short names of what separates, quotes, escapes and looks alike: the same ones for a seed.
+
+    Half of them are neighbours: few characters, cut at other places or in another case, so that one careless step makes
+    two of them one. By chance alone two of the other half would hardly ever meet.
+    """
+    draw = random.Random(seed)
+    pieces = [*TOKENS, "\\", "\\.", "''", '"', "[", "]", "`", "(", ")", "\u241f", "x", "y", "z"]
+    sizes = draw.choices((1, 2, 3, 4), (6, 5, 3, 1), k=2000)
+    pool: list[str | None] = [None, "", *("".join(draw.choices(pieces, k=size)) for size in sizes)]
+    found: dict[tuple[str | None, str | None, str], None] = {}
+    while len(found) < count:
+        if len(found) < count // 2:
+            text = draw.choices(_CLOSE, k=draw.randint(3, 7))
+            for _ in range(3):
+                one, two = sorted(draw.choices(range(len(text)), k=2))
+                source, schema, table = ("".join(part) for part in (text[:one], text[one:two], text[two:]))
+                found |= dict.fromkeys([(source, schema, table), (source.upper(), schema, table.upper())])
+        else:
+            drawn = draw.choices(pool, k=3)
+            found[drawn[0], drawn[1], drawn[2] or "t"] = None
+    return list(found)[:count]
+
+
+def quoted(name: str, pair: str, doubled: bool) -> str:
+    opening, closing = pair
+    escaped = (
+        name.replace(closing, closing * 2) if doubled else name.replace("\\", r"\\").replace(closing, rf"\{closing}")
+    )
+    return f"{opening}{escaped}{closing}"

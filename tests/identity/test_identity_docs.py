@@ -7,20 +7,34 @@ from pathlib import Path
 
 from identity.naming import Naming, System
 from identity.naming.rules import ALL
+from identity.naming.systems import Limit
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/identity.md"
-HEAD = "| system | source, schema, table | without them | case | quotes | OpenLineage |\n|---|---|---|---|---|---|\n"
+COLUMNS = ("system", "source, schema, table", "without them", "case", "longest", "quotes", "OpenLineage")
+HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
+
+
+def _all_folded(rules: System) -> set[str]:
+    return set(rules.folded) if rules.folds_quoted else set()
+
+
+def _limit(limit: Limit | None) -> str:
+    if limit is None:
+        return ""
+    return f"{limit.longest} {limit.of}, {'cut' if limit.cuts else 'refused'}"
 
 
 def row(rules: System) -> str:
     """One system, as the table has it."""
     defaults = [rules.default_source, rules.default_schema, f"port {rules.port}" if rules.port else None]
-    case = f"{rules.fold}{', quoted too' if rules.folds_quoted else ''}"
+    always = [f"{rules.called(level)} {fold}" for level, fold in rules.one_case if level not in _all_folded(rules)]
+    case = "; ".join([f"{rules.fold}{', quoted too' if rules.folds_quoted else ''}", *always])
     cells = [
         ", ".join((rules.name, *rules.also)),
         " / ".join(called or "~" for called in rules.levels),
         ", ".join(filter(None, defaults)),
         case if rules.naming is Naming.IDENTIFIERS else str(rules.naming),
+        _limit(rules.limit),
         " ".join(f"``` {pair} ```" if "`" in pair else f"`{pair}`" for pair in rules.quotes),
         f"`{rules.namespace}` `{rules.dataset}`" if rules.namespace else "",
     ]

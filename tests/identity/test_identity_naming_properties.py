@@ -2,7 +2,6 @@
 
 import base64
 import json
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from external_catalogs import CATALOGS, READ, SERVERS, SYSTEMS
-from hostile_names import TOKENS, names, optional_names, prop, recut
+from hostile_names import TOKENS, hostile_tuples, names, optional_names, prop, quoted, recut
 from hypothesis import given
 from hypothesis import strategies as st
 from test_identity_naming import leaks, what_an_error_says
@@ -19,7 +18,7 @@ from identity.errors import MetadataError
 from identity.external import Catalog, DataHub, InvalidName, NotExpressible, OpenLineage, keys_of, names_of
 from identity.ids import Entity, tenant_id
 from identity.keys import CanonicalKey, Kind, dataset_key
-from identity.naming import Authority, location_key, openlineage_key, openlineage_pair, reference_key, system
+from identity.naming import Authority, Fold, location_key, openlineage_key, openlineage_pair, reference_key, system
 from identity.naming.rules import ALL
 
 URLS = [
@@ -28,31 +27,6 @@ URLS = [
     .read_text("utf-8")
     .split("\n")[1:-1]
 ]
-HOSTILE = 200_000
-
-
-def hostile_tuples(seed: int, count: int) -> set[tuple[str | None, str | None, str]]:
-    """Tuples of short names of what separates, quotes, escapes and looks alike: the same ones for a seed."""
-    draw = random.Random(seed)
-    pieces = [*TOKENS, "\\", "\\.", "''", '"', "[", "]", "`", "(", ")", "\u241f", "x", "y", "z"]
-    sizes = draw.choices((1, 2, 3, 4), (6, 5, 3, 1), k=2000)
-    pool: list[str | None] = [None, "", *("".join(draw.choices(pieces, k=size)) for size in sizes)]
-    found: set[tuple[str | None, str | None, str]] = set()
-    while len(found) < count:
-        drawn = draw.choices(pool, k=3 * (count - len(found)))
-        found.update((source, schema, table or "t") for source, schema, table in zip(*[iter(drawn)] * 3, strict=True))
-    return found
-
-
-def test_200_000_hostile_tuples_have_200_000_keys_that_lead_back() -> None:
-    tuples = hostile_tuples(7, HOSTILE)
-    texts = set()
-    for source, schema, table in tuples:
-        key = dataset_key("jfk", source=source, schema=schema, table=table)
-        text = str(key)
-        assert CanonicalKey.parse(text).segments == (source, schema, table)
-        texts.add(text)
-    assert len(texts) == HOSTILE
 
 
 @pytest.mark.parametrize("catalog", sorted(CATALOGS))
@@ -79,14 +53,6 @@ def system_levels(slug: str) -> tuple[str, ...]:
         return ("table",)
 
 
-def quoted(name: str, pair: str, doubled: bool) -> str:
-    opening, closing = pair
-    escaped = (
-        name.replace(closing, closing * 2) if doubled else name.replace("\\", r"\\").replace(closing, rf"\{closing}")
-    )
-    return f"{opening}{escaped}{closing}"
-
-
 KEEPING = [
     rules
     for rules in ALL
@@ -97,11 +63,17 @@ KEEPING = [
 @pytest.mark.parametrize("rules", KEEPING, ids=lambda rules: rules.name)
 def test_a_quoted_reference_is_the_name_whatever_is_in_it(rules: Any) -> None:
     for source, schema, table in hostile_tuples(3, 400):
+        if not (source or "").isascii() and rules.one_case:
+            continue  # an engine folds what is not ASCII by its own character set, and we leave it
         parts = {"source": source, "schema": schema, "table": table}
         said = [parts[level] or "t" for level in rules.used]
         reference = ".".join(quoted(name, rules.quotes[0], not rules.backslash) for name in said)
         key = reference_key(reference, of=rules, endpoint="e")
-        assert [name for name in key.segments if name is not None] == said
+        one_case = dict(rules.one_case)
+        assert [name for name in key.segments if name is not None] == [
+            name if level not in one_case else name.lower() if one_case[level] is Fold.LOWER else name.upper()
+            for level, name in zip(rules.used, said, strict=True)
+        ]
 
 
 @prop
@@ -164,8 +136,12 @@ def test_any_text_is_a_key_or_refused(one: str, other: str) -> None:
 )
 def test_a_location_and_a_pair_of_openlineage_are_one_thing(tokens: list[str]) -> None:
     name = "".join(tokens)
-    for namespace in ("s3://bucket", "gs://bucket", "abfss://c@h.dfs.core.windows.net", "wasbs://c@h", "kafka://h"):
+    for namespace in ("s3://bucket", "gs://bucket", "wasbs://c@h", "kafka://h"):
         assert location_key(f"{namespace}/{name}") == openlineage_key(namespace, name)
+    if ".." not in name.split("/") and set(name.split("/")) - {"", "."}:
+        lake = "abfss://c@h.dfs.core.windows.net"
+        assert location_key(f"{lake}/{name}") == openlineage_key(lake, name)
+        assert location_key(f"{lake}//{name}/") == openlineage_key(lake, f"/./{name}")
     for namespace in ("file", "file://nas", "hdfs://namenode:9000", "dbfs://workspace"):
         url = f"{namespace}{':' if '://' not in namespace else ''}/{name.lstrip('/')}"
         if ".." not in name.split("/"):

@@ -53,8 +53,6 @@ def test_there_are_vectors_for_every_system() -> None:
     named = {vector["of"] for vector in VECTORS if vector["door"] == "reference"}
     assert {rules.name for rules in ALL} - {SYSTEMS[name].name for name in named if name in SYSTEMS} <= {
         "postgresql",
-        "wasbs",
-        "pubsub",
     }
 
 
@@ -133,6 +131,57 @@ def test_a_setting_of_a_server_is_told_by_its_rules() -> None:
     exact = replace(system("redshift"), folds_quoted=False)
     key = reference_key('Sales."Orders"', of=exact, endpoint="dwh", source="dev")
     assert key.segments == ("dev", "sales", "Orders")
+
+
+ONE_TABLE = [
+    ("oracle://h:1521", "ORCL.HR.EMP", ("oracle", "hr.emp", "orcl", None)),
+    ("db2://h:50000", "SAMPLE.S.T", ("db2", "s.t", "sample", None)),
+    ("azurekusto://h.kusto.windows.net", "DB/T", ("kusto", "db.T", None, None)),
+    ("trino://h:8080", "Hive.Web.T", ("trino", "t", "HIVE", "web")),
+    ("hive://h:10000", "Sales.T", ("hive", "T", None, "SALES")),
+    ("databricks://h", "Main.S.T", ("databricks", "`main`.`s`.`T`", None, None)),
+    ("arn:aws:glue:us-east-1:123456789012", "table/D/T", ("glue", "d.t", None, None)),
+    ("awsathena://athena.us-east-1.amazonaws.com:443", "AwsDataCatalog.D.T", ("athena", "t", "awsdatacatalog", "d")),
+    ("bigquery", "example.com:p.d.t", ("bigquery", "`example.com:p`.d.t", None, None)),
+    ("pubsub", "topic:example.com:p:t", ("pubsub", "t", "example.com:p", "topic")),
+    ("postgres://h:5432", f"d.s.{'t' * 70}", ("postgres", f"s.{'T' * 80}", "d", None)),
+    ("redshift://h:5439", f"d.s.{'t' * 130}", ("redshift", f"s.{'T' * 140}", "d", None)),
+    ("abfss://c@h", "/a//b/", ("abfs", "a/b", "c", None)),
+    ("file://localhost", "/a/b/", ("file", "/a//b", None, None)),
+]
+
+
+@pytest.mark.parametrize(("namespace", "name", "said"), ONE_TABLE, ids=lambda value: str(value)[:40])
+def test_what_a_system_has_once_has_one_key_whoever_names_it(
+    namespace: str, name: str, said: tuple[str, str, str | None, str | None]
+) -> None:
+    of, reference, source, schema = said
+    there = openlineage_key(namespace, name)
+    assert reference_key(reference, of=of, endpoint=there.endpoint, source=source, schema=schema) == there
+
+
+ONE_SERVER = [
+    ("file", "file:///x", "file://localhost/x", "file://LOCALHOST/y"),
+    ("kafka", "kafka://b1:9092", "kafka://b1,b2:9092", "kafka://user:secret@B1.,b2,b3:9094"),
+    ("snowflake", "snowflake://org-acct", "jdbc:snowflake://org-acct.snowflakecomputing.com:443/?db=x"),
+    ("wasbs", "wasb://c@a.blob.core.windows.net", "wasbs://c@a.dfs.core.windows.net"),
+    ("hive", "hive://h", "jdbc:hive2://h:10000/default"),
+    ("clickhouse", "clickhouse://h:9000", "clickhousedb+connect://h:9000"),
+    ("awsathena", "awsathena+rest://:@athena.us-east-1.amazonaws.com:443/x", "athena://athena.us-east-1.amazonaws.com"),
+]
+
+
+@pytest.mark.parametrize(("name", "urls"), [(name, urls) for name, *urls in ONE_SERVER])
+def test_one_server_has_one_endpoint_however_its_url_is_written(name: str, urls: list[str]) -> None:
+    assert len({authority(url) for url in urls}) == 1
+    assert authority(urls[0]).system == name
+
+
+def test_any_broker_of_a_list_leads_to_the_endpoint_that_was_registered() -> None:
+    known = {authority("kafka://b2:9092"): "bus"}
+    assert openlineage_key("kafka://b1:9092,b2:9092", "orders", known) == location_key("kafka://b2/orders", known)
+    assert location_key("kafka://b1,b2/orders", known).endpoint == "bus"
+    assert openlineage_key("kafka://b1:9092", "orders", known).endpoint == "kafka_b1"
 
 
 def test_a_server_is_at_its_registered_endpoint_and_else_at_a_provisional_one() -> None:

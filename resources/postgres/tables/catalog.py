@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from resources.postgres.tables.base import METADATA, SCHEMA, document, moment, tenant_id, uuid, words
 
@@ -92,6 +92,13 @@ schema_field = Table(
     moment("created_at"),
     moment("updated_at"),
     moment("deleted_at", nullable=True),
+    Column(
+        "former_names",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="What it was called before, the oldest first",
+    ),
     ForeignKeyConstraint(["tenant_id", "asset_id"], [asset.c.tenant_id, asset.c.asset_id]),
     Index(
         "schema_field_open_name_key",
