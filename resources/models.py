@@ -51,13 +51,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """A dataset as the catalog knows it. `fields` is None where nobody looked, () where there are none."""
+    """A dataset as the catalog knows it. `fields` is None where nobody looked, () where there are none.
+
+    `closed_at` is told, not taken: since when it is gone.
+    """
 
     key: CanonicalKey
     type: AssetType
     description: str | None = None
     fields: tuple[Field, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    closed_at: datetime | None = None
 
 
 AliasKind = Literal["primary", "rename", "endpoint", "case", "scheme", "legacy", "external"]

@@ -15,7 +15,7 @@ from resources.metadata.columns import close_all_fields, close_fields, rename_fi
 from resources.metadata.noun import Noun
 from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Known, KnownAsset, Plan, outcome
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
-from resources.metadata.resolution import births, hold_names, owners
+from resources.metadata.resolution import births, hold_names, owners, present_key
 from resources.models import Asset, Field
 from resources.postgres.errors import NameTaken, RenameRefused, UnknownName
 from resources.postgres.session import Row, Session
@@ -47,8 +47,8 @@ WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND f.deleted_at
 """
 
 # Of those that have their names: what is gone, and whose name something else has, is history.
-_ASSETS = """
-SELECT a.qualified_name AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
+_ASSETS = f"""
+SELECT {present_key("a.qualified_name")} AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
   EXISTS (SELECT 1 FROM metadata.dataset d WHERE d.tenant_id = a.tenant_id AND d.dataset_id = a.asset_id)
     AS materialized
 FROM metadata.asset a
@@ -58,8 +58,8 @@ WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
 ORDER BY a.qualified_name
 """
 
-_FIELDS = """
-SELECT a.qualified_name AS asset,
+_FIELDS = f"""
+SELECT {present_key("a.qualified_name")} AS asset,
   jsonb_agg(jsonb_build_array(f.deleted_at IS NULL, f.name, f.type, f.nullable, f.position, f.metadata)
     ORDER BY f.deleted_at NULLS LAST, f.name, f.field_id) AS fields
 FROM metadata.asset a
@@ -70,8 +70,8 @@ WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
 GROUP BY a.qualified_name ORDER BY a.qualified_name
 """
 
-_FORMER = """
-SELECT a.qualified_name AS asset, array_agg(x.key) AS names
+_FORMER = f"""
+SELECT {present_key("a.qualified_name")} AS asset, array_agg(x.key) AS names
 FROM metadata.asset a
 JOIN metadata.alias x
   ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind <> 'primary' AND x.valid_to IS NULL
