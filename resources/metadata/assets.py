@@ -122,8 +122,10 @@ def registered(session: Session, assets: Iterable[Asset]) -> tuple[int, dict[Can
     born: dict[CanonicalKey, Entity] = {}
     if len(found) < len(keys):
         hold_names(session, exclusive=False)
+        # Counted before it is looked: somebody else's birth in between is the one that is expected here, not one more.
+        expected = births(session, keys)
         found = writable(session, keys)  # by the names as they stay; what is gone comes back by its own
-        born = births(session, keys - found.keys())
+        born = {key: expected[key] for key in keys - found.keys()}
     entities = found | born
     _check_each_is_its_own(entities)
     if not given:

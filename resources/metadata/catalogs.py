@@ -246,8 +246,8 @@ def _births(session: Session, plan: Plan) -> dict[CanonicalKey, Entity]:
     keys = {asset.key for asset in plan.created}
     if not keys:
         return {}
-    declared = owners(session, keys - set(plan.replaced))
-    return declared | births(session, keys - declared.keys())
+    expected = births(session, keys)  # counted before it is looked: a declaration in between is the one expected
+    return expected | owners(session, keys - set(plan.replaced))
 
 
 def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mapping[CanonicalKey, Entity]) -> int:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg.types.json import Jsonb
 
@@ -30,6 +30,10 @@ BATCH = 1000
 _NAME = "SELECT key, entity_id, is_new FROM metadata.name_legacy_ids(%(batch)s, %(reason)s, %(names)s)"
 
 _SYSTEMS = "SELECT slug, system FROM metadata.endpoint WHERE tenant_id = %(tenant)s ORDER BY slug"
+
+_SLUGS = """
+SELECT slug, endpoint FROM metadata.endpoint_alias WHERE tenant_id = %(tenant)s AND valid_to IS NULL ORDER BY slug
+"""
 
 _OF_KEYS = f"""
 SELECT h.key, {present_key("a.qualified_name")} AS present FROM metadata.holders(%(keys)s) h
@@ -105,12 +109,20 @@ class Legacy(Assets):
         """What has a name that one of these references may mean, and nothing else: a few index hits for each."""
         with self.session() as session:
             systems = {row["slug"]: row["system"] for row in session.rows(_SYSTEMS, {"tenant": session.tenant_value})}
-            asked = asked_for(references, systems)
+            slugs: dict[str, list[str]] = {}
+            for row in session.rows(_SLUGS, {"tenant": session.tenant_value}):
+                slugs.setdefault(row["endpoint"], []).append(row["slug"])
+            asked = asked_for(references, systems, slugs)
+            known = {slug: endpoint for endpoint, others in slugs.items() for slug in others}
+
+            def told(key: CanonicalKey) -> CanonicalKey:
+                return replace(key, namespace=known.get(key.namespace, key.namespace))
+
             present: dict[CanonicalKey, CanonicalKey] = {}
             for start in range(0, len(asked.endings), BATCH):
                 for one in ending_so(session, asked.endings[start : start + BATCH]):
                     if one.key.namespace != LEGACY:
-                        present[one.key] = one.present
+                        present[one.key] = present[told(one.key)] = one.present
             rows = session.rows(
                 _OF_KEYS,
                 {"tenant": session.tenant_value, "keys": [str(one) for one in asked.keys if one.namespace != LEGACY]},

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ LEGACY: Final = "legacy"
 """The endpoint of the keys that ids of an earlier catalog have here."""
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_OURS: Final = ("mid1:", "identity:")
 _NOT_SAID: Final = "\ufdd0"  # no character: what a reference leaves out comes back as this
 
 
@@ -74,6 +75,9 @@ def legacy_key(identifier: str) -> CanonicalKey:
     if not identifier.strip():
         raise InvalidLegacyId(value=identifier, reason="it is empty", fix="give the id as the catalog had it")
     refuse_credentials(identifier, InvalidLegacyId)
+    if identifier.startswith(_OURS):
+        fix = "leave the line out: it leads to what it names without an import"
+        raise InvalidLegacyId(value=identifier, reason="it is written like a key of this catalog", fix=fix)
     return dataset_key(LEGACY, table=identifier.lower() if _UUID.fullmatch(identifier) else identifier)
 
 
@@ -120,8 +124,11 @@ class Asked:
     keys: tuple[CanonicalKey, ...]
 
 
-def asked_for(references: Iterable[str], systems: Mapping[str, str]) -> Asked:
-    """Where to look for whatever these references may mean; one that is refused asks for nothing."""
+def asked_for(references: Iterable[str], systems: Mapping[str, str], slugs: Mapping[str, Collection[str]]) -> Asked:
+    """Where to look for whatever these references may mean; one that is refused asks for nothing.
+
+    `slugs` are those that keys may have beside an endpoint's own, provisional ones.
+    """
     endings: dict[Ending, None] = {}
     keys: dict[CanonicalKey, None] = {}
     for reference in references:
@@ -134,9 +141,9 @@ def asked_for(references: Iterable[str], systems: Mapping[str, str]) -> Asked:
             keys[key] = None
             continue
         for end in _written(reference):
-            endings.update(dict.fromkeys(_endings(end, None)))
+            endings.update(dict.fromkeys(_endings(end, None, slugs)))
         for system in set(systems.values()):
-            endings.update(dict.fromkeys(_endings(_said(reference, system) or (), system)))
+            endings.update(dict.fromkeys(_endings(_said(reference, system) or (), system, slugs)))
     return Asked(tuple(endings), tuple(keys))
 
 
@@ -151,21 +158,20 @@ def _written(reference: str) -> set[tuple[str, ...]]:
     return {(reference,), tuple(reference.split("/")), tuple(reference.split("."))}
 
 
-def _endings(end: tuple[str, ...], system: str | None) -> Iterator[Ending]:
+def _endings(end: tuple[str, ...], system: str | None, slugs: Mapping[str, Collection[str]]) -> Iterator[Ending]:
     """Where the names with an end are, whatever stands above the own name there: what `_ends` yields, turned round."""
     match end:
         case (own,):
             places: list[tuple[str | None, str | None]] = [(start_of(own), None)]
         case (above, own):
-            places = [(start_of(own, above), None), (start_of(own, None), above), (start_of(own, None, above), None)]
+            places = [(start_of(own, above), None), (start_of(own, None), above)]
+            places += [(start_of(own, None, slug), None) for slug in (above, *slugs.get(above, ()))]
         case (top, above, own):
-            places = [
-                (start_of(own, above), top),
-                (start_of(own, above, top), None),
-                (start_of(own, None, top), above),
-            ]
+            places = [(start_of(own, above), top)]
+            for slug in (top, *slugs.get(top, ())):
+                places += [(start_of(own, above, slug), None), (start_of(own, None, slug), above)]
         case (endpoint, top, above, own):
-            places = [(start_of(own, above, endpoint), top)]
+            places = [(start_of(own, above, slug), top) for slug in (endpoint, *slugs.get(endpoint, ()))]
         case _:
             return
     for start, source in places:

@@ -85,7 +85,13 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
     if not unknown:
         return found
     born = _registered(unknown, sessions.call(_PRESENT, {"keys": sorted(unknown)}))
-    return found | _next(sessions.tenant, born, sessions.call(_HELD, _held(sessions.tenant, born)))
+    held = sessions.call(_HELD, _held(sessions.tenant, born))
+    if held:  # perhaps only since it was looked
+        rows = sessions.call(_HOLDERS, {"keys": sorted(unknown)})
+        found |= {
+            key: entity for key, (entity, ours) in _read(sessions.tenant, unknown, rows, "writable").items() if ours
+        }
+    return _next(sessions.tenant, born, held) | found
 
 
 def _looked_up(

@@ -14,7 +14,8 @@ GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.references_to, metadata.assets_named, metadata.present_reference,
   metadata.edges_at, metadata.name_digest, metadata.holders,
   metadata.slugs_of, metadata.key_at, metadata.spellings, metadata.endpoint_names, metadata.present_key,
-  metadata.stored_key, metadata.stored_moves, metadata.below, metadata.names_between, metadata.names_around
+  metadata.stored_key, metadata.stored_moves, metadata.below, metadata.is_provisional,
+  metadata.names_between, metadata.names_around
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.create_identity, metadata.ensure_identities, metadata.update_identity, metadata.delete_identity,

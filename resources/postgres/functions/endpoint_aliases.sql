@@ -82,7 +82,8 @@ DECLARE
   v_spellings text[];
   v_digests bytea[];
 BEGIN
-  SELECT array_agg(s.key ORDER BY s.digest), array_agg(s.spelling ORDER BY s.digest), array_agg(s.digest ORDER BY s.digest)
+  SELECT array_agg(s.key ORDER BY s.digest), array_agg(s.spelling ORDER BY s.digest),
+    array_agg(s.digest ORDER BY s.digest)
   INTO v_keys, v_spellings, v_digests FROM metadata.spellings(p_keys) s;
   IF cardinality(v_digests) <= cardinality(p_keys) THEN
     RETURN QUERY
@@ -152,7 +153,7 @@ BEGIN
         metadata.name_digest(metadata.key_at(x.key, p_other)) AS digest
       FROM unnest(ARRAY['dataset', 'job', 'dashboard']) AS k (kind)
       JOIN metadata.alias x ON x.tenant_id = v_tenant AND x.valid_to IS NULL
-        AND x.key >= 'mid1:' || k.kind || ':' || p_slug || ':'
+        AND x.key > '' AND x.key >= 'mid1:' || k.kind || ':' || p_slug || ':'
         AND x.key < 'mid1:' || k.kind || ':' || p_slug || ';')
     SELECT f.key, f.other_key, f.entity_id, o.entity_id
     FROM found f
@@ -160,6 +161,24 @@ BEGIN
       SELECT y.entity_id FROM metadata.alias y
       WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = f.digest LIMIT 1) o ON true
     ORDER BY f.key;
+END $$;
+
+-- Whether keys are below a slug that nobody registered, and that is no other name of an endpoint yet.
+CREATE OR REPLACE FUNCTION metadata.is_provisional(p_slug text) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE v_tenant uuid := metadata.current_tenant();
+BEGIN
+  RETURN NOT EXISTS (SELECT 1 FROM metadata.endpoint e WHERE e.tenant_id = v_tenant AND e.slug = p_slug)
+    AND NOT EXISTS (
+      SELECT 1 FROM metadata.endpoint_alias e
+      WHERE e.tenant_id = v_tenant AND e.slug = p_slug AND e.valid_to IS NULL)
+    AND EXISTS (
+      SELECT 1 FROM unnest(ARRAY['dataset', 'job', 'dashboard']) AS k (kind) CROSS JOIN LATERAL (
+        SELECT 1 FROM metadata.alias x WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL
+          AND x.key > '' AND x.key >= 'mid1:' || k.kind || ':' || p_slug || ':'
+          AND x.key < 'mid1:' || k.kind || ':' || p_slug || ';'
+        LIMIT 1) f);
 END $$;
 
 -- Say that a provisional slug is a registered endpoint. True when that is new. Nothing below either is written; nodes
@@ -215,7 +234,8 @@ BEGIN
     SELECT array_agg(DISTINCT n.target_key ORDER BY n.target_key) INTO v_was FROM metadata.identity_node n
     WHERE n.tenant_id = v_tenant AND starts_with(n.target_key, 'mid1:') AND split_part(n.target_key, ':', 3) = p_slug;
     IF v_was IS NOT NULL THEN
-      v_now := ARRAY(SELECT metadata.key_at(w.key, p_endpoint) FROM unnest(v_was) WITH ORDINALITY AS w (key, n) ORDER BY w.n);
+      v_now := ARRAY(
+        SELECT metadata.key_at(w.key, p_endpoint) FROM unnest(v_was) WITH ORDINALITY AS w (key, n) ORDER BY w.n);
       PERFORM metadata.tell('identity.updated', jsonb_build_object(
         'identity_ids', to_jsonb(metadata.move_targets(v_was, v_now)), 'reason', 'endpoint registered',
         'was', to_jsonb(v_was), 'now', to_jsonb(v_now)));

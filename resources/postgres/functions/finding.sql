@@ -11,21 +11,23 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 #variable_conflict use_column
-DECLARE v_tenant uuid := metadata.current_tenant();
+DECLARE v_tenant uuid := metadata.current_tenant(); v_names jsonb := metadata.endpoint_names();
 BEGIN
   RETURN QUERY
-    SELECT n.range, n.key, n.kind = 'primary', metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names())),
-      a.deleted_at
+    SELECT n.range, n.key, n.kind = 'primary',
+      metadata.present_key(a.qualified_name, v_names), a.deleted_at
     FROM (
       SELECT g.number::integer AS range, f.key, f.kind, f.entity_id
       FROM unnest(p_from, p_to, p_sources, p_systems) WITH ORDINALITY AS g (lower, upper, source, system, number)
       CROSS JOIN LATERAL (
         SELECT x.key, x.kind, x.entity_id FROM metadata.alias x
-        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.ending >= g.lower AND x.ending < g.upper
+        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.ending > ''
+          AND x.ending >= g.lower AND x.ending < g.upper
           AND (g.source IS NULL OR split_part(x.ending, '/', 4) = g.source)
           AND (g.system IS NULL OR EXISTS (
             SELECT 1 FROM metadata.endpoint e
-            WHERE e.tenant_id = v_tenant AND e.slug = split_part(x.ending, '/', 3) AND e.system = g.system))
+            WHERE e.tenant_id = v_tenant AND e.system = g.system AND e.slug = coalesce(
+              v_names ->> split_part(x.ending, '/', 3), split_part(x.ending, '/', 3))))
         ORDER BY x.ending LIMIT p_limit) f) n
     CROSS JOIN LATERAL (
       SELECT b.qualified_name, b.deleted_at FROM metadata.asset b
@@ -46,20 +48,22 @@ BEGIN
     FROM (
       SELECT f.key, f.entity_id FROM unnest(p_endings) AS g (here) CROSS JOIN LATERAL (
         SELECT x.key, x.entity_id FROM metadata.alias x
-        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.ending >= g.here ORDER BY x.ending LIMIT p_limit) f
+        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.ending > '' AND x.ending >= g.here
+        ORDER BY x.ending LIMIT p_limit) f
       UNION ALL
       SELECT f.key, f.entity_id FROM unnest(p_endings) AS g (here) CROSS JOIN LATERAL (
         SELECT x.key, x.entity_id FROM metadata.alias x
-        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.ending < g.here ORDER BY x.ending DESC LIMIT p_limit) f
+        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.ending > '' AND x.ending < g.here
+        ORDER BY x.ending DESC LIMIT p_limit) f
       UNION ALL
       SELECT f.key, f.entity_id FROM unnest(p_keys) AS g (here) CROSS JOIN LATERAL (
         SELECT x.key, x.entity_id FROM metadata.alias x
-        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key >= g.here
+        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key > '' AND x.key >= g.here
         ORDER BY x.key LIMIT p_limit) f
       UNION ALL
       SELECT f.key, f.entity_id FROM unnest(p_keys) AS g (here) CROSS JOIN LATERAL (
         SELECT x.key, x.entity_id FROM metadata.alias x
-        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key < g.here
+        WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key > '' AND x.key < g.here
         ORDER BY x.key DESC LIMIT p_limit) f) n
     CROSS JOIN LATERAL (
       SELECT b.qualified_name, b.deleted_at FROM metadata.asset b
