@@ -159,7 +159,8 @@ BEGIN
     endpoint_id = (SELECT e.endpoint_id FROM metadata.endpoint e
                    WHERE e.tenant_id = v_tenant AND e.endpoint_id = m.endpoint_id)
   FROM jsonb_to_recordset(p_moves) AS m (was text, now text, name text, endpoint_id uuid)
-  WHERE a.tenant_id = v_tenant AND a.asset_id = v_ids[array_position(v_was, m.was)];
+  JOIN unnest(v_ids, v_was) AS r (id, was) ON r.was = m.was
+  WHERE a.tenant_id = v_tenant AND a.asset_id = r.id;  -- no function here: the index is only asked for what cannot leak
 
   v_now := clock_timestamp();
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
