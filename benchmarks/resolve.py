@@ -137,10 +137,10 @@ def run() -> list[Result]:
         among = {ours: bench.resolve, bare: bench.bare, unbound: bench.unbound}
         slowest, histories = measured(among, calls=500, of=p99), measured(fixed, calls=200)
         typed: dict[str, tuple[Callable[[], Callable[[], object]], float]] = {
-            "a short name": (bench.by_short_name, 5.0),
-            "an old short name": (bench.by_old_short_name, 5.0),
-            "a name that nothing has, and the nearest": (bench.unknown, 60.0),
-            "an import of one old id": (bench.an_old_id, 40.0),
+            "a short name": (bench.by_short_name, 10.0),
+            "an old short name": (bench.by_old_short_name, 10.0),
+            "a name that nothing has, and the nearest": (bench.unknown, 100.0),
+            "an import of one old id": (bench.an_old_id, 60.0),
         }
         by_people = measured({bare: bench.bare, **{name: case for name, (case, _most) in typed.items()}}, calls=50)
         renamed = _renamed_one(bench)

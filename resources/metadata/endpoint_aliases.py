@@ -1,7 +1,6 @@
 """Provisional endpoints: registered later, they are another name of the endpoint, and all keys below them follow."""
 
 import logging
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 NO_SERVERS: Final[Mapping[str, Authority]] = MappingProxyType({})
 
-_ALIAS = "SELECT metadata.alias_endpoint(%(id)s, %(slug)s, %(endpoint)s, %(reason)s) AS is_new"
+_ALIAS = "SELECT metadata.alias_endpoint(gen_random_uuid(), %(slug)s, %(endpoint)s, %(reason)s) AS is_new"
 
 _ALIASES = """
 SELECT e.slug, e.endpoint FROM metadata.endpoint_alias e
@@ -82,7 +81,7 @@ class EndpointAliases(Endpoints):
         (both have something of the same name, or the slug is registered itself); then nothing was changed.
         """
         self.check_registered(endpoint)
-        parameters = {"id": uuid.uuid4(), "slug": slug, "endpoint": endpoint, "reason": reason}
+        parameters = {"slug": slug, "endpoint": endpoint, "reason": reason}
         (row,) = self.sessions.call(_ALIAS, parameters)
         is_new: bool = row["is_new"]
         return is_new

@@ -8,15 +8,19 @@ from uuid import UUID
 import pytest
 from cli_calls import Run
 
+from resources.metadata_store import MetadataStore
+from resources.models import Endpoint
+
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "renames.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 (CSV,) = re.findall(r"```csv\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_commands_of_the_page_do_what_it_says(
-    run: Run, filled: dict[str, UUID], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, filled: dict[str, UUID], store: MetadataStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert filled
+    store.register_endpoints([Endpoint(slug="jfk", system="postgres")])
     monkeypatch.chdir(tmp_path)
     Path("old_catalog.csv").write_text(CSV, encoding="utf-8")
     identifier = run("identity", "show", "jfk/public/flights", "--json").json["id"]
