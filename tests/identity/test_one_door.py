@@ -48,7 +48,7 @@ RANDOM = {"uuid1", "uuid4", "uuid6", "uuid7", "uuid8", "getrandbits", "token_hex
 
 HASHES_IN_SQL = {
     "aliases.sql": "name_digest: what aliases are looked up by, as key_digest computes it",
-    "identity_nodes.sql": "the same, for many keys in one statement; and the digest of an edge, no id",
+    "reference_edges.sql": "edge_digests: what an edge between two references is told apart by, no id",
 }
 
 
