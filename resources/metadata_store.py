@@ -7,14 +7,14 @@ from resources.metadata.assets import Assets
 from resources.metadata.catalogs import Catalogs
 from resources.metadata.columns import Columns
 from resources.metadata.datasets import Datasets
-from resources.metadata.endpoints import Endpoints
+from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.legacy import Legacy
 from resources.metadata.materializations import Materializations
 from resources.metadata.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataStore(Legacy, Endpoints, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions):
+class MetadataStore(Legacy, EndpointAliases, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))

@@ -87,13 +87,17 @@ class StoredColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """A dataset as the catalog knows it. `fields` is None where nobody looked, () where there are none."""
+    """A dataset as the catalog knows it. `fields` is None where nobody looked, () where there are none.
+
+    `closed_at` is told, not taken: since when it is gone.
+    """
 
     key: CanonicalKey
     type: AssetType
     description: str | None = None
     fields: tuple[Field, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    closed_at: datetime | None = None
 
     def __post_init__(self) -> None:
         _scrub(self, "description", "metadata")

@@ -80,6 +80,7 @@ def _shown(
         "partitions": f"{len(partitions):,}, from {partitions[0]} to {partitions[-1]}" if partitions else None,
         "rows": sum(rows) if rows else asset.metadata.get("row_estimate"),
         "materializations": summary.materializations if summary else None,
+        "closed since": asset.closed_at,
         "made from": ", ".join(made_from),
         "makes": ", ".join(makes),
     }

@@ -16,6 +16,7 @@ from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.naming import key_as_written, moved_key, new_key
 from metadata_assets.cli.output import facts, printable, table
+from resources.metadata.endpoint_aliases import provisional_slug
 from resources.metadata_store import MetadataStore
 from resources.models import Alias, Renamed
 
@@ -59,7 +60,8 @@ def show_names(cli: Cli, name: str, *, as_of: str | None) -> ExitCode:
                 return show_column(cli, store.column(written), written)
         asked = key_as_written(store, name)
         entity = store.entity(store.resolve(str(asked))) if at is None else store.entity_at(asked, at)
-        present = store.name_of(entity)
+        present, closed = store.presence(entity)
+        similar = store.suggestions(present) if at is None else []
         names = [one for one in store.aliases_of(entity) if at is None or _held(one, at)]
     answer = {
         "name": short_name(present),
@@ -67,9 +69,11 @@ def show_names(cli: Cli, name: str, *, as_of: str | None) -> ExitCode:
         "id": entity.id,
         "asked": asked,
         "as_of": at,
+        "closed_at": closed,
         "names": [records.alias(one) for one in names],
+        "similar": similar,
     }
-    cli.show(answer, _about(entity, present, asked, at), "", _names(names))
+    cli.show(answer, _about(entity, present, asked, at, closed), "", _names(names), *_similar(similar))
     return ExitCode.OK
 
 
@@ -86,9 +90,16 @@ def _held(one: Alias, at: datetime) -> bool:
     return one.valid_from <= at and (one.valid_to is None or one.valid_to > at)
 
 
-def _about(entity: Entity, present: CanonicalKey, asked: CanonicalKey, at: datetime | None) -> RenderableType:
+def _about(
+    entity: Entity, present: CanonicalKey, asked: CanonicalKey, at: datetime | None, closed: datetime | None
+) -> RenderableType:
     then = {f"was {short_name(asked)}": at} if at else {}
-    return facts(short_name(present), {"key": present, "id": entity.id, **then})
+    return facts(short_name(present), {"key": present, "id": entity.id, **then, "closed since": closed})
+
+
+def _similar(found: Sequence[CanonicalKey]) -> Sequence[RenderableType]:
+    names = ", ".join(printable(short_name(one)) for one in found)
+    return ["", f"Similar names, of other things: {names}"] if found else []
 
 
 def _names(names: Sequence[Alias]) -> RenderableType:
@@ -102,6 +113,21 @@ def _names(names: Sequence[Alias]) -> RenderableType:
 
 def _kind(one: Alias) -> str:
     return "own name" if one.kind == "primary" else one.kind
+
+
+def register(cli: Cli, where: str, endpoint: str, *, reason: str | None, dry_run: bool) -> ExitCode:
+    with cli.opened(actor=person(), rehearsed=dry_run) as opened:
+        store = opened.store
+        store.check_registered(endpoint)
+        known = store.endpoint(endpoint)
+        slug = provisional_slug(where, known.system if known else endpoint)
+        is_new = store.register_endpoint_as(slug, endpoint, reason=reason)
+    would = "would be" if dry_run else "is"
+    told = (
+        f"{slug} {would} {endpoint} from now on, with every key below it" if is_new else f"{slug} is {endpoint} already"
+    )
+    cli.show({"dry_run": dry_run, "slug": slug, "endpoint": endpoint, "is_new": is_new}, told)
+    return ExitCode.OK
 
 
 def rename(cli: Cli, names: Sequence[str], *, reason: str | None, dry_run: bool) -> ExitCode:

@@ -112,6 +112,39 @@ def move(
 
 @command(
     identity,
+    "register",
+    examples=[
+        "identity register db.example.com:5433 --as jfk --reason 'we named the server'",
+        "identity register postgresql_db-example-com-5433-72b0846926 --as jfk --dry-run",
+    ],
+    document=documents.REGISTERED,
+)
+def register(
+    cli: Cli,
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST[:PORT]|URL|SLUG", help="The server, or its provisional endpoint.", show_default=False
+        ),
+    ],
+    endpoint: Annotated[
+        str, typer.Option("--as", metavar="ENDPOINT", help="The registered endpoint that it is.", show_default=False)
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> ExitCode:
+    """Say that a server that nobody had registered is an endpoint: every key below its provisional one follows.
+
+    No dataset is touched, and what was born there keeps its id. Refused when both have something of the same name,
+    with the names: merge these first. May be repeated.
+    """
+    from metadata_assets.cli.identifying import register as act
+
+    return act(cli, where, endpoint, reason=reason, dry_run=dry_run)
+
+
+@command(
+    identity,
     "merge",
     examples=["identity merge jfk-replica/public/flights jfk/public/flights --reason 'one server, collected twice'"],
     document=documents.MERGED,

@@ -40,7 +40,7 @@ def new_key(store: MetadataStore, of: CanonicalKey, name: str) -> CanonicalKey:
     """The key that `name` gives to the thing `of`: a full key, endpoint/schema/table, or the table's new name alone.
 
     What the name leaves out stays as it is; at another endpoint the source is the one of everything there. Raises
-    NotAName, InvalidKey.
+    NotAName, InvalidKey, UnknownEndpoint.
     """
     if is_key(name):
         return CanonicalKey.parse(name)
@@ -54,7 +54,9 @@ def new_key(store: MetadataStore, of: CanonicalKey, name: str) -> CanonicalKey:
         schema, table = None, rest  # type: ignore[assignment]
     if not table or (of.schema is not None and not schema):
         raise _refused(of, name, "write endpoint/schema/table, or the full key")
-    return dataset_key(endpoint, source=source_at(store, endpoint, of), schema=schema, table=table)
+    source = source_at(store, endpoint, of)
+    _check_there(store, endpoint, of)
+    return dataset_key(endpoint, source=source, schema=schema, table=table)
 
 
 def source_at(store: MetadataStore, endpoint: str, of: CanonicalKey) -> str | None:
@@ -69,14 +71,22 @@ def source_at(store: MetadataStore, endpoint: str, of: CanonicalKey) -> str | No
 
 
 def moved_key(store: MetadataStore, of: CanonicalKey, to: str) -> CanonicalKey:
-    """The key of a thing moved to `endpoint` or `endpoint/schema`, under its own name."""
+    """The key of a thing moved to `endpoint` or `endpoint/schema`, under its own name. Raises UnknownEndpoint."""
     if of.kind is not Kind.DATASET:
+        _check_there(store, to, of)
         return key_at(of, to)
     endpoint, slash, schema = to.partition("/")
     if slash and not schema:
         raise _refused(of, to, "write the schema after the slash")
+    _check_there(store, endpoint, of)
     source = source_at(store, endpoint, of)
     return dataset_key(endpoint, source=source, schema=schema if slash else of.schema, table=of.table)
+
+
+def _check_there(store: MetadataStore, endpoint: str, of: CanonicalKey) -> None:
+    """Raise UnknownEndpoint for an endpoint that nobody registered, unless the thing is there already."""
+    if endpoint != of.endpoint:
+        store.check_registered(endpoint)
 
 
 def _refused(of: CanonicalKey, name: str, fix: str) -> NotAName:

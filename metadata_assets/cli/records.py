@@ -33,6 +33,7 @@ def asset(one: Asset) -> Document:
         "description": one.description,
         "metadata": plain(one.metadata),
         "columns": plain(one.fields or ()),
+        "closed_at": plain(one.closed_at),
     }
 
 

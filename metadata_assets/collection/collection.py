@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from identity.naming import authority
 from metadata_assets.collection.connect import connected
 from metadata_assets.collection.diff import diff, reestimated
 from metadata_assets.collection.errors import EndpointMoving
@@ -33,7 +34,8 @@ def collect_endpoint(
     read is a gap, and then nothing is closed. Every error leaves the store as it was: a SourceError,
     CatalogOvertaken, or one about the location's URL.
     """
-    store.register_endpoints([Endpoint(slug=location.slug, system=location.system, attributes=location.attributes())])
+    endpoint = Endpoint(slug=location.slug, system=location.system, attributes=location.attributes())
+    store.register_endpoints([endpoint], servers={location.slug: authority(location.database_url(databases))})
     for _ in range(LOOKS - 1):
         try:
             return _collect_once(store, location, databases, schemas)

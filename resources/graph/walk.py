@@ -28,7 +28,8 @@ WHERE r.tenant_id = %(tenant)s AND r.{here} = ANY (%(frontier)s) AND r.type = 'D
 """
 
 _NODES = """
-SELECT a.asset_id, a.qualified_name, a.type FROM metadata.asset a
+SELECT a.asset_id, metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names())) AS qualified_name, a.type
+FROM metadata.asset a
 WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(ids)s) ORDER BY a.qualified_name
 """
 

@@ -10,15 +10,21 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from identity.credentials import scrubbed
-from identity.ids import Entity, EntityId, TenantId, key_digest, sha256_of
+from identity.ids import Entity, EntityId, TenantId, sha256_of
 from identity.keys import CanonicalKey, check_name, endpoint_key, short_name
 from resources.metadata.assets import UnknownKey, own_name
+from resources.metadata.finding import around
 from resources.metadata.noun import Noun
+from resources.metadata.resolution import present_key
 from resources.models import Alias, AliasKind, Renamed
 from resources.postgres.errors import RenameRefused
 from resources.postgres.session import Row, Session
 
-_RENAME: Final = "SELECT * FROM metadata.rename_entities(%(key)s, %(fingerprint)s, %(batch)s, %(moves)s, %(reason)s)"
+_RENAME: Final = f"""
+SELECT a.entity_id, {present_key("a.was")} AS was, {present_key("a.now")} AS now, a.replayed
+FROM metadata.rename_entities(
+  %(key)s, %(fingerprint)s, %(batch)s, metadata.stored_moves(%(moves)s), %(reason)s) a
+"""
 
 _MERGE = "SELECT * FROM metadata.merge_entities(%(key)s, %(fingerprint)s, %(batch)s, %(loser)s, %(winner)s, %(reason)s)"
 
@@ -33,21 +39,15 @@ ORDER BY x.valid_from DESC, x.key, x.alias_id
 _AS_OF = """
 SELECT x.entity_id, a.key_sha256 AS birth_sha256
 FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = %(key)s
+WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = ANY (ARRAY(
+    SELECT s.digest FROM metadata.spellings(ARRAY[%(key)s::text]) s))
   AND x.valid_from <= %(at)s AND (x.valid_to IS NULL OR x.valid_to > %(at)s)
-ORDER BY x.valid_from DESC LIMIT 1
+ORDER BY x.kind = 'primary' DESC, x.valid_from DESC, x.alias_id LIMIT 1
 """
 
-_NAMES = """
-SELECT a.asset_id, a.qualified_name FROM metadata.asset a
-WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(ids)s)
-"""
-
-_NEIGHBOURS = """
-SELECT a.qualified_name, a.name FROM metadata.asset a
-JOIN metadata.endpoint e ON e.tenant_id = a.tenant_id AND e.endpoint_id = a.endpoint_id
-WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL AND e.slug = %(endpoint)s
-ORDER BY a.qualified_name LIMIT 20000
+_NAMES = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, a.deleted_at FROM metadata.asset a
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = %(id)s
 """
 
 
@@ -97,25 +97,34 @@ class Aliases(Noun):
 
     def entity_at(self, key: CanonicalKey, at: datetime) -> Entity:
         """Whom a key named at a time. Raises UnknownKey when it named nothing then."""
-        rows = self.sessions.call(_AS_OF, {"tenant": self.tenant.value, "key": key_digest(key), "at": at})
+        rows = self.sessions.call(_AS_OF, {"tenant": self.tenant.value, "key": str(key), "at": at})
         if not rows:
             raise UnknownKey(name=short_name(key), hint=f"it named nothing at {at.isoformat()}")
         return Entity.from_database(self.tenant, key, rows[0]["entity_id"], rows[0]["birth_sha256"])
 
     def suggestions(self, key: CanonicalKey, *, limit: int = 5) -> list[CanonicalKey]:
-        """Open things of the same endpoint with similar names, the most similar first. Only told, never acted on."""
-        rows = self.sessions.call(_NEIGHBOURS, {"tenant": self.tenant.value, "endpoint": key.endpoint})
-        names = {row["qualified_name"]: row["name"] for row in rows if row["qualified_name"] != str(key)}
-        near = get_close_matches(own_name(key), set(names.values()), n=limit, cutoff=0.6)
-        found = sorted((near.index(name), text) for text, name in names.items() if name in near)
-        return [CanonicalKey.parse(text) for _place, text in found[:limit]]
+        """Open things of the same endpoint with similar names, the most similar first. Only told, never acted on.
+
+        Looked for among a bounded number of names: those near this one, and near its key, in the order of names.
+        """
+        with self.session() as session:
+            found = around(session, own_name(key), [key])
+        names = {one: own_name(one) for _near, one in found if one.endpoint == key.endpoint and one != key}
+        near = get_close_matches(own_name(key), sorted(set(names.values())), n=limit, cutoff=0.6)
+        return sorted((one for one in names if names[one] in near), key=lambda one: (near.index(names[one]), one))[
+            :limit
+        ]
 
     def name_of(self, entity: Entity) -> CanonicalKey:
         """The key that a thing has now, or had last. Raises UnknownKey."""
-        rows = self.sessions.call(_NAMES, {"tenant": self.tenant.value, "ids": [entity.id.value]})
+        return self.presence(entity)[0]
+
+    def presence(self, entity: Entity) -> tuple[CanonicalKey, datetime | None]:
+        """The key that a thing has now, or had last, and since when it is gone. Raises UnknownKey."""
+        rows = self.sessions.call(_NAMES, {"tenant": self.tenant.value, "id": entity.id.value})
         if not rows:
             raise UnknownKey(name=short_name(entity.key), hint="nobody registered it")
-        return CanonicalKey.parse(rows[0]["qualified_name"])
+        return CanonicalKey.parse(rows[0]["qualified_name"]), rows[0]["deleted_at"]
 
 
 def rename(session: Session, batch: Mapping[CanonicalKey, CanonicalKey], *, reason: str) -> list[Renamed]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import ClassVar
 
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
-from identity.ids import Entity, EntityId, key_digest
+from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
+from resources.metadata.finding import around, called, keys_like, nearest
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER, alive, births, hold_names, writable
+from resources.metadata.resolution import HOLDER, alive, births, hold_names, present_key, writable
 from resources.models import Asset, AssetType, Field
 from resources.postgres.session import Row, Session
 
@@ -91,7 +91,7 @@ WHERE t.tenant_id = %(tenant)s AND t.asset_id = c.asset_id AND t.asset_id = ANY 
 )
 
 _SHOW = f"""
-SELECT a.qualified_name, a.type, a.description, a.metadata,
+SELECT {present_key("a.qualified_name")} AS qualified_name, a.type, a.description, a.metadata, a.deleted_at,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'nullable', f.nullable,
       'position', f.position, 'metadata', f.metadata) ORDER BY f.position, f.name), '[]')
    FROM metadata.schema_field f
@@ -99,23 +99,9 @@ SELECT a.qualified_name, a.type, a.description, a.metadata,
 FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
 """
 
-_NAMES = """
-SELECT a.qualified_name FROM metadata.asset a
-WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL AND a.name = ANY (%(names)s)
-ORDER BY a.qualified_name
-"""
-
-_OLD_NAMES = """
-SELECT x.key, a.qualified_name FROM metadata.alias x
-JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.kind <> 'primary'
-  AND split_part(x.key, ':', 3) = %(endpoint)s
-ORDER BY x.key
-"""
-
-_NEAREST_POOL = """
-SELECT a.qualified_name FROM metadata.asset a
-WHERE a.tenant_id = %(tenant)s AND a.deleted_at IS NULL ORDER BY a.qualified_name LIMIT 20000
+_NAMED = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name FROM metadata.asset a
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
 """
 
 
@@ -136,8 +122,10 @@ def registered(session: Session, assets: Iterable[Asset]) -> tuple[int, dict[Can
     born: dict[CanonicalKey, Entity] = {}
     if len(found) < len(keys):
         hold_names(session, exclusive=False)
+        # Counted before it is looked: somebody else's birth in between is the one that is expected here, not one more.
+        expected = births(session, keys)
         found = writable(session, keys)  # by the names as they stay; what is gone comes back by its own
-        born = births(session, keys - found.keys())
+        born = {key: expected[key] for key in keys - found.keys()}
     entities = found | born
     _check_each_is_its_own(entities)
     if not given:
@@ -158,7 +146,7 @@ def _check_each_is_its_own(entities: Mapping[CanonicalKey, Entity]) -> None:
 
 
 def _row(entity: Entity, asset: Asset) -> Row:
-    key = asset.key
+    key = entity.key  # of what is born below a provisional endpoint that is registered by now, the registered one
     return {
         "asset_id": str(entity.id),
         "endpoint_id": str(Entity(entity.tenant, endpoint_key(key.endpoint)).id),
@@ -194,9 +182,9 @@ class Assets(Noun):
     def asset(self, key: CanonicalKey) -> Asset:
         """One asset with its open fields, under its present key. Raises UnknownKey, which names the nearest ones."""
         with self.session() as session:
-            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "key": key_digest(key)})
+            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "key": str(key)})
             if not rows:
-                raise self._unknown(session, _spelled(key))
+                raise _unknown(session, _spelled(key), key)
         (row,) = rows
         return Asset(
             key=CanonicalKey.parse(row["qualified_name"]),
@@ -204,44 +192,31 @@ class Assets(Noun):
             description=row["description"],
             fields=tuple(Field(**field) for field in row["fields"]),
             metadata=row["metadata"],
+            closed_at=row["deleted_at"],
         )
 
     def resolve(self, name: str) -> CanonicalKey:
         """The present key of what a person means by a full key, or by endpoint/schema/table.
 
-        An old name leads to what it named, until something else has it. Raises UnknownKey (with the nearest
-        names) or AmbiguousKey (with the candidates).
+        An old name leads to what it named, until something else has it, and so does the name of what is gone. Raises
+        UnknownKey (with the nearest names) or AmbiguousKey (with the candidates).
         """
         with self.session() as session:
             if name.startswith("mid1:"):
                 key = CanonicalKey.parse(name)
-                for row in session.rows(_SHOW, {"tenant": session.tenant_value, "key": key_digest(key)}):
+                for row in session.rows(_NAMED, {"tenant": session.tenant_value, "key": str(key)}):
                     return CanonicalKey.parse(row["qualified_name"])
-                raise self._unknown(session, _spelled(key))
-            pieces = name.split("/")
-            tails = ["/".join(pieces[start:]) for start in range(1, len(pieces))]
-            rows = session.rows(_NAMES, {"tenant": session.tenant_value, "names": tails})
-            found = [key for row in rows if _spelled(key := CanonicalKey.parse(row["qualified_name"])) == name]
+                raise _unknown(session, _spelled(key), key)
+            found = called(session, name)
+            if not found:
+                raise _unknown(session, name, *keys_like(name))
             if len(found) > 1:
                 raise AmbiguousKey(name=name, candidates=", ".join(map(str, found)))
-            if not found:
-                found = self._by_old_name(session, name)
             return found[0]
 
-    def _by_old_name(self, session: Session, name: str) -> list[CanonicalKey]:
-        """The present keys of what was called so, when it is one thing."""
-        parameters = {"tenant": session.tenant_value, "endpoint": name.partition("/")[0]}
-        rows = session.rows(_OLD_NAMES, parameters)
-        found = {row["qualified_name"] for row in rows if _spelled(CanonicalKey.parse(row["key"])) == name}
-        if not found:
-            raise self._unknown(session, name)
-        if len(found) > 1:
-            raise AmbiguousKey(name=name, candidates=", ".join(sorted(found)))
-        return [CanonicalKey.parse(one) for one in found]
 
-    def _unknown(self, session: Session, name: str) -> UnknownKey:
-        rows = session.rows(_NEAREST_POOL, {"tenant": session.tenant_value})
-        spelled = {_spelled(key): key for row in rows if (key := CanonicalKey.parse(row["qualified_name"]))}
-        near = [short_name(spelled[found]) for found in get_close_matches(name, spelled, n=3, cutoff=0.4)]
-        hint = f"the nearest: {', '.join(near)}" if near else "see: metadata-assets datasets --all"
-        return UnknownKey(name=name, hint=hint)
+def _unknown(session: Session, name: str, *keys: CanonicalKey) -> UnknownKey:
+    own = name.rpartition("/")[2]
+    near = nearest(name, ((_spelled(key), present) for key, present in around(session, own, keys)))
+    hint = f"the nearest: {', '.join(map(short_name, near))}" if near else "see: metadata-assets datasets --all"
+    return UnknownKey(name=name, hint=hint)

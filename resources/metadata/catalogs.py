@@ -17,7 +17,7 @@ from resources.metadata.met import met
 from resources.metadata.noun import Noun
 from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Known, KnownAsset, Plan, outcome
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
-from resources.metadata.resolution import births, hold_names, owners
+from resources.metadata.resolution import births, hold_names, owners, present_key
 from resources.models import Asset, Field
 from resources.postgres.errors import NameTaken, RenameRefused, UnknownName
 from resources.postgres.session import Row, Session
@@ -54,7 +54,7 @@ WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND a.merged_by 
 
 # Of those that have their names: what is gone, and whose name something else has, is history.
 _ASSETS = f"""
-SELECT a.qualified_name AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
+SELECT {present_key("a.qualified_name")} AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
   EXISTS (SELECT 1 FROM metadata.dataset d WHERE d.tenant_id = a.tenant_id AND d.dataset_id = a.asset_id)
     AS materialized, coalesce(a.moved_from, %(slug)s) = %(slug)s AS here
 FROM metadata.asset a
@@ -65,7 +65,7 @@ ORDER BY a.qualified_name
 """
 
 _FIELDS = f"""
-SELECT a.qualified_name AS asset,
+SELECT {present_key("a.qualified_name")} AS asset,
   jsonb_agg(jsonb_build_array(f.deleted_at IS NULL, f.name, f.type, f.nullable, f.position, f.metadata)
     ORDER BY f.deleted_at NULLS LAST, f.name, f.field_id) AS fields
 FROM metadata.asset a
@@ -77,7 +77,7 @@ GROUP BY a.qualified_name ORDER BY a.qualified_name
 """
 
 _FORMER = f"""
-SELECT a.qualified_name AS asset, array_agg(x.key) AS names
+SELECT {present_key("a.qualified_name")} AS asset, array_agg(x.key) AS names
 FROM metadata.asset a
 JOIN metadata.alias x
   ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind <> 'primary' AND x.valid_to IS NULL
@@ -297,8 +297,8 @@ def _births(session: Session, plan: Plan) -> dict[CanonicalKey, Entity]:
     keys = {asset.key for asset in plan.created}
     if not keys:
         return {}
-    declared = owners(session, keys - set(plan.replaced))
-    return declared | births(session, keys - declared.keys())
+    expected = births(session, keys)  # counted before it is looked: a declaration in between is the one expected
+    return expected | owners(session, keys - set(plan.replaced))
 
 
 def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mapping[CanonicalKey, Entity]) -> int:

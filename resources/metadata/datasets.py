@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from identity.keys import CanonicalKey
 from resources.metadata.assets import registered
 from resources.metadata.noun import Noun
+from resources.metadata.resolution import present_key
 from resources.models import Asset, AssetType, DatasetSummary, PublishPolicy
 
 # What is there as given is kept out of the conflict: a conflict locks its row, and a publish may hold it for long.
@@ -22,8 +23,8 @@ ON CONFLICT (tenant_id, dataset_id) DO UPDATE SET
 WHERE dataset.publish_policy <> excluded.publish_policy
 """
 
-_LIST = """
-SELECT a.qualified_name, a.type, d.publish_policy, d.published_version,
+_LIST = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, a.type, d.publish_policy, d.published_version,
   coalesce(m.materializations, 0) AS materializations, coalesce(p.partitions, 0) AS partitions,
   coalesce(p.row_count, (a.metadata ->> 'row_estimate')::bigint) AS row_count,
   greatest(a.updated_at, d.updated_at) AS updated_at

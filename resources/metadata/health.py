@@ -5,6 +5,7 @@ from datetime import datetime
 
 from identity.keys import CanonicalKey
 from resources.metadata.noun import Noun
+from resources.metadata.resolution import present_key
 from resources.models import PublishPolicy
 
 
@@ -29,16 +30,17 @@ class NeverPublished:
     newest: datetime
 
 
-_EXPIRED = """
-SELECT a.qualified_name, l.partition_key, l.location, l.run_id, l.expires_at
+_EXPIRED = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, l.partition_key, l.location, l.run_id, l.expires_at
 FROM metadata.staging_lease l
 JOIN metadata.asset a ON a.tenant_id = l.tenant_id AND a.asset_id = l.dataset_id
 WHERE l.tenant_id = %(tenant)s AND l.expires_at < clock_timestamp()
 ORDER BY l.expires_at, l.attempt_id, l.dataset_id, l.partition_key LIMIT %(limit)s
 """
 
-_NEVER_PUBLISHED = """
-SELECT a.qualified_name, d.publish_policy, count(*) AS materializations, max(m.committed_at) AS newest
+_NEVER_PUBLISHED = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, d.publish_policy,
+  count(*) AS materializations, max(m.committed_at) AS newest
 FROM metadata.dataset d
 JOIN metadata.asset a ON a.tenant_id = d.tenant_id AND a.asset_id = d.dataset_id
 JOIN metadata.materialization m ON m.tenant_id = d.tenant_id AND m.dataset_id = d.dataset_id

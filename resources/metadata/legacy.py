@@ -2,36 +2,43 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg.types.json import Jsonb
 
 from identity.credentials import scrubbed
 from identity.errors import InvalidKey
-from identity.ids import key_digest
 from identity.keys import CanonicalKey
 from resources.metadata.assets import Assets, UnknownKey
-from resources.metadata.legacy_names import LegacyRow, Meaning, Names, Reading, RefusedRow, Unclear, legacy_key, read
-from resources.metadata.resolution import hold_names, holders
+from resources.metadata.finding import ending_so
+from resources.metadata.legacy_names import (
+    LEGACY,
+    LegacyRow,
+    Meaning,
+    Names,
+    Reading,
+    RefusedRow,
+    Unclear,
+    asked_for,
+    legacy_key,
+    read,
+)
+from resources.metadata.resolution import hold_names, holders, present_key
 from resources.postgres.session import Session
 
 BATCH = 1000
 
 _NAME = "SELECT key, entity_id, is_new FROM metadata.name_legacy_ids(%(batch)s, %(reason)s, %(names)s)"
 
-_KNOWN = """
-SELECT x.key, a.qualified_name FROM metadata.alias x
-JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.kind <> 'legacy'
-ORDER BY x.key
-"""
-
 _SYSTEMS = "SELECT slug, system FROM metadata.endpoint WHERE tenant_id = %(tenant)s ORDER BY slug"
 
-_HOLDER = """
-SELECT a.qualified_name FROM metadata.alias x
-JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = %(key)s AND x.valid_to IS NULL AND x.kind = 'legacy'
+_SLUGS = """
+SELECT slug, endpoint FROM metadata.endpoint_alias WHERE tenant_id = %(tenant)s AND valid_to IS NULL ORDER BY slug
+"""
+
+_OF_KEYS = f"""
+SELECT h.key, {present_key("a.qualified_name")} AS present FROM metadata.holders(%(keys)s) h
+JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
 """
 
 
@@ -85,7 +92,8 @@ class Legacy(Assets):
         Each batch is a transaction: stopped half-way, the same call does the rest, and where all is done it writes
         nothing. An id never changes what it leads to.
         """
-        reading = read(rows, self.names())
+        given = list(rows)
+        reading = read(given, self.names([row.reference for row in given]))
         linked = already = 0
         taken: list[TakenId] = []
         gone: list[Unclear] = []
@@ -98,14 +106,31 @@ class Legacy(Assets):
             progress(start + len(some), len(reading.certain))
         return _imported(reading, linked, already, taken, gone)
 
-    def names(self) -> Names:
-        """Everything that has a name now."""
+    def names(self, references: Iterable[str]) -> Names:
+        """What has a name that one of these references may mean, and nothing else: a few index hits for each."""
         with self.session() as session:
-            parameters = {"tenant": session.tenant_value}
-            known = session.rows(_KNOWN, parameters)
-            systems = session.rows(_SYSTEMS, parameters)
-        present = {CanonicalKey.parse(row["key"]): CanonicalKey.parse(row["qualified_name"]) for row in known}
-        return Names(present, {row["slug"]: row["system"] for row in systems})
+            systems = {row["slug"]: row["system"] for row in session.rows(_SYSTEMS, {"tenant": session.tenant_value})}
+            slugs: dict[str, list[str]] = {}
+            for row in session.rows(_SLUGS, {"tenant": session.tenant_value}):
+                slugs.setdefault(row["endpoint"], []).append(row["slug"])
+            asked = asked_for(references, systems, slugs)
+            known = {slug: endpoint for endpoint, others in slugs.items() for slug in others}
+
+            def told(key: CanonicalKey) -> CanonicalKey:
+                return replace(key, namespace=known.get(key.namespace, key.namespace))
+
+            present: dict[CanonicalKey, CanonicalKey] = {}
+            for start in range(0, len(asked.endings), BATCH):
+                for one in ending_so(session, asked.endings[start : start + BATCH]):
+                    if one.key.namespace != LEGACY:
+                        present[one.key] = present[told(one.key)] = one.present
+            rows = session.rows(
+                _OF_KEYS,
+                {"tenant": session.tenant_value, "keys": [str(one) for one in asked.keys if one.namespace != LEGACY]},
+            )
+        return Names(
+            present | {CanonicalKey.parse(row["key"]): CanonicalKey.parse(row["present"]) for row in rows}, systems
+        )
 
     def resolve(self, name: str) -> CanonicalKey:
         """The present key of what a person means by a name, or by an id of an earlier catalog.
@@ -125,8 +150,8 @@ class Legacy(Assets):
             key = legacy_key(name)
         except InvalidKey:
             return None
-        rows = self.sessions.call(_HOLDER, {"tenant": self.tenant.value, "key": key_digest(key)})
-        return CanonicalKey.parse(rows[0]["qualified_name"]) if rows else None
+        rows = self.sessions.call(_OF_KEYS, {"tenant": self.tenant.value, "keys": [str(key)]})
+        return CanonicalKey.parse(rows[0]["present"]) if rows else None
 
     def _import(self, some: Sequence[Meaning], reason: str | None) -> "_Outcome":
         with self.session() as session:

@@ -2,18 +2,20 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from identity.errors import InvalidKey, InvalidUrl, MetadataError
 from identity.keys import CanonicalKey, Kind, dataset_key, refuse_credentials
 from identity.naming import InvalidReference, UnknownSystem, location_key, reference_key
+from resources.metadata.finding import Ending, spelled_in_key, start_of
 
 LEGACY: Final = "legacy"
 """The endpoint of the keys that ids of an earlier catalog have here."""
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_OURS: Final = ("mid1:", "identity:")
 _NOT_SAID: Final = "\ufdd0"  # no character: what a reference leaves out comes back as this
 
 
@@ -72,6 +74,9 @@ def legacy_key(identifier: str) -> CanonicalKey:
     if not identifier.strip():
         raise InvalidLegacyId(value=identifier, reason="it is empty", fix="give the id as the catalog had it")
     refuse_credentials(identifier, InvalidLegacyId)
+    if identifier.startswith(_OURS):
+        fix = "leave the line out: it leads to what it names without an import"
+        raise InvalidLegacyId(value=identifier, reason="it is written like a key of this catalog", fix=fix)
     return dataset_key(LEGACY, table=identifier.lower() if _UUID.fullmatch(identifier) else identifier)
 
 
@@ -90,16 +95,15 @@ class Names:
     def meant_by(self, reference: str) -> tuple[CanonicalKey, ...]:
         """The present keys of what a reference may mean, in order. Raises what a key or a URL is refused with."""
         refuse_credentials(reference, InvalidReference)
-        if reference.startswith("mid1:"):
-            found = {CanonicalKey.parse(reference)} & self._present.keys()
-        elif "://" in reference:
-            found = {location_key(reference)} & self._present.keys()
+        key = _as_key(reference)
+        if key is not None:
+            found = {key} & self._present.keys()
         else:
             found = {*self._as_written(reference), *self._by_rules(reference)}
         return tuple(sorted({self._present[key] for key in found}))
 
     def _as_written(self, reference: str) -> Iterator[CanonicalKey]:
-        for end in {(reference,), tuple(reference.split("/")), tuple(reference.split("."))}:
+        for end in _written(reference):
             yield from self._by_end.get(end, ())
 
     def _by_rules(self, reference: str) -> Iterator[CanonicalKey]:
@@ -109,6 +113,70 @@ class Names:
             for key in self._by_end.get(end, ()) if end else ():
                 if self._systems.get(key.namespace) == system:
                     yield key
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the references of an import ask for: ends of names, and keys."""
+
+    endings: tuple[Ending, ...]
+    keys: tuple[CanonicalKey, ...]
+
+
+def asked_for(references: Iterable[str], systems: Mapping[str, str], slugs: Mapping[str, Collection[str]]) -> Asked:
+    """Where to look for whatever these references may mean; one that is refused asks for nothing.
+
+    `slugs` are those that keys may have beside an endpoint's own, provisional ones.
+    """
+    endings: dict[Ending, None] = {}
+    keys: dict[CanonicalKey, None] = {}
+    for reference in references:
+        try:
+            refuse_credentials(reference, InvalidReference)
+            key = _as_key(reference)
+        except (InvalidKey, InvalidUrl):
+            continue
+        if key is not None:
+            keys[key] = None
+            continue
+        for end in _written(reference):
+            endings.update(dict.fromkeys(_endings(end, None, slugs)))
+        for system in set(systems.values()):
+            endings.update(dict.fromkeys(_endings(_said(reference, system) or (), system, slugs)))
+    return Asked(tuple(endings), tuple(keys))
+
+
+def _as_key(reference: str) -> CanonicalKey | None:
+    """The key that a reference is, or that the URL of a file has."""
+    if reference.startswith("mid1:"):
+        return CanonicalKey.parse(reference)
+    return location_key(reference) if "://" in reference else None
+
+
+def _written(reference: str) -> set[tuple[str, ...]]:
+    return {(reference,), tuple(reference.split("/")), tuple(reference.split("."))}
+
+
+def _endings(end: tuple[str, ...], system: str | None, slugs: Mapping[str, Collection[str]]) -> Iterator[Ending]:
+    """Where the names with an end are, whatever stands above the own name there: what `_ends` yields, turned round."""
+    match end:
+        case (own,):
+            places: list[tuple[str | None, str | None]] = [(start_of(own), None)]
+        case (above, own):
+            places = [(start_of(own, above), None), (start_of(own, None), above)]
+            places += [(start_of(own, None, slug), None) for slug in (above, *slugs.get(above, ()))]
+        case (top, above, own):
+            places = [(start_of(own, above), top)]
+            for slug in (top, *slugs.get(top, ())):
+                places += [(start_of(own, above, slug), None), (start_of(own, None, slug), above)]
+        case (endpoint, top, above, own):
+            places = [(start_of(own, above, slug), top) for slug in (endpoint, *slugs.get(endpoint, ()))]
+        case _:
+            return
+    for start, source in places:
+        spelled = None if source is None else spelled_in_key(source)
+        if start is not None and (spelled is None) == (source is None):
+            yield Ending(start, spelled, system)
 
 
 def _ends(key: CanonicalKey) -> Iterator[tuple[str, ...]]:

@@ -9,10 +9,10 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
-from identity.ids import Entity, key_digest
+from identity.ids import Entity
 from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER
+from resources.metadata.resolution import HOLDER, present_key
 from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Read, Staged
 from resources.postgres.session import Row
 
@@ -35,8 +35,9 @@ SELECT * FROM metadata.commit_materializations(%(attempt)s, %(run_id)s, %(step_k
   %(fencing_token)s, %(items)s, %(inputs)s)
 """
 
-_COLUMNS = """
-SELECT m.materialization_id, a.qualified_name, m.partition_key, m.intent, m.run_id, m.step_key, m.retry_number,
+_COLUMNS = f"""
+SELECT m.materialization_id, {present_key("a.qualified_name")} AS qualified_name,
+  m.partition_key, m.intent, m.run_id, m.step_key, m.retry_number,
   m.code_version, m.location, m.manifest_sha256, m.row_count, m.byte_count, m.data_version, m.metadata, m.actor,
   m.committed_at, p.published_in, coalesce(p.current, false) AS current,
   (SELECT count(*) FROM metadata.redelivery r
@@ -60,8 +61,9 @@ ORDER BY m.committed_at DESC, m.materialization_id LIMIT %(limit)s
 
 _ONE = _COLUMNS + "WHERE m.tenant_id = %(tenant)s AND m.materialization_id = %(id)s"
 
-_INPUTS = """
-SELECT a.qualified_name, i.input_partition_key, i.input_materialization_id, i.input_version, i.metadata
+_INPUTS = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name,
+  i.input_partition_key, i.input_materialization_id, i.input_version, i.metadata
 FROM metadata.materialization_input i
 JOIN metadata.asset a ON a.tenant_id = i.tenant_id AND a.asset_id = i.input_asset_id
 WHERE i.tenant_id = %(tenant)s AND i.materialization_id = %(id)s
@@ -144,7 +146,7 @@ class Materializations(Noun):
         self, dataset: CanonicalKey, *, partition: str | None = None, limit: int = 100
     ) -> list[Materialization]:
         """The newest materializations of a dataset, or of one of its partitions."""
-        parameters = {"key": key_digest(dataset), "partition": partition, "limit": limit}
+        parameters = {"key": str(dataset), "partition": partition, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [_materialization(row) for row in rows]

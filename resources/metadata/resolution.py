@@ -7,12 +7,15 @@ from identity.ids import Entity, TenantId, key_digest
 from identity.keys import CanonicalKey
 from resources.postgres.session import Row, Session, Sessions
 
-HOLDER: Final = """(
-  SELECT x.entity_id FROM metadata.alias x
-  WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = %(key)s AND x.valid_to IS NULL)"""
-"""The id that the key with digest `key` leads to, as a part of a statement: one index hit, no round trip of its own."""
+HOLDER: Final = "(SELECT h.entity_id FROM metadata.holders(ARRAY[%(key)s::text]) AS h)"
+"""The id that the text `key` of a key leads to, as a part of a statement: one index hit, no round trip of its own."""
 
 _HOLDERS = "SELECT * FROM metadata.holders(%(keys)s)"
+
+_PRESENT = """
+SELECT k AS key, metadata.present_key(k, (SELECT metadata.endpoint_names())) AS present
+FROM unnest(%(keys)s::text[]) AS k
+"""
 
 # Whatever had the key had an alias for it: so many generations are taken at most.
 _HELD = """
@@ -22,10 +25,10 @@ WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = ANY (%(keys)s) GROUP BY x.key_
 
 # The same holder as for somebody who writes: what is gone is not called back by an old name.
 _NAMED = """
-SELECT x.entity_id, a.key_sha256 AS birth_sha256, a.qualified_name
-FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = %(key)s AND x.valid_to IS NULL
-  AND (x.kind = 'primary' OR a.deleted_at IS NULL)
+SELECT h.entity_id, h.birth_sha256, metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names())) AS present
+FROM metadata.holders(ARRAY[%(key)s::text]) h
+JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
+WHERE h.writable
 """
 
 _STANDING = """
@@ -36,6 +39,11 @@ WHERE d.datname = current_database()
 """
 
 _HOLD = "SELECT metadata.hold_names(%(exclusive)s)"
+
+
+def present_key(column: str) -> str:
+    """A column of a statement that has keys, as they are told: below the registered endpoint."""
+    return f"metadata.present_key({column}, (SELECT metadata.endpoint_names()))"
 
 
 def hold_names(session: Session, *, exclusive: bool) -> None:
@@ -67,9 +75,15 @@ def owners(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey,
 
 
 def births(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:
-    """What will be born under each key: the first of its name, or the next generation. Hold the names before."""
-    digests = _by_digest(keys)
-    return _next(session.tenant, digests, session.rows(_HELD, _asking(session.tenant, digests)) if digests else [])
+    """What will be born under each key: the first of its name, or the next generation. Hold the names before.
+
+    An entity's own key is the one to write: below the registered endpoint, where the given one is provisional.
+    """
+    texts = _by_text(keys)
+    if not texts:
+        return {}
+    born = _registered(texts, session.rows(_PRESENT, {"keys": sorted(texts)}))
+    return _next(session.tenant, born, session.rows(_HELD, _held(session.tenant, born)))
 
 
 def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:
@@ -77,62 +91,76 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
 
     Asked again when the answer is lost.
     """
-    digests = _by_digest(keys)
-    if not digests:
+    texts = _by_text(keys)
+    if not texts:
         return {}
-    rows = sessions.call(_HOLDERS, _asking(sessions.tenant, digests))
-    found = {key: entity for key, (entity, _ours) in _read(sessions.tenant, digests, rows, "writable").items()}
-    unknown = {digest: key for digest, key in digests.items() if key not in found}
+    rows = sessions.call(_HOLDERS, {"keys": sorted(texts)})
+    found = {key: entity for key, (entity, _ours) in _read(sessions.tenant, texts, rows, "writable").items()}
+    unknown = {text: key for text, key in texts.items() if key not in found}
     if not unknown:
         return found
-    return found | _next(sessions.tenant, unknown, sessions.call(_HELD, _asking(sessions.tenant, unknown)))
+    born = _registered(unknown, sessions.call(_PRESENT, {"keys": sorted(unknown)}))
+    held = sessions.call(_HELD, _held(sessions.tenant, born))
+    if held:  # perhaps only since it was looked
+        rows = sessions.call(_HOLDERS, {"keys": sorted(unknown)})
+        found |= {
+            key: entity for key, (entity, ours) in _read(sessions.tenant, unknown, rows, "writable").items() if ours
+        }
+    return _next(sessions.tenant, born, held) | found
 
 
 def named(sessions: Sessions, key: CanonicalKey) -> tuple[Entity, CanonicalKey]:
     """The entity of a key, and what that is called now; in one round trip, so that both are of one moment."""
-    rows = sessions.call(_NAMED, {"tenant": sessions.tenant.value, "key": key_digest(key)})
+    rows = sessions.call(_NAMED, {"tenant": sessions.tenant.value, "key": str(key)})
     if not rows:
         return entities(sessions, [key])[key], key
     (row,) = rows
     entity = Entity.from_database(sessions.tenant, key, row["entity_id"], row["birth_sha256"])
-    return entity, CanonicalKey.parse(row["qualified_name"])
+    return entity, CanonicalKey.parse(row["present"])
 
 
 def standing(sessions: Sessions, keys: Iterable[CanonicalKey]) -> tuple[str, dict[CanonicalKey, Entity]]:
     """Which incarnation of a store this is, and whom keys name for somebody who writes; one round trip."""
-    digests = _by_digest(keys)
-    rows = sessions.call(_STANDING, _asking(sessions.tenant, digests))
-    held = _read(sessions.tenant, digests, [row for row in rows if row["key_sha256"] is not None], "writable")
+    texts = _by_text(keys)
+    rows = sessions.call(_STANDING, {"tenant": sessions.tenant.value, "keys": sorted(texts)})
+    held = _read(sessions.tenant, texts, [row for row in rows if row["key"] is not None], "writable")
     return str(rows[0]["incarnation"]), {key: entity for key, (entity, _ours) in held.items()}
 
 
 def _looked_up(
     session: Session, keys: Iterable[CanonicalKey], fact: str = "writable"
 ) -> dict[CanonicalKey, tuple[Entity, bool]]:
-    digests = _by_digest(keys)
-    rows = session.rows(_HOLDERS, _asking(session.tenant, digests)) if digests else []
-    return _read(session.tenant, digests, rows, fact)
+    texts = _by_text(keys)
+    rows = session.rows(_HOLDERS, {"keys": sorted(texts)}) if texts else []
+    return _read(session.tenant, texts, rows, fact)
 
 
-def _by_digest(keys: Iterable[CanonicalKey]) -> dict[bytes, CanonicalKey]:
-    return {key_digest(key): key for key in keys}
-
-
-def _asking(tenant: TenantId, digests: Mapping[bytes, CanonicalKey]) -> Row:
-    return {"tenant": tenant.value, "keys": sorted(digests)}
+def _by_text(keys: Iterable[CanonicalKey]) -> dict[str, CanonicalKey]:
+    return {str(key): key for key in keys}
 
 
 def _read(
-    tenant: TenantId, digests: Mapping[bytes, CanonicalKey], rows: Iterable[Row], fact: str
+    tenant: TenantId, texts: Mapping[str, CanonicalKey], rows: Iterable[Row], fact: str
 ) -> dict[CanonicalKey, tuple[Entity, bool]]:
     found = {}
     for row in rows:
-        key = digests[bytes(row["key_sha256"])]
+        key = texts[row["key"]]
         entity = Entity.from_database(tenant, key, row["entity_id"], row["birth_sha256"])
         found[key] = entity, row[fact]
     return found
 
 
-def _next(tenant: TenantId, digests: Mapping[bytes, CanonicalKey], rows: Iterable[Row]) -> dict[CanonicalKey, Entity]:
+def _registered(texts: Mapping[str, CanonicalKey], rows: Iterable[Row]) -> dict[CanonicalKey, CanonicalKey]:
+    """The key that each key is told as."""
+    return {texts[row["key"]]: CanonicalKey.parse(row["present"]) for row in rows}
+
+
+def _held(tenant: TenantId, born: Mapping[CanonicalKey, CanonicalKey]) -> Row:
+    return {"tenant": tenant.value, "keys": sorted({key_digest(key) for key in born.values()})}
+
+
+def _next(
+    tenant: TenantId, born: Mapping[CanonicalKey, CanonicalKey], rows: Iterable[Row]
+) -> dict[CanonicalKey, Entity]:
     times = {bytes(row["key_sha256"]): row["times"] for row in rows}
-    return {key: Entity.of_generation(tenant, key, times.get(digest, 0) + 1) for digest, key in digests.items()}
+    return {asked: Entity.of_generation(tenant, key, times.get(key_digest(key), 0) + 1) for asked, key in born.items()}

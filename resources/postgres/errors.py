@@ -83,6 +83,12 @@ class UnknownName(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+class EndpointAliasRefused(MetadataError):
+    """{detail}; nothing was changed"""
+
+    detail: str
+
+
 class MergeRefused(MetadataError):
     """{detail}; nothing was changed"""
 
@@ -224,6 +230,8 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return IdentityCollision(detail=detail)
         case "MA409":
             return IdempotencyConflict(key=error.diag.message_detail or "?")
+        case "MA404" | "MA422" if error.diag.constraint_name == "endpoint_alias":
+            return EndpointAliasRefused(detail=detail)
         case "MA404" if error.diag.constraint_name == "asset_key":
             return UnknownName(detail=detail)
         case "MA404":

@@ -10,6 +10,7 @@ from cli_calls import DAYS, FLIGHTS, JFK_FLIGHTS, JFK_WEATHER, WEATHER, Call, Ru
 from identity.ids import Entity, tenant_id
 from identity.keys import CanonicalKey, dataset_key
 from resources.metadata_store import MetadataStore
+from resources.models import Endpoint
 
 PASSWORD = "s3cr3t-Pa55"
 
@@ -140,6 +141,7 @@ def test_asked_again_a_rename_has_nothing_to_do(run: Run, filled: dict[str, UUID
 
 def test_move_to_another_endpoint_and_schema(run: Run, filled: dict[str, UUID], store: MetadataStore) -> None:
     assert filled
+    store.register_endpoints(Endpoint(slug=slug, system="files") for slug in ("lake", "archive", "warehouse"))
     identifier = store.entity(FLIGHTS).id
     run("identity", "move", "lake/nyc/flights", "lake/nyc/weather", "--to", "archive/y2013", "--reason", "moved")
     moved = dataset_key("archive", schema="y2013", table="flights")

@@ -10,7 +10,7 @@ from cli_calls import JFK_WEATHER, Run
 
 from identity.keys import dataset_key
 from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType
+from resources.models import Asset, AssetType, Endpoint
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "renames.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
@@ -24,6 +24,7 @@ def test_the_commands_of_the_page_do_what_it_says(
     replica = dataset_key("jfk-replica", source="jfk", schema="public", table="weather")
     seen = {"relation": "table", "object": "7000000000000000000/5/16385"}
     store.register_assets(Asset(key=key, type=AssetType.TABLE, metadata=seen) for key in (replica, JFK_WEATHER))
+    store.register_endpoints([Endpoint(slug="jfk", system="postgres")])
     monkeypatch.chdir(tmp_path)
     Path("old_catalog.csv").write_text(CSV, encoding="utf-8")
     identifier = run("identity", "show", "jfk/public/flights", "--json").json["id"]

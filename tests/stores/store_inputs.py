@@ -3,6 +3,7 @@
 import itertools
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from identity.ids import Entity
 from identity.keys import CanonicalKey, dataset_key
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Committed, Read, Staged
-from resources.postgres.session import Row
+from resources.postgres.session import Row, Session
 
 _tokens = itertools.count(1)
 
@@ -101,6 +102,14 @@ class Lake:
         """Open staging for deliveries of the named datasets at their locations."""
         locations = {(self.entity(name), one.delivery.partition): str(one.location) for name, one in staged}
         self.store.open_staging(by, locations, ttl=timedelta(hours=1))
+
+
+def names_read(session: Session) -> Counter[str]:
+    """How often this connection read the names: whole, by an index, and how many rows by an index."""
+    (row,) = session.rows(
+        "SELECT seq_scan, idx_scan, idx_tup_fetch FROM pg_stat_xact_all_tables WHERE relid = 'metadata.alias'::regclass"
+    )
+    return Counter(row)
 
 
 def database_time(look: Look) -> datetime:

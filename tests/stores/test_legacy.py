@@ -87,6 +87,8 @@ def test_lines_that_contradict_each_other_are_ambiguous() -> None:
         ("password=s3cr3t", "orders"),
         ("7", "mid1:dataset:shop"),
         ("a\0b", "orders"),
+        ("mid1:dataset:shop:~/~/old", "orders"),
+        ("identity:0f0f0f0f-0000-4000-8000-000000000000", "orders"),
     ],
 )
 def test_what_cannot_be_stored_is_refused_without_repeating_a_credential(identifier: str, reference: str) -> None:

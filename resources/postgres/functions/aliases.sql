@@ -8,23 +8,6 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT sha256(convert_to(p_key, 'UTF8'))
 $$;
 
--- Whom keys name. Asked for every thing that is read or written, so it is planned once for each connection, and for the
--- index alone: a plan made while there are few names is the right one when there are a million.
-CREATE OR REPLACE FUNCTION metadata.holders(p_keys bytea[])
-RETURNS TABLE (key_sha256 bytea, entity_id uuid, birth_sha256 bytea, own_name boolean, open boolean, writable boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-#variable_conflict use_column
-DECLARE v_tenant uuid := metadata.current_tenant();
-BEGIN
-  RETURN QUERY
-    SELECT x.key_sha256, x.entity_id, a.key_sha256, x.kind = 'primary', a.deleted_at IS NULL,
-      x.kind = 'primary' OR a.deleted_at IS NULL
-    FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-    WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key_sha256 = ANY (p_keys);
-END $$;
-
 -- Keep names as they are until the transaction ends: shared by everybody who gives new things names, exclusive for who
 -- takes names away. Taken before any row is locked, so births and renames never wait for one another in a circle.
 CREATE OR REPLACE FUNCTION metadata.hold_names(p_exclusive boolean) RETURNS void
@@ -47,7 +30,8 @@ BEGIN
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from)
   WHERE x.tenant_id = metadata.current_tenant() AND x.valid_to IS NULL
     AND x.key_sha256 = ANY (ARRAY(
-      SELECT metadata.name_digest(n.qualified_name) FROM new_rows n WHERE n.deleted_at IS NULL));
+      SELECT s.digest FROM metadata.spellings(ARRAY(
+        SELECT n.qualified_name FROM new_rows n WHERE n.deleted_at IS NULL)) s));
   INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor)
   SELECT n.tenant_id, n.qualified_name, metadata.name_digest(n.qualified_name), n.asset_id, 'primary', v_now,
     current_setting('metadata.actor')
@@ -186,7 +170,8 @@ BEGIN
     endpoint_id = (SELECT e.endpoint_id FROM metadata.endpoint e
                    WHERE e.tenant_id = v_tenant AND e.endpoint_id = m.endpoint_id)
   FROM jsonb_to_recordset(p_moves) AS m (was text, now text, name text, endpoint_id uuid)
-  WHERE a.tenant_id = v_tenant AND a.asset_id = v_ids[array_position(v_was, m.was)];
+  JOIN unnest(v_ids, v_was) AS r (id, was) ON r.was = m.was
+  WHERE a.tenant_id = v_tenant AND a.asset_id = r.id;  -- no function here: the index is only asked for what cannot leak
 
   v_now := clock_timestamp();
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch

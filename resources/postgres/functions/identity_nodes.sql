@@ -59,19 +59,22 @@ RETURNS TABLE (key text, asset_id uuid, present_key text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan AS $$
   WITH asked AS MATERIALIZED (
-    SELECT k.key, sha256(convert_to(k.key, 'UTF8')) AS digest FROM (SELECT DISTINCT unnest(p_keys)) AS k (key)
+    SELECT s.key, s.spelling, s.digest FROM metadata.spellings(ARRAY(SELECT DISTINCT unnest(p_keys))) s
   )
-  SELECT k.key, a.asset_id, a.qualified_name
+  SELECT DISTINCT ON (k.key) k.key, a.asset_id,
+    metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names()))
   FROM asked k
   JOIN metadata.alias x ON x.tenant_id = (SELECT metadata.current_tenant())
     AND x.key_sha256 = k.digest AND x.valid_to IS NULL
   JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
+  ORDER BY k.key, x.kind = 'primary' DESC, k.spelling = k.key DESC, x.key_sha256
 $$;
 
 -- The name that the thing has now; a reference that names nothing registered stays as it is.
 CREATE OR REPLACE FUNCTION metadata.present_reference(p_reference text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce((SELECT n.present_key FROM metadata.assets_named(ARRAY[p_reference]) n), p_reference)
+  SELECT coalesce((SELECT n.present_key FROM metadata.assets_named(ARRAY[p_reference]) n),
+    metadata.present_key(p_reference, (SELECT metadata.endpoint_names())))
 $$;
 
 -- One of these references that names a node which does not exist; null when there is none.

@@ -1,6 +1,6 @@
 """The tables of schema `metadata` in SQLAlchemy Core. Migrations make them; a test holds the two together."""
 
-from resources.postgres.tables.aliases import alias
+from resources.postgres.tables.aliases import alias, endpoint_alias
 from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
@@ -25,6 +25,7 @@ __all__ = [
     "collection_item",
     "dataset",
     "endpoint",
+    "endpoint_alias",
     "idempotency",
     "identity_node",
     "materialization",

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0008"
 
 # Columns, not indexes on expressions: behind row-level security an index is only asked for what cannot leak.
 ORIGINS = """

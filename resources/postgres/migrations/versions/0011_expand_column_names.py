@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0011"
-down_revision = "0005"
+down_revision = "0010"
 
 FORMER_NAMES = """
 ALTER TABLE metadata.schema_field ADD COLUMN former_names text[] NOT NULL DEFAULT '{}';
