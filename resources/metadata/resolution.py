@@ -25,7 +25,8 @@ WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = ANY (%(keys)s) GROUP BY x.key_
 
 # The same holder as for somebody who writes: what is gone is not called back by an old name.
 _NAMED = """
-SELECT h.entity_id, h.birth_sha256, metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names())) AS present
+SELECT h.entity_id, h.birth_sha256,
+  metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names())) AS present
 FROM metadata.holders(ARRAY[%(key)s::text]) h
 JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
 WHERE h.writable
