@@ -41,7 +41,7 @@ def fill(store: MetadataStore) -> None:
     (one,) = store.commit(attempt(), [staged], reads)
     store.commit(attempt(), [staged], reads)  # a redelivery
     store.publish([one.materialization_id])
-    store.open_staging(attempt(), {(store.entity(DELAYS), "p"): f"somewhere/{store.tenant}"}, ttl=timedelta(hours=1))
+    store.open_staging(attempt(), {(store.entity(DELAYS), "p"): f"lake:somewhere/{store.tenant}"}, ttl=timedelta(hours=1))
     graph = GraphStore(store.sessions)
     graph.create_collection("board", name="For the board", kind="report")
     graph.add_items("board", [DELAYS])
