@@ -107,8 +107,7 @@ class Aliases(Noun):
 
         Looked for among a bounded number of names: those near this one, and near its key, in the order of names.
         """
-        with self.session() as session:
-            found = around(session, own_name(key), [key])
+        found = around(self.sessions.call, own_name(key), [key])
         names = {one: own_name(one) for _near, one in found if one.endpoint == key.endpoint and one != key}
         near = get_close_matches(own_name(key), sorted(set(names.values())), n=limit, cutoff=0.6)
         return sorted((one for one in names if names[one] in near), key=lambda one: (near.index(names[one]), one))[

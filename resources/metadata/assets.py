@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from identity.errors import MetadataError
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
-from resources.metadata.finding import around, called, keys_like, nearest
+from resources.metadata.finding import Ask, around, called, keys_like, nearest
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER, alive, births, hold_names, present_key, writable
 from resources.models import Asset, AssetType, Field
@@ -184,7 +184,7 @@ class Assets(Noun):
         with self.session() as session:
             rows = session.rows(_SHOW, {"tenant": session.tenant_value, "key": str(key)})
             if not rows:
-                raise _unknown(session, _spelled(key), key)
+                raise _unknown(session.rows, _spelled(key), key)
         (row,) = rows
         return Asset(
             key=CanonicalKey.parse(row["qualified_name"]),
@@ -201,22 +201,22 @@ class Assets(Noun):
         An old name leads to what it named, until something else has it, and so does the name of what is gone. Raises
         UnknownKey (with the nearest names) or AmbiguousKey (with the candidates).
         """
-        with self.session() as session:
-            if name.startswith("mid1:"):
-                key = CanonicalKey.parse(name)
-                for row in session.rows(_NAMED, {"tenant": session.tenant_value, "key": str(key)}):
-                    return CanonicalKey.parse(row["qualified_name"])
-                raise _unknown(session, _spelled(key), key)
-            found = called(session, name)
-            if not found:
-                raise _unknown(session, name, *keys_like(name))
-            if len(found) > 1:
-                raise AmbiguousKey(name=name, candidates=", ".join(map(str, found)))
-            return found[0]
+        ask = self.sessions.call
+        if name.startswith("mid1:"):
+            key = CanonicalKey.parse(name)
+            for row in ask(_NAMED, {"tenant": self.tenant.value, "key": str(key)}):
+                return CanonicalKey.parse(row["qualified_name"])
+            raise _unknown(ask, _spelled(key), key)
+        found = called(ask, name)
+        if not found:
+            raise _unknown(ask, name, *keys_like(name))
+        if len(found) > 1:
+            raise AmbiguousKey(name=name, candidates=", ".join(map(str, found)))
+        return found[0]
 
 
-def _unknown(session: Session, name: str, *keys: CanonicalKey) -> UnknownKey:
+def _unknown(ask: Ask, name: str, *keys: CanonicalKey) -> UnknownKey:
     own = name.rpartition("/")[2]
-    near = nearest(name, ((_spelled(key), present) for key, present in around(session, own, keys)))
+    near = nearest(name, ((_spelled(key), present) for key, present in around(ask, own, keys)))
     hint = f"the nearest: {', '.join(map(short_name, near))}" if near else "see: metadata-assets datasets --all"
     return UnknownKey(name=name, hint=hint)

@@ -4,7 +4,7 @@ A name is looked up by its own end first: `flights/public/jfk/shop` is the table
 endpoint `jfk`, source `shop`, spelled as in its key.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -19,6 +19,9 @@ MOST: Final = 100
 
 _NEAR: Final = 40
 _ABSENT: Final = "~"
+
+Ask = Callable[[str, Row], list[Row]]
+"""Asks one statement: within a transaction (`session.rows`), or in one of its own and one round trip (`call`)."""
 
 _BETWEEN = "SELECT * FROM metadata.names_between(%(lower)s, %(upper)s, %(sources)s, %(systems)s, %(limit)s)"
 
@@ -60,7 +63,7 @@ class Ending:
     system: str | None = None
 
 
-def called(session: Session, name: str) -> list[CanonicalKey]:
+def called(ask: Ask, name: str) -> list[CanonicalKey]:
     """The present keys of what is called endpoint/schema/table, as somebody types it who knows of no slash in a name.
 
     Own names of what is there count first, then old names, then what is gone.
@@ -69,7 +72,7 @@ def called(session: Session, name: str) -> list[CanonicalKey]:
     starts = [start for start in _starts(rest) if start] if SLUG.fullmatch(endpoint) else []
     if not starts:
         return []
-    rows = session.rows(_SHORT, {"starts": starts, "endpoint": endpoint, "limit": MOST})
+    rows = ask(_SHORT, {"starts": starts, "endpoint": endpoint, "limit": MOST})
     found = [one for one in map(Found.of, rows) if one.key.kind is Kind.DATASET]
     ranks: list[set[CanonicalKey]] = [
         {one.present for one in found if one.own and one.closed_at is None},
@@ -130,10 +133,10 @@ def nearest(name: str, spelled: Iterable[tuple[str, CanonicalKey]]) -> list[Cano
     return list(dict.fromkeys(pool[one] for one in get_close_matches(name, pool, n=3, cutoff=0.4)))
 
 
-def around(session: Session, own: str, keys: Collection[CanonicalKey]) -> list[tuple[CanonicalKey, CanonicalKey]]:
+def around(ask: Ask, own: str, keys: Collection[CanonicalKey]) -> list[tuple[CanonicalKey, CanonicalKey]]:
     """Names near an own name and near these keys in the order of names, each with the present one; a bounded number."""
     words = {spelled_in_key(word) for word in (own, own.lower(), own.upper(), own.capitalize(), own[:2], own[:1])}
-    rows = session.rows(
+    rows = ask(
         _AROUND,
         {"endings": sorted(word for word in words if word), "keys": sorted(map(str, keys)), "limit": _NEAR},
     )

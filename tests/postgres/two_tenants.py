@@ -41,11 +41,18 @@ def fill(store: MetadataStore) -> None:
     (one,) = store.commit(attempt(), [staged], reads)
     store.commit(attempt(), [staged], reads)  # a redelivery
     store.publish([one.materialization_id])
-    store.open_staging(attempt(), {(store.entity(DELAYS), "p"): f"lake:somewhere/{store.tenant}"}, ttl=timedelta(hours=1))
+    here = {(store.entity(DELAYS), "p"): f"lake:somewhere/{store.tenant}"}
+    store.open_staging(attempt(), here, ttl=timedelta(hours=1))
+    store.register_endpoint_as("postgresql_db", "jfk")
     graph = GraphStore(store.sessions)
     graph.create_collection("board", name="For the board", kind="report")
     graph.add_items("board", [DELAYS])
     graph.add_reference_edges([ReferenceEdge(graph.ensure_identity_key(DELAYS), FLIGHTS)])
+
+
+def written_columns(table: str) -> str:
+    """The columns of a table that a row is written with: without those that the database computes."""
+    return ", ".join(one.name for one in METADATA.tables[f"{METADATA.schema}.{table}"].columns if one.computed is None)
 
 
 def attempt() -> Attempt:

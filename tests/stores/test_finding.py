@@ -26,12 +26,12 @@ def test_a_look_reads_what_it_finds_and_nothing_else(renamed: Lake) -> None:
     for name, found in (("t77", present), ("old77", present), ("nothing", [])):
         with renamed.store.session() as session:
             before = names_read(session)
-            assert called(session, f"{renamed.endpoint}/nyc/{name}") == found
+            assert called(session.rows, f"{renamed.endpoint}/nyc/{name}") == found
             read = names_read(session) - before
         assert (read["seq_scan"], read["idx_tup_fetch"]) == (0, len(found))
     with renamed.store.session() as session:
         before = names_read(session)
-        assert around(session, "t7x", keys_like(f"{renamed.endpoint}/nyc/t7x"))
+        assert around(session.rows, "t7x", keys_like(f"{renamed.endpoint}/nyc/t7x"))
         read = names_read(session) - before
     assert read["seq_scan"] == 0
     assert read["idx_tup_fetch"] <= 2 * 40 * 8
