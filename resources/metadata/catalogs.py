@@ -13,7 +13,7 @@ from identity.keys import CanonicalKey, endpoint_key
 from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
 from resources.metadata.aliases import rename
 from resources.metadata.columns import close_all_fields, close_fields, rename_fields, write_fields
-from resources.metadata.met import met
+from resources.metadata.met import met, moved
 from resources.metadata.noun import Noun
 from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Known, KnownAsset, Plan, outcome
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
@@ -42,21 +42,20 @@ _FINGERPRINT = """
 SELECT schema_fingerprint FROM metadata.endpoint WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s
 """
 
-# What is called so, and what it saw before somebody moved it elsewhere; and what else it turns out to see.
-_OF_ENDPOINT = """a.tenant_id = %(tenant)s
-  AND (a.endpoint_id = %(endpoint)s OR a.moved_from = %(slug)s OR a.asset_id = ANY (%(also)s))"""
+# What is called so, and what else the endpoint sees or saw.
+_OF_ENDPOINT = "a.tenant_id = %(tenant)s AND (a.endpoint_id = %(endpoint)s OR a.asset_id = ANY (%(also)s))"
 
 _COUNT_FIELDS = """
 SELECT count(*) AS fields FROM metadata.schema_field f
 JOIN metadata.asset a ON a.tenant_id = f.tenant_id AND a.asset_id = f.asset_id
-WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND a.merged_by IS NULL AND f.deleted_at IS NULL
+WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s AND NOT a.metadata ? 'merged' AND f.deleted_at IS NULL
 """
 
 # Of those that have their names: what is gone, and whose name something else has, is history.
 _ASSETS = f"""
 SELECT {present_key("a.qualified_name")} AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
   EXISTS (SELECT 1 FROM metadata.dataset d WHERE d.tenant_id = a.tenant_id AND d.dataset_id = a.asset_id)
-    AS materialized, coalesce(a.moved_from, %(slug)s) = %(slug)s AS here
+    AS materialized, coalesce(a.metadata ->> 'moved_from', %(slug)s) = %(slug)s AS here
 FROM metadata.asset a
 JOIN metadata.alias x
   ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL
@@ -174,7 +173,7 @@ class Catalogs(Noun):
         """The stored assets of an endpoint without their fields. Raises EndpointNotRegistered."""
         with self.session() as session:
             fingerprint = _fingerprint(session, endpoint)
-            parameters = {**_parameters(session, endpoint), "also": []}
+            parameters = _with_moved(session, endpoint)
             (fields,) = (row["fields"] for row in session.rows(_COUNT_FIELDS, parameters))
             return Known(fingerprint=fingerprint, assets=_known_assets(session, parameters), fields=fields)
 
@@ -199,11 +198,11 @@ def lock_catalog(session: Session, endpoint: str, *, expected: str | None) -> No
 
 
 def current_catalog(session: Session, endpoint: str, *, also: Collection[UUID] = ()) -> Sequence[KnownAsset]:
-    """The stored assets of an endpoint with their fields and former names, closed ones included: three statements.
+    """The stored assets of an endpoint with their fields and former names, closed ones included: four statements.
 
     With what somebody moved to another endpoint since it was seen here, and with the things in `also`.
     """
-    parameters = {**_parameters(session, endpoint), "also": list(also)}
+    parameters = _with_moved(session, endpoint, also)
     fields = {row["asset"]: row["fields"] for row in session.rows(_FIELDS, parameters)}
     former = {row["asset"]: frozenset(row["names"]) for row in session.rows(_FORMER, parameters)}
     return [
@@ -320,6 +319,11 @@ def _parameters(session: Session, endpoint: str) -> Row:
         "endpoint": _endpoint_id(session, endpoint).value,
         "slug": endpoint,
     }
+
+
+def _with_moved(session: Session, endpoint: str, also: Collection[UUID] = ()) -> Row:
+    parameters = _parameters(session, endpoint)
+    return {**parameters, "also": [*moved(session, parameters), *also]}
 
 
 def _fingerprint(session: Session, endpoint: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What the names that an endpoint's look sees lead to, where that is not among what the endpoint is known to have."""
+"""Things of one endpoint that are called otherwise: moved away from it, or known by another endpoint too."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,8 +16,15 @@ SELECT x.key, a.asset_id, a.qualified_name AS name, a.metadata ->> 'object' AS o
 FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
 WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.key_sha256 = ANY (%(keys)s)
   AND (x.kind <> 'primary' OR a.endpoint_id IS NULL) AND a.endpoint_id IS DISTINCT FROM %(endpoint)s
-  AND a.moved_from IS DISTINCT FROM %(slug)s
+  AND a.metadata ->> 'moved_from' IS DISTINCT FROM %(slug)s
 ORDER BY x.key
+"""
+
+# A statement of its own: the few that it is about have an index.
+_MOVED = """
+SELECT a.asset_id FROM metadata.asset a
+WHERE a.tenant_id = %(tenant)s AND a.metadata ? 'moved_from' AND a.metadata ->> 'moved_from' = %(slug)s
+ORDER BY a.asset_id
 """
 
 
@@ -56,3 +63,8 @@ def met(session: Session, endpoint: Row, keys: Collection[CanonicalKey]) -> list
         )
         for row in rows
     ]
+
+
+def moved(session: Session, endpoint: Row) -> list[UUID]:
+    """What this endpoint saw before somebody moved it elsewhere."""
+    return [row["asset_id"] for row in session.rows(_MOVED, endpoint)]

@@ -200,3 +200,17 @@ def test_a_merge_is_done_once(lake: Lake) -> None:
     assert len(merges) == 1
     undone: set[EntityId] = {lake.store.unmerge(*merges, key=f"undo {lake.endpoint}") for _ in range(3)}
     assert undone == {a.id}
+
+
+def test_a_merge_is_found_by_index_however_many_assets_there_are(lake: Lake) -> None:
+    """Behind row-level security only what cannot leak may be asked of an index: the tenant, of the few in it."""
+    with lake.store.session() as session:
+        session.rows("SET LOCAL enable_seqscan = off")  # a small table of a test would be read whole
+        for fact in ("merged", "moved_from"):
+            plan = session.rows(
+                f"EXPLAIN SELECT 1 FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.metadata ? '{fact}'"
+                f" AND a.metadata ->> '{fact}' = 'x'",
+                {"tenant": session.tenant_value},
+            )
+            used = " ".join(row["QUERY PLAN"] for row in plan)
+            assert f"asset_{fact.removesuffix('_from')}_idx" in used, used

@@ -6,8 +6,8 @@ CREATE OR REPLACE FUNCTION metadata.merge_obstacle(p_loser uuid, p_winner uuid) 
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
     WHEN l.asset_id = w.asset_id THEN format('%s is one thing already', w.qualified_name)
-    WHEN l.merged_by IS NOT NULL THEN format('%s has been merged into another thing', l.qualified_name)
-    WHEN w.merged_by IS NOT NULL THEN format('%s has been merged into another thing', w.qualified_name)
+    WHEN l.metadata ? 'merged' THEN format('%s has been merged into another thing', l.qualified_name)
+    WHEN w.metadata ? 'merged' THEN format('%s has been merged into another thing', w.qualified_name)
     WHEN w.deleted_at IS NOT NULL THEN format('%s is gone', w.qualified_name)
     WHEN EXISTS (SELECT 1 FROM metadata.relationship r WHERE r.tenant_id = l.tenant_id AND r.valid_to IS NULL
                  AND (r.source_asset_id, r.target_asset_id)
@@ -169,7 +169,8 @@ BEGIN
   END IF;
   SELECT a.asset_id, (a.metadata -> 'merged' ->> 'into')::uuid, (a.metadata -> 'merged' ->> 'was_open')::boolean
   INTO v_loser, v_winner, v_open
-  FROM metadata.asset a WHERE a.tenant_id = v_tenant AND a.merged_by = p_merge;
+  FROM metadata.asset a WHERE a.tenant_id = v_tenant AND a.metadata ? 'merged'
+    AND a.metadata -> 'merged' ->> 'batch' = p_merge::text;
   IF v_loser IS NULL THEN
     RAISE EXCEPTION 'no merge % is in force', p_merge USING ERRCODE = 'MA404', CONSTRAINT = 'asset_key';
   END IF;
@@ -183,7 +184,7 @@ BEGIN
   WHERE o.tenant_id = v_tenant AND o.entity_id = v_loser AND o.closed_by = p_merge;
 
   SELECT CASE
-      WHEN w.merged_by IS NOT NULL THEN format('%s was merged since: take that back first', w.qualified_name)
+      WHEN w.metadata ? 'merged' THEN format('%s was merged since: take that back first', w.qualified_name)
       WHEN EXISTS (
         SELECT 1 FROM metadata.alias o
         WHERE o.tenant_id = v_tenant AND o.entity_id = v_loser AND o.closed_by = p_merge AND o.kind = 'primary'
@@ -209,7 +210,7 @@ BEGIN
     AND (c.metadata ->> 'merge' = p_merge::text OR c.valid_from <= r.valid_to)
   WHERE r.tenant_id = v_tenant AND v_loser IN (r.source_asset_id, r.target_asset_id)
     AND r.metadata ->> 'merged_in' = p_merge::text
-    AND (c.valid_to IS NULL OR c.metadata ->> 'merged_in' = o.merged_by::text);
+    AND (c.valid_to IS NULL OR c.metadata ->> 'merged_in' = o.metadata -> 'merged' ->> 'batch');
   IF v_problem IS NOT NULL THEN
     RAISE EXCEPTION '% was merged since: take that back first', v_problem
       USING ERRCODE = 'MA422', CONSTRAINT = 'merge';

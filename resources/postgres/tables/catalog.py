@@ -3,7 +3,6 @@
 from sqlalchemy import (
     Boolean,
     Column,
-    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -54,18 +53,6 @@ asset = Table(
     moment("created_at"),
     moment("updated_at"),
     moment("deleted_at", nullable=True),
-    Column(
-        "moved_from",
-        Text,
-        Computed("(metadata ->> 'moved_from'::text)", persisted=True),
-        comment="The endpoint whose collection saw it, when somebody moved it since",
-    ),
-    Column(
-        "merged_by",
-        UUID,
-        Computed("(((metadata -> 'merged'::text) ->> 'batch'::text))::uuid", persisted=True),
-        comment="The merge in force that closed it",
-    ),
     UniqueConstraint("tenant_id", "key_sha256", name="asset_key_sha256_key"),
     ForeignKeyConstraint(["tenant_id", "endpoint_id"], [endpoint.c.tenant_id, endpoint.c.endpoint_id]),
     Index(
@@ -74,8 +61,8 @@ asset = Table(
     Index("asset_type_idx", "tenant_id", "type"),
     Index("asset_created_at_idx", "tenant_id", text("created_at DESC")),
     Index("asset_endpoint_idx", "tenant_id", "endpoint_id"),
-    Index("asset_moved_from_idx", "tenant_id", "moved_from", postgresql_where=text("moved_from IS NOT NULL")),
-    Index("asset_merged_by_idx", "tenant_id", "merged_by", postgresql_where=text("merged_by IS NOT NULL")),
+    Index("asset_moved_idx", "tenant_id", postgresql_where=text("metadata ? 'moved_from'")),
+    Index("asset_merged_idx", "tenant_id", postgresql_where=text("metadata ? 'merged'")),
 )
 
 schema_field = Table(
