@@ -187,6 +187,13 @@ def job_key(endpoint: str, name: str) -> CanonicalKey:
     return CanonicalKey(Kind.JOB, endpoint, (name,))
 
 
+def key_text(key: CanonicalKey) -> str:
+    """A key as it is stored; TypeError for anything else, an identity node included."""
+    if not isinstance(key, CanonicalKey):
+        raise TypeError("a key is a CanonicalKey; a text becomes one by CanonicalKey.parse(text)")
+    return str(key)
+
+
 def short_name(key: CanonicalKey | ColumnKey) -> str:
     """What people call it: jfk/public/flights, jfk/public/flights#carrier; the full key where that could be read in
     another way.

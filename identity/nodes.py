@@ -72,13 +72,6 @@ def reference_text(reference: Reference) -> str:
     return str(reference)
 
 
-def key_text(key: CanonicalKey) -> str:
-    """A key as it is stored; TypeError for anything else, an identity node included."""
-    if not isinstance(key, CanonicalKey):
-        raise TypeError("a key is a CanonicalKey; a text becomes one by CanonicalKey.parse(text)")
-    return str(key)
-
-
 def node_id(key: IdentityKey) -> UUID:
     """The id of a node by its name; TypeError for anything else."""
     if not isinstance(key, IdentityKey):

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from identity.errors import MetadataError
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, key_text
 from identity.nodes import (
     BrokenReference,
     IdentityCycle,
@@ -17,7 +17,6 @@ from identity.nodes import (
     Trail,
     UnknownIdentity,
     follow,
-    key_text,
     node_id,
     parse_reference,
     reference_text,

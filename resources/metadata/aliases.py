@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from identity.credentials import scrubbed
 from identity.ids import Entity, EntityId, TenantId, sha256_of
-from identity.keys import CanonicalKey, check_name, endpoint_key, short_name
+from identity.keys import CanonicalKey, check_name, endpoint_key, key_text, short_name
 from resources.metadata.assets import UnknownKey, own_name
 from resources.metadata.finding import around
 from resources.metadata.noun import Noun
@@ -97,7 +97,7 @@ class Aliases(Noun):
 
     def entity_at(self, key: CanonicalKey, at: datetime) -> Entity:
         """Whom a key named at a time. Raises UnknownKey when it named nothing then."""
-        rows = self.sessions.call(_AS_OF, {"tenant": self.tenant.value, "key": str(key), "at": at})
+        rows = self.sessions.call(_AS_OF, {"tenant": self.tenant.value, "key": key_text(key), "at": at})
         if not rows:
             raise UnknownKey(name=short_name(key), hint=f"it named nothing at {at.isoformat()}")
         return Entity.from_database(self.tenant, key, rows[0]["entity_id"], rows[0]["birth_sha256"])

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.ids import Entity, EntityId
-from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
+from identity.keys import CanonicalKey, Kind, endpoint_key, key_text, short_name
 from resources.metadata.finding import Ask, around, called, keys_like, nearest
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER, alive, births, hold_names, present_key, writable
@@ -182,7 +182,7 @@ class Assets(Noun):
     def asset(self, key: CanonicalKey) -> Asset:
         """One asset with its open fields, under its present key. Raises UnknownKey, which names the nearest ones."""
         with self.session() as session:
-            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "key": str(key)})
+            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "key": key_text(key)})
             if not rows:
                 raise _unknown(session.rows, _spelled(key), key)
         (row,) = rows
@@ -204,7 +204,7 @@ class Assets(Noun):
         ask = self.sessions.call
         if name.startswith("mid1:"):
             key = CanonicalKey.parse(name)
-            for row in ask(_NAMED, {"tenant": self.tenant.value, "key": str(key)}):
+            for row in ask(_NAMED, {"tenant": self.tenant.value, "key": key_text(key)}):
                 return CanonicalKey.parse(row["qualified_name"])
             raise _unknown(ask, _spelled(key), key)
         found = called(ask, name)

@@ -9,12 +9,12 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError, shown
-from identity.ids import Entity, column_id, key_digest
-from identity.keys import CanonicalKey, ColumnKey, short_name
+from identity.ids import Entity, column_id
+from identity.keys import CanonicalKey, ColumnKey, key_text, short_name
 from resources.metadata.assets import UnknownKey
 from resources.metadata.noun import Noun
 from resources.metadata.plans import Column, Plan
-from resources.metadata.resolution import HOLDER
+from resources.metadata.resolution import HOLDER, present_key
 from resources.models import Field, StoredColumn
 from resources.postgres.session import Row, Session
 
@@ -56,7 +56,7 @@ _RENAME = _RENAME_FIELDS.format(name="r.now", found="r.was", former=_FORMER)
 
 # A present name comes before an old one, an open column before a closed one, and what changed last before the rest.
 _FIND = f"""
-SELECT a.qualified_name, f.field_id, f.name, f.type, f.nullable, f.position, f.metadata, f.former_names,
+SELECT {present_key("a.qualified_name")} AS qualified_name, f.field_id, f.name, f.type, f.nullable, f.position, f.metadata, f.former_names,
   f.deleted_at IS NULL AS open
 FROM metadata.asset a
 LEFT JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
@@ -90,7 +90,7 @@ class Columns(Noun):
         An old name leads to the column that had it until another one has it. Raises UnknownColumn; UnknownKey when
         nothing has the dataset's name.
         """
-        parameters = {"tenant": self.tenant.value, "key": key_digest(key.dataset), "name": key.name}
+        parameters = {"tenant": self.tenant.value, "key": key_text(key.dataset), "name": key.name}
         rows = self.sessions.call(_FIND, parameters)
         if not rows:
             raise UnknownKey(name=short_name(key.dataset), hint="see: metadata-assets datasets --all")

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.ids import Entity
-from identity.keys import CanonicalKey, check_name
+from identity.keys import CanonicalKey, check_name, key_text
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER, present_key
 from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Read, Staged
@@ -146,7 +146,7 @@ class Materializations(Noun):
         self, dataset: CanonicalKey, *, partition: str | None = None, limit: int = 100
     ) -> list[Materialization]:
         """The newest materializations of a dataset, or of one of its partitions."""
-        parameters = {"key": str(dataset), "partition": partition, "limit": limit}
+        parameters = {"key": key_text(dataset), "partition": partition, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [_materialization(row) for row in rows]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from identity.ids import Entity, TenantId, key_digest
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, key_text
 from resources.postgres.session import Row, Session, Sessions
 
 HOLDER: Final = "(SELECT h.entity_id FROM metadata.holders(ARRAY[%(key)s::text]) AS h)"
@@ -112,7 +112,7 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
 
 def named(sessions: Sessions, key: CanonicalKey) -> tuple[Entity, CanonicalKey]:
     """The entity of a key, and what that is called now; in one round trip, so that both are of one moment."""
-    rows = sessions.call(_NAMED, {"tenant": sessions.tenant.value, "key": str(key)})
+    rows = sessions.call(_NAMED, {"tenant": sessions.tenant.value, "key": key_text(key)})
     if not rows:
         return entities(sessions, [key])[key], key
     (row,) = rows
@@ -137,7 +137,7 @@ def _looked_up(
 
 
 def _by_text(keys: Iterable[CanonicalKey]) -> dict[str, CanonicalKey]:
-    return {str(key): key for key in keys}
+    return {key_text(key): key for key in keys}
 
 
 def _read(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from identity.ids import Entity, EntityId, sha256_of
-from identity.keys import CanonicalKey, check_name
+from identity.keys import CanonicalKey, check_name, key_text
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER
 from resources.models import UNPARTITIONED, Current, Published, Version
@@ -79,7 +79,7 @@ class Versions(Noun):
 
     def versions(self, dataset: CanonicalKey, *, limit: int = 50) -> list[Version]:
         """The newest versions of a dataset."""
-        parameters = {"key": str(dataset), "limit": limit}
+        parameters = {"key": key_text(dataset), "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [
@@ -103,7 +103,7 @@ class Versions(Noun):
         wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
         rows = self.sessions.call(
             _CURRENT,
-            {"tenant": self.tenant.value, "key": str(dataset), "partitions": wanted},
+            {"tenant": self.tenant.value, "key": key_text(dataset), "partitions": wanted},
         )
         return [
             Current(

@@ -183,7 +183,7 @@ END $$;
 
 -- Say that a provisional slug is a registered endpoint. True when that is new. Nothing below either is written; nodes
 -- that target what is below the slug, and edges between references, go along.
--- Lock order: names, identities. Errors: MA404 endpoint not registered; MA422 endpoint_alias: the slug is registered
+-- Holds the names. Errors: MA404 endpoint not registered; MA422 endpoint_alias: the slug is registered
 -- itself, is another endpoint already, or both have something of the same name that is not one thing.
 CREATE OR REPLACE FUNCTION metadata.alias_endpoint(p_id uuid, p_slug text, p_endpoint text, p_reason text)
 RETURNS boolean
@@ -230,22 +230,19 @@ BEGIN
 
   IF EXISTS (SELECT 1 FROM metadata.identity_node n WHERE n.tenant_id = v_tenant)
     OR EXISTS (SELECT 1 FROM metadata.reference_edge e WHERE e.tenant_id = v_tenant) THEN
-    PERFORM metadata.hold_identities();
     SELECT array_agg(DISTINCT n.target_key ORDER BY n.target_key) INTO v_was FROM metadata.identity_node n
     WHERE n.tenant_id = v_tenant AND starts_with(n.target_key, 'mid1:') AND split_part(n.target_key, ':', 3) = p_slug;
     IF v_was IS NOT NULL THEN
       v_now := ARRAY(
         SELECT metadata.key_at(w.key, p_endpoint) FROM unnest(v_was) WITH ORDINALITY AS w (key, n) ORDER BY w.n);
-      PERFORM metadata.tell('identity.updated', jsonb_build_object(
-        'identity_ids', to_jsonb(metadata.move_targets(v_was, v_now)), 'reason', 'endpoint registered',
-        'was', to_jsonb(v_was), 'now', to_jsonb(v_now)));
+      PERFORM metadata.tell_updated(m.ids, m.was, 'registered') FROM metadata.move_targets(v_was, v_now, NULL) m;
     END IF;
     v_edges := metadata.edges_at(metadata.references_to(ARRAY(
       SELECT r.reference FROM metadata.reference_edge e,
         LATERAL (VALUES (e.source_reference), (e.target_reference)) AS r (reference)
       WHERE e.tenant_id = v_tenant AND split_part(r.reference, ':', 3) IN (p_slug, p_endpoint)) || v_now));
     IF cardinality(v_edges) > 0 THEN
-      PERFORM metadata.resolve_edges(v_edges, 64);
+      PERFORM metadata.resolve_edges(v_edges);
     END IF;
   END IF;
 

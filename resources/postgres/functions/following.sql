@@ -77,8 +77,10 @@ CREATE OR REPLACE FUNCTION metadata.part_identities(p_merge uuid, p_winner uuid,
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE v_tenant uuid := metadata.current_tenant(); v_was text; v_now text; v_ids uuid[];
 BEGIN
-  SELECT w.qualified_name, l.qualified_name INTO v_was, v_now
+  SELECT metadata.present_key(w.qualified_name, e.names), metadata.present_key(l.qualified_name, e.names)
+  INTO v_was, v_now
   FROM metadata.asset w JOIN metadata.asset l ON l.tenant_id = v_tenant AND l.asset_id = p_loser
+    CROSS JOIN (SELECT metadata.endpoint_names() AS names) e
   WHERE w.tenant_id = v_tenant AND w.asset_id = p_winner;
   WITH moved AS (
     UPDATE metadata.identity_node n SET
@@ -96,7 +98,7 @@ END $$;
 
 -- Names came to lead somewhere. Nodes stay with what they target: they go along when it is renamed or merged. Where it
 -- is gone and another thing has its name now, they lead to that one, and it is told. The edges at all of these names
--- are brought in line. OFFSET 0: each name is looked up by an index; a join of two large tables without statistics
+-- are brought in line. Nodes target keys below registered endpoints; names are told so, too (present_key). OFFSET 0: each name is looked up by an index; a join of two large tables without statistics
 -- may go through all of one for each row of the other.
 CREATE OR REPLACE FUNCTION metadata.follow_names() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -111,12 +113,14 @@ DECLARE
   v_moved uuid[];
   v_from text[];
   v_edges uuid[];
+  v_names jsonb := metadata.endpoint_names();
 BEGIN
   PERFORM metadata.hold_names(false);  -- whoever writes assets past the store
   IF EXISTS (SELECT 1 FROM metadata.identity_node i WHERE i.tenant_id = v_tenant) THEN
     IF EXISTS (SELECT 1 FROM new_rows n WHERE n.batch_id IS NOT NULL) THEN  -- births have none
-      WITH moves AS (
-        SELECT o.key AS was, n.key AS now, NULL::uuid AS merge  -- renamed; a name that a merge's end gives back is not
+      WITH moves AS MATERIALIZED (
+        SELECT metadata.present_key(o.key, v_names) AS was, metadata.present_key(n.key, v_names) AS now,
+          NULL::uuid AS merge  -- renamed; a name that a merge's end gives back is not
         FROM new_rows n CROSS JOIN LATERAL (
           SELECT o.key FROM metadata.alias o
           WHERE o.tenant_id = v_tenant AND o.entity_id = n.entity_id AND o.closed_by = n.batch_id AND o.kind = 'primary'
@@ -126,7 +130,7 @@ BEGIN
             AND b.batch_id IS NOT DISTINCT FROM n.batch_id  -- not for the index of batches: this one may be large
             AND b.kind = 'primary' AND b.valid_to IS NOT NULL OFFSET 0)
         UNION ALL
-        SELECT n.key, a.qualified_name, (
+        SELECT metadata.present_key(n.key, v_names), metadata.present_key(a.qualified_name, v_names), (
           SELECT n.batch_id WHERE EXISTS (
             SELECT 1 FROM metadata.alias o WHERE o.tenant_id = v_tenant AND o.key_sha256 = n.key_sha256
               AND o.closed_by = n.batch_id AND o.entity_id <> n.entity_id))
@@ -136,18 +140,21 @@ BEGIN
         WHERE n.kind <> 'primary' AND n.key <> a.qualified_name
       ), each AS (
         SELECT DISTINCT ON (m.was) m.was, m.now, m.merge FROM moves m
-        WHERE EXISTS (SELECT 1 FROM metadata.identity_node i WHERE i.tenant_id = v_tenant AND i.target_key = m.was
+        WHERE m.was <> m.now AND EXISTS (SELECT 1 FROM metadata.identity_node i WHERE i.tenant_id = v_tenant AND i.target_key = m.was
                       OFFSET 0)
         ORDER BY m.was, m.merge
       )
       SELECT array_agg(e.was ORDER BY e.was), array_agg(e.now ORDER BY e.was), (array_agg(e.merge ORDER BY e.was))[1]
       INTO v_was, v_now, v_merge FROM each e;
     END IF;
+    WITH named AS MATERIALIZED (
+      SELECT n.*, metadata.present_key(n.key, v_names) AS present FROM new_rows n WHERE n.kind = 'primary'
+    )
     SELECT array_agg(i.identity_id), array_agg(i.target_key) INTO v_heirs, v_heirs_of
-    FROM new_rows n CROSS JOIN LATERAL (
+    FROM named n CROSS JOIN LATERAL (
       SELECT i.identity_id, i.target_key FROM metadata.identity_node i
-      WHERE i.tenant_id = v_tenant AND i.target_key = n.key OFFSET 0) i
-    WHERE n.kind = 'primary' AND n.key <> ALL (coalesce(v_was, '{}')) AND (
+      WHERE i.tenant_id = v_tenant AND i.target_key = n.present OFFSET 0) i
+    WHERE n.present <> ALL (coalesce(v_was, '{}')) AND (
       SELECT o.kind = 'primary' AND o.entity_id <> n.entity_id FROM metadata.alias o
       WHERE o.tenant_id = v_tenant AND o.key_sha256 = n.key_sha256 AND o.alias_id <> n.alias_id
       ORDER BY o.valid_from DESC LIMIT 1);
@@ -162,7 +169,8 @@ BEGIN
   END IF;
   IF EXISTS (SELECT 1 FROM metadata.reference_edge e WHERE e.tenant_id = v_tenant) THEN
     v_edges := metadata.edges_at(metadata.references_to(
-      ARRAY(SELECT n.key FROM new_rows n) || metadata.identity_keys(v_moved)));
+      ARRAY(SELECT k.key FROM new_rows n CROSS JOIN LATERAL (
+        VALUES (n.key), (metadata.present_key(n.key, v_names))) k (key)) || metadata.identity_keys(v_moved)));
     IF cardinality(v_edges) > 0 THEN
       PERFORM metadata.hold_edges();
       PERFORM metadata.resolve_edges(v_edges);
