@@ -56,7 +56,8 @@ _RENAME = _RENAME_FIELDS.format(name="r.now", found="r.was", former=_FORMER)
 
 # A present name comes before an old one, an open column before a closed one, and what changed last before the rest.
 _FIND = f"""
-SELECT {present_key("a.qualified_name")} AS qualified_name, f.field_id, f.name, f.type, f.nullable, f.position, f.metadata, f.former_names,
+SELECT {present_key("a.qualified_name")} AS qualified_name,
+  f.field_id, f.name, f.type, f.nullable, f.position, f.metadata, f.former_names,
   f.deleted_at IS NULL AS open
 FROM metadata.asset a
 LEFT JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
