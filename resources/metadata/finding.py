@@ -17,7 +17,7 @@ from resources.postgres.session import Row, Session
 MOST: Final = 100
 """So many candidates of one range are looked at: what has more is ambiguous by far."""
 
-_NEAR: Final = 40
+_NEAR: Final = 20
 _ABSENT: Final = "~"
 
 Ask = Callable[[str, Row], list[Row]]

@@ -34,7 +34,7 @@ def test_a_look_reads_what_it_finds_and_nothing_else(renamed: Lake) -> None:
         assert around(session.rows, "t7x", keys_like(f"{renamed.endpoint}/nyc/t7x"))
         read = names_read(session) - before
     assert read["seq_scan"] == 0
-    assert read["idx_tup_fetch"] <= 2 * 40 * 8
+    assert read["idx_tup_fetch"] <= 2 * 20 * 8
     with renamed.store.session() as session:
         before = names_read(session)
         asked = asked_for([f"{renamed.endpoint}.nyc.old77"], {renamed.endpoint: "postgres"}, {})
