@@ -61,7 +61,7 @@ def before_url(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatc
     url = make_database()
     upgrade = migrations.command.upgrade
     with monkeypatch.context() as patched:
-        patched.setattr(migrations.command, "upgrade", lambda config, _head: upgrade(config, "0005"))
+        patched.setattr(migrations.command, "upgrade", lambda config, _head: upgrade(config, "0008"))
         migrate(plain_engine(url), tenants=TENANTS)
     for tenant in TENANTS:
         engine = app_engine(url)

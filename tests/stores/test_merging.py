@@ -3,7 +3,7 @@
 import pytest
 from store_inputs import Counts, Lake, Look, attempt, database_time
 
-from identity.ids import EntityId
+from identity.ids import EntityId, column_id
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
 from resources.postgres.errors import MergeRefused, UnknownName
@@ -154,6 +154,7 @@ def test_merges_of_two_that_are_linked_are_taken_back_the_way_they_came(lake: La
 def test_what_has_columns_is_not_merged_into_what_has_none(lake: Lake) -> None:
     """Both are one object in a source, and only one look was allowed to see columns."""
     lake.assets("seen", "named")
+    seen = lake.entity("seen").id
     with lake.store.session() as session:
         session.count(
             """UPDATE metadata.asset SET metadata = '{"relation": "table", "object": "1/2/3"}'
@@ -163,8 +164,8 @@ def test_what_has_columns_is_not_merged_into_what_has_none(lake: Lake) -> None:
         session.count(
             """INSERT INTO metadata.schema_field
               (tenant_id, field_id, asset_id, name, type, nullable, position)
-            VALUES (%(tenant)s, gen_random_uuid(), %(asset)s, 'id', 'int', true, 1)""",
-            {"tenant": session.tenant_value, "asset": lake.entity("seen").id.value},
+            VALUES (%(tenant)s, %(id)s, %(asset)s, 'id', 'int', true, 1)""",
+            {"tenant": session.tenant_value, "id": column_id(seen, "id"), "asset": seen.value},
         )
     with pytest.raises(MergeRefused, match=r"only .*/seen has known columns; merge .*/named into .*/seen instead"):
         lake.store.merge(lake.entity("seen"), lake.entity("named"))

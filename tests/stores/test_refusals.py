@@ -38,7 +38,7 @@ STORE: Mapping[str, Callable[[MetadataStore, Any], object]] = {
     "versions": lambda store, thing: store.versions(thing),
     "current": lambda store, thing: store.current(thing),
     "open_staging": lambda store, thing: store.open_staging(
-        attempt(), {(thing, None): "a/place"}, ttl=timedelta(hours=1)
+        attempt(), {(thing, None): "lake:a/place"}, ttl=timedelta(hours=1)
     ),
     "delivery": lambda store, thing: Delivery(store.tenant, thing, None, Intent("key", "k"), "result"),
 }
@@ -87,7 +87,7 @@ NODES: Mapping[str, Callable[[GraphStore, Any], object]] = {
 }
 
 NO_THINGS = {
-    *("incarnation", "refresh_reference_edges", "migrate_collections", "collections"),
+    *("refresh_reference_edges", "migrate_collections", "collections"),
     *("collection", "create_collection", "delete_collection", "items", "preview_collection"),
 }
 """What is asked for nothing, or for a slug: see the tests of input."""

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0010"
+down_revision = "0009"
 
 FORMER_NAMES = """
 ALTER TABLE metadata.schema_field ADD COLUMN former_names text[] NOT NULL DEFAULT '{}';

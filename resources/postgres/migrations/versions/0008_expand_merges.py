@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0008"
+down_revision = "0007"
 
 # Few assets are in these. An index on what is asked for would not do: behind row-level security an index is only asked
 # for what cannot leak, and that is the tenant.

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-revision = "0007"
+revision = "0006"
 down_revision = "0005"
 
 # The grammar of identity/keys.py, byte for byte: what stands for itself, and every other byte of valid UTF-8 as %XX.

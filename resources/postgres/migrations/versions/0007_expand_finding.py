@@ -4,8 +4,8 @@ from alembic import op
 
 from resources.postgres.migrations.guards import audited, confined
 
-revision = "0008"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 
 # Whoever looks for one of these ranges says `> ''` as well: a look-up by digest never takes these indexes for its own,
 # not even while there are so few names that all plans look alike to the planner.
