@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Final
 
+from identity.credentials import scrubbed
 from identity.errors import InvalidUrl, MetadataError
+from identity.keys import check_slug
 from identity.naming import Authority, authority
 from identity.naming.servers import endpoint_slug
 from resources.metadata.endpoints import Endpoints
@@ -80,8 +82,9 @@ class EndpointAliases(Endpoints):
         Nothing below it is written, and what was born there keeps its id. Raises UnknownEndpoint, EndpointAliasRefused
         (both have something of the same name, or the slug is registered itself); then nothing was changed.
         """
+        check_slug(slug)
         self.check_registered(endpoint)
-        parameters = {"slug": slug, "endpoint": endpoint, "reason": reason}
+        parameters = {"slug": slug, "endpoint": endpoint, "reason": scrubbed(reason)}
         (row,) = self.sessions.call(_ALIAS, parameters)
         is_new: bool = row["is_new"]
         return is_new

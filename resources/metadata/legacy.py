@@ -2,13 +2,13 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
 
 from identity.credentials import scrubbed
 from identity.errors import InvalidKey
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, key_at
 from resources.metadata.assets import Assets, UnknownKey
 from resources.metadata.finding import ending_so
 from resources.metadata.legacy_names import (
@@ -117,7 +117,7 @@ class Legacy(Assets):
             known = {slug: endpoint for endpoint, others in slugs.items() for slug in others}
 
             def told(key: CanonicalKey) -> CanonicalKey:
-                return replace(key, namespace=known.get(key.namespace, key.namespace))
+                return key_at(key, known.get(key.namespace, key.namespace))
 
             present: dict[CanonicalKey, CanonicalKey] = {}
             for start in range(0, len(asked.endings), BATCH):

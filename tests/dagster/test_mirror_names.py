@@ -105,7 +105,7 @@ def test_a_name_that_changes_hands_during_a_mirror_is_seen_by_the_next_tick(
     """Between the names that a mirror took and the end of its tick: nothing of the change is in the cursor."""
     daemon, graph, defs = Daemon(instance), metadata.graph(), definitions("a")
     stored.register_assets([Asset(key=table("new"), type=AssetType.TABLE)])
-    before_the_edges = 5  # what has been asked by then: standing, datasets, assets and names of the graph
+    before_the_edges = 6  # what has been asked by then: whom names lead to, once more for those to be born, and births
 
     def change(number: int) -> None:
         if number == before_the_edges:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
@@ -9,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 from hostile_names import hostile_tuples, quoted
 
-from identity.errors import MetadataError
+from identity.errors import InvalidKey, MetadataError
 from identity.ids import Entity, column_id, tenant_id
 from identity.keys import CanonicalKey, ColumnKey, Kind
 from identity.naming import Fold, Naming, System, openlineage_key, reference_key, system
@@ -55,7 +56,10 @@ def test_no_two_things_of_any_kind_share_a_key_or_an_id() -> None:
     assert set(KINDS) == {*Kind, "column"}
     tenant, pairs, ids = tenant_id("default"), [], set()
     for number, (kind, count) in enumerate(KINDS.items()):
-        made = {of_kind(kind, f"e{index % 2}", one) for index, one in enumerate(hostile_tuples(number, count))}
+        made = set()
+        for index, one in enumerate(hostile_tuples(number, count)):
+            with suppress(InvalidKey):  # it looks like a credential
+                made.add(of_kind(kind, f"e{index % 2}", one))
         assert len(made) >= count * 0.5, kind
         for key in made:
             read = ColumnKey.parse(str(key)) if isinstance(key, ColumnKey) else CanonicalKey.parse(str(key))

@@ -16,6 +16,7 @@ PACKAGES = ("identity", "resources", "metadata_assets", "examples")
 ALLOWED = {
     "hashlib": {
         "identity/ids.py": "the only file that hashes what is identified",
+        "identity/credentials.py": "undoes base64, to see what it says",
         "resources/files/*.py": "the digests of files",
         "resources/postgres/migrate.py": "the digest of the SQL functions, to see that they changed",
         "resources/postgres/server/cluster.py": "a short name for the socket directory of one machine",
@@ -42,6 +43,7 @@ ALLOWED = {
     "key by hand": {
         "identity/keys.py": "the grammar",
         "identity/nodes.py": "the grammar of references",
+        "resources/metadata/legacy_names.py": "what an id of an earlier catalog may not begin with",
         "resources/postgres/migrations/versions/*.py": "the grammar as the database checks it",
     },
     "reference by hand": {"resources/graph/*.py": "the nodes of our own table"},
@@ -55,6 +57,8 @@ ALLOWED = {
     },
     "past the constructor": {
         "identity/errors.py": "errors that are pickled",
+        "resources/models.py": "credentials are taken out of frozen records",
+        "resources/postgres/session.py": "the same, of the actor",
         "identity/naming/systems.py": "a rule of naming that fills in its own default",
     },
     "by name": {
@@ -72,6 +76,7 @@ ALLOWED = {
     },
     "hash in SQL": {
         "metadata_assets/collection/queries.py": "the fingerprint of a source's catalog, to see that it changed",
+        "resources/metadata/endpoint_aliases.py": "the id of a row that nobody names",
         "resources/postgres/tables/*.py": "ids of rows that nobody names: aliases, edges, items",
         "resources/postgres/migrations/versions/*.py": "the same, and the digest of a key beside it",
     },
@@ -79,12 +84,13 @@ ALLOWED = {
 
 KEYS_IN_SQL = {
     "births.sql": "the key of an endpoint, whose id is compared",
+    "endpoint_aliases.sql": "key_at: a stored key below another endpoint, as identity.keys.key_at has it",
+    "following.sql": "references to rows of its own table",
     "identity_nodes.sql": "references to rows of its own table",
 }
 HASHES_IN_SQL = {
     "aliases.sql": "name_digest: what aliases are looked up by, as key_digest computes it",
     "births.sql": "ids once more, to compare them with those that identity/ derived",
-    "identity_nodes.sql": "the same, for many keys in one statement",
     "reference_edges.sql": "edge_digests: what an edge between two references is told apart by, no id",
 }
 

@@ -75,9 +75,9 @@ def commits(w: World, text: str) -> Iterator[Doing]:
 def stagings(w: World, text: str) -> Iterator[Doing]:
     entity = w.store.entity(w.key("one"))
     hour = timedelta(hours=1)
-    for partition, location in ((text, "a/b"), (None, text)):
+    for partition, location in ((text, "lake:a/b"), (None, text), (None, f"lake:{text}")):
         yield lambda at={(entity, partition): location}: w.store.open_staging(w.attempt(), at, ttl=hour)
-    yield lambda: w.store.open_staging(w.attempt(run_id=text, step_key=text), {(entity, None): "a/c"}, ttl=hour)
+    yield lambda: w.store.open_staging(w.attempt(run_id=text, step_key=text), {(entity, None): "lake:a/c"}, ttl=hour)
 
 
 def assets(w: World, text: str) -> list[Asset]:
@@ -119,6 +119,11 @@ def nodes_changed(w: World, text: str) -> Iterator[Doing]:
 
 def documents(text: str) -> list[dict[str, Any]]:
     return [{"text": text, "x": float("nan")}, {"url": text, text: text, "list": [text, {"deep": text}]}]
+
+
+def endpoint(w: World) -> str:
+    w.store.register_endpoints([Endpoint(slug="shop", system="postgres")])
+    return "shop"
 
 
 def collections(w: World, text: str) -> Iterator[Doing]:
@@ -167,6 +172,14 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
          lambda: w.store.import_legacy([LegacyRow(1, f"7-{next(_numbers)}", text)]).refused[0].error.facts,
          lambda: w.store.import_legacy([LegacyRow(1, f"8-{next(_numbers)}", str(w.key("two")))], reason=text)]
     ),
+    "MetadataStore.register_endpoint_as": lambda w, text: iter(
+        [lambda: w.store.register_endpoint_as(text, "jfk"), lambda: w.store.register_endpoint_as("provisional", text),
+         lambda: w.store.register_endpoint_as(f"p{next(_numbers)}", endpoint(w), reason=text)]
+    ),
+    "MetadataStore.endpoint_is": lambda w, text: iter([lambda: w.store.endpoint_is(text)]),
+    "MetadataStore.check_registered": lambda w, text: iter([lambda: w.store.check_registered(text)]),
+    "MetadataStore.joined": lambda w, text: iter([lambda: w.store.joined(text, [w.key("one")], place=text)]),
+    "MetadataStore.names": lambda w, text: iter([lambda: w.store.names([text])]),
     "GraphStore.create_identity": nodes_made,
     "GraphStore.update_identity": nodes_changed,
     "GraphStore.retype": lambda w, text: iter(

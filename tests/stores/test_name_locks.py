@@ -30,8 +30,8 @@ def test_a_merge_waits_for_whoever_writes_to_the_loser(lake: Lake, look: Look, s
     with ThreadPoolExecutor(1) as pool, psycopg.connect(stores_url) as writer:
         writer.execute(
             "INSERT INTO metadata.staging_lease (tenant_id, attempt_id, dataset_id, partition_key, location, run_id,"
-            " step_key, expires_at) SELECT tenant_id, gen_random_uuid(), dataset_id, '', 'lake:' || gen_random_uuid(), 'r',"
-            " 's', now() + '1 hour' FROM metadata.dataset WHERE dataset_id = %s",
+            " step_key, expires_at) SELECT tenant_id, gen_random_uuid(), dataset_id, '', 'lake:' || gen_random_uuid(),"
+            " 'r', 's', now() + '1 hour' FROM metadata.dataset WHERE dataset_id = %s",
             [loser.id.value],
         )
         merging = pool.submit(lake.store.merge, loser, winner)
