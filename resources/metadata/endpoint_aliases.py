@@ -91,6 +91,7 @@ class EndpointAliases(Endpoints):
 
     def endpoint_is(self, slug: str) -> str:
         """The endpoint that a slug stands for: the registered one of a provisional slug, else itself."""
+        check_slug(slug)
         (row,) = self.sessions.call(_IS, {"slug": slug})
         endpoint: str = row["endpoint"]
         return endpoint
