@@ -14,7 +14,7 @@ from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
 from metadata_assets.spec.problems import did_you_mean
-from resources.metadata.catalogs import Collected
+from resources.metadata.plans import Collected
 from resources.models import Gap
 
 GAPS_SHOWN = 20

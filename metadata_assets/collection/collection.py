@@ -10,7 +10,8 @@ from metadata_assets.collection.evidence import object_of
 from metadata_assets.collection.postgres import Look, looking
 from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
 from resources.locations import EndpointLocation
-from resources.metadata.catalogs import CatalogOvertaken, apply_plan, compared_catalog, lock_catalog
+from resources.metadata.catalogs import CatalogOvertaken, compared_catalog, lock_catalog
+from resources.metadata.planned import apply_plan
 from resources.metadata.plans import Collected, Known, Plan, outcome
 from resources.metadata_store import MetadataStore
 from resources.models import Catalog, Endpoint

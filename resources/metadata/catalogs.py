@@ -1,29 +1,20 @@
-"""Catalogs: what collections know of an endpoint's tables, and what one of them changes."""
+"""Catalogs: what is known of an endpoint's tables, for whoever looks at them again."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
-
-from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, endpoint_key
-from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
-from resources.metadata.aliases import rename
-from resources.metadata.columns import close_all_fields, close_fields, rename_fields, write_fields
 from resources.metadata.met import met, moved
 from resources.metadata.noun import Noun
-from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Known, KnownAsset, Plan, outcome
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
-from resources.metadata.resolution import births, hold_names, owners, present_key
-from resources.models import Asset, Field
-from resources.postgres.errors import NameTaken, RenameRefused, UnknownName
+from resources.metadata.plans import Known, KnownAsset
+from resources.metadata.resolution import present_key
+from resources.models import Field
 from resources.postgres.session import Row, Session
-
-PRODUCER: Final = "collection"
-RENAME_REFUSALS: Final = (NameTaken, RenameRefused, UnknownName)
 
 
 class EndpointNotRegistered(MetadataError):
@@ -86,88 +77,10 @@ GROUP BY a.qualified_name ORDER BY a.qualified_name
 
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 
-_INSERT_ASSETS = """
-INSERT INTO metadata.asset
-  (tenant_id, asset_id, endpoint_id, type, name, qualified_name, key_sha256, description, metadata, created_by)
-SELECT %(tenant)s, a.asset_id, %(endpoint)s, a.type, a.name, a.qualified_name, decode(a.key_sha256, 'hex'),
-  a.description, a.metadata, %(actor)s
-FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, type text, name text, qualified_name text, key_sha256 text,
-  description text, metadata jsonb)
-ORDER BY a.asset_id
-"""
-
-# An asset can be declared by somebody else in this very moment. DO UPDATE would settle a conflict on one unique key
-# and break on another one, so new assets are written with DO NOTHING, which waits and settles all; what it left out
-# exists by then.
-_CREATE_ASSETS = _INSERT_ASSETS + "ON CONFLICT DO NOTHING"
-
-# Merges with what a declaration wrote: its other metadata and its description stay. A description that is the last
-# collection's comment is the collection's, so it follows the comment.
-_MERGE_ASSETS = (
-    _INSERT_ASSETS
-    + """
-ON CONFLICT (tenant_id, asset_id) DO UPDATE SET
-  endpoint_id = excluded.endpoint_id, type = excluded.type,
-  description = CASE WHEN asset.description = asset.metadata ->> 'comment' OR asset.description IS NULL
-    THEN excluded.description ELSE asset.description END,
-  metadata = (asset.metadata - %(ours)s::text[]) || excluded.metadata,
-  version = asset.version + 1, updated_at = clock_timestamp(), deleted_at = NULL
-WHERE metadata.is_collision(
-    asset.asset_id, asset.qualified_name, asset.key_sha256, excluded.qualified_name, excluded.key_sha256)
-  OR asset.endpoint_id IS DISTINCT FROM excluded.endpoint_id
-  OR asset.type <> excluded.type OR asset.deleted_at IS NOT NULL
-  OR asset.metadata <> (asset.metadata - %(ours)s::text[]) || excluded.metadata
-  OR (asset.description IS NULL AND excluded.description IS NOT NULL)
-"""
-)
-
-# Before the rows are written, in the order in which they will be: what is only declared has no type of its own.
-_RETYPED = """
-SELECT metadata.tell_retyped(jsonb_agg(jsonb_build_object('key', t.qualified_name, 'type', t.now)
-  ORDER BY t.qualified_name))
-FROM (
-  SELECT s.qualified_name, a.type AS now
-  FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, type text)
-  JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
-  WHERE s.type NOT IN (a.type, 'DATASET')
-  ORDER BY s.asset_id FOR NO KEY UPDATE OF s) t
-HAVING count(*) > 0
-"""
-
-_CLOSE_ASSETS = """
-UPDATE metadata.asset SET deleted_at = clock_timestamp(), metadata = metadata - 'relation', version = version + 1,
-  updated_at = clock_timestamp()
-WHERE tenant_id = %(tenant)s AND asset_id = ANY (%(ids)s) AND deleted_at IS NULL
-"""
-
-# What was declared about a name is meant for whatever has it; what was observed stays with the thing. Edges that follow
-# from references did so when the name changed hands.
-_OBSERVERS: Final = [PRODUCER, "materialization", FOLLOWING]
-_REDECLARE = """
-WITH meant AS (
-  UPDATE metadata.relationship r SET valid_to = greatest(clock_timestamp(), r.valid_from)
-  WHERE r.tenant_id = %(tenant)s AND r.valid_to IS NULL AND r.producer <> ALL (%(observers)s)
-    AND (r.source_asset_id = ANY (%(old)s) OR r.target_asset_id = ANY (%(old)s))
-  RETURNING r.*
-), heirs AS (SELECT * FROM unnest(%(old)s::uuid[], %(new)s::uuid[]) AS h (old, new))
-INSERT INTO metadata.relationship
-  (tenant_id, source_asset_id, target_asset_id, type, producer, scope, metadata, created_by)
-SELECT m.tenant_id, coalesce(s.new, m.source_asset_id), coalesce(t.new, m.target_asset_id), m.type, m.producer, m.scope,
-  m.metadata, %(actor)s
-FROM meant m LEFT JOIN heirs s ON s.old = m.source_asset_id LEFT JOIN heirs t ON t.old = m.target_asset_id
-ORDER BY 2, 3
-ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
-"""
-
-_SET_FINGERPRINT = """
-UPDATE metadata.endpoint SET schema_fingerprint = %(fingerprint)s, updated_at = clock_timestamp()
-WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s AND schema_fingerprint IS DISTINCT FROM %(fingerprint)s
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Catalogs(Noun):
-    """Read what is stored of an endpoint. Writing it takes a session: `lock_catalog`, then `apply_plan`."""
+    """Read what is stored of an endpoint. Writing it takes a session: `lock_catalog`, then `apply_plan` of a plan."""
 
     def known_catalog(self, endpoint: str) -> Known:
         """The stored assets of an endpoint without their fields. Raises EndpointNotRegistered."""
@@ -182,7 +95,7 @@ class Catalogs(Noun):
     ) -> Mapping[CanonicalKey, CanonicalKey]:
         """Which of these names of an endpoint lead to what another one collects of this place, and its names."""
         with self.session() as session:
-            found = met(session, _parameters(session, endpoint), keys)
+            found = met(session, endpoint_parameters(session, endpoint), keys)
             return {one.key: one.name for one in found if one.is_elsewhere(place)}
 
 
@@ -219,100 +132,19 @@ def compared_catalog(
     `objects` are the source's own ids of what was seen. What another endpoint has open as the same object stays its
     own; what it gave up is known here, and so is what was named before this endpoint was registered.
     """
-    found = met(session, _parameters(session, endpoint), objects)
+    found = met(session, endpoint_parameters(session, endpoint), objects)
     same = [one for one in found if one.object and one.object == objects[one.key]]
     joined = {one.key: one.name for one in same if one.open and not one.own}
     ours = {one.id for one in found if one.own} | {one.id for one in same if not one.open}
     return current_catalog(session, endpoint, also=sorted(ours)), joined
 
 
-def apply_plan(session: Session, plan: Plan) -> Collected:
-    """Write a plan: one statement per kind of change, none for a kind that has none.
-
-    Raises CatalogOvertaken when somebody renamed something since the plan was made; then the transaction is lost.
-    """
-    hold_names(session, exclusive=bool(plan.renamed or plan.replaced))
-    before = _own(session, plan, set(plan.replaced))
-    written = _close_things(session, before.values()) + _rename_assets(session, plan)
-    born = _births(session, plan)
-    written += _create_assets(session, plan, born)
-    ids = born | _own(session, plan, _keys_of(plan) - born.keys())
-    ids |= {key: ids[name] for key, name in plan.joined}
-    written += _redeclare(session, before, ids)
-    written += sum(
-        (
-            _merge_assets(session, plan.endpoint, (*plan.changed, *plan.reopened), ids),
-            close_fields(session, plan.fields_closed, ids),
-            rename_fields(session, plan, ids),
-            write_fields(session, plan, ids),
-            _close_assets(session, [ids[key] for key in plan.closed]),
-        )
-    )
-    edges = _write_edges(session, plan, ids)
-    parameters = _parameters(session, plan.endpoint)
-    written += session.count(_SET_FINGERPRINT, {**parameters, "fingerprint": plan.fingerprint})
-    return outcome(plan, edges=edges, rows_written=written + edges.opened + edges.closed)
-
-
-def _own(session: Session, plan: Plan, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, Entity]:
-    """The things of these names. A plan is about what it found under a name, not about who got it meanwhile."""
-    found = owners(session, keys)
-    if len(found) < len(keys):
-        raise CatalogOvertaken(endpoint=plan.endpoint)
-    return found
-
-
-def _keys_of(plan: Plan) -> set[CanonicalKey]:
-    """Every name that a plan speaks of, as things are called after its renames."""
-    columns = (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened, *plan.fields_closed)
-    return {
-        *(asset.key for asset in (*plan.changed, *plan.reopened)),
-        *plan.closed,
-        *(now for _was, now in plan.renamed),
-        *(key for key, _field in (*columns, *(column for _was, column in plan.fields_renamed))),
-        *(key for edge in plan.edges or () for key in (edge.source, edge.target)),
-        *(name for _key, name in plan.joined),
-    } - {key for key, _name in plan.joined}
-
-
-def _close_things(session: Session, things: Collection[Entity]) -> int:
-    """Close assets with all that hangs off them."""
-    if not things:
-        return 0
-    return _close_assets(session, things) + close_all_fields(session, things)
-
-
-def _rename_assets(session: Session, plan: Plan) -> int:
-    if not plan.renamed:
-        return 0
-    try:
-        return len(rename(session, dict(plan.renamed), reason="its source calls it so: it is the same object there"))
-    except RENAME_REFUSALS:
-        raise CatalogOvertaken(endpoint=plan.endpoint) from None
-
-
-def _births(session: Session, plan: Plan) -> dict[CanonicalKey, Entity]:
-    """The entities of what is new: of their own names where somebody declared them, or else born now."""
-    keys = {asset.key for asset in plan.created}
-    if not keys:
-        return {}
-    expected = births(session, keys)  # counted before it is looked: a declaration in between is the one expected
-    return expected | owners(session, keys - set(plan.replaced))
-
-
-def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mapping[CanonicalKey, Entity]) -> int:
-    heirs = {entity.id.value: new[key].id.value for key, entity in old.items() if key in new}
-    if not heirs:
-        return 0
-    parameters = {"tenant": session.tenant_value, "actor": session.actor, "observers": _OBSERVERS}
-    return session.count(_REDECLARE, {**parameters, "old": list(heirs), "new": list(heirs.values())})
-
-
 def _endpoint_id(session: Session, endpoint: str) -> EntityId:
     return Entity(session.tenant, endpoint_key(endpoint)).id
 
 
-def _parameters(session: Session, endpoint: str) -> Row:
+def endpoint_parameters(session: Session, endpoint: str) -> Row:
+    """What statements about an endpoint are given: the tenant, the actor, the endpoint's id and its slug."""
     return {
         "tenant": session.tenant_value,
         "actor": session.actor,
@@ -322,12 +154,12 @@ def _parameters(session: Session, endpoint: str) -> Row:
 
 
 def _with_moved(session: Session, endpoint: str, also: Collection[UUID] = ()) -> Row:
-    parameters = _parameters(session, endpoint)
+    parameters = endpoint_parameters(session, endpoint)
     return {**parameters, "also": [*moved(session, parameters), *also]}
 
 
 def _fingerprint(session: Session, endpoint: str) -> str | None:
-    rows = session.rows(_FINGERPRINT, _parameters(session, endpoint))
+    rows = session.rows(_FINGERPRINT, endpoint_parameters(session, endpoint))
     if not rows:
         raise EndpointNotRegistered(endpoint=endpoint)
     fingerprint: str | None = rows[0]["schema_fingerprint"]
@@ -347,55 +179,3 @@ def _with_fields(asset: KnownAsset, rows: Iterable[Sequence[Any]]) -> KnownAsset
         if not is_open:
             closed.add(name)
     return replace(asset, fields=fields, closed_fields=frozenset(closed))
-
-
-def _create_assets(session: Session, plan: Plan, born: Mapping[CanonicalKey, Entity]) -> int:
-    if not plan.created:
-        return 0
-    created = session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created, born))
-    if created == len(plan.created):
-        return created
-    return created + _merge_assets(session, plan.endpoint, plan.created, born)
-
-
-def _merge_assets(
-    session: Session, endpoint: str, assets: Collection[Asset], ids: Mapping[CanonicalKey, Entity]
-) -> int:
-    if not assets:
-        return 0
-    parameters = _asset_parameters(session, endpoint, assets, ids)
-    session.rows(_RETYPED, parameters)
-    return session.count(_MERGE_ASSETS, {**parameters, "ours": sorted(COLLECTED_KEYS)})
-
-
-def _asset_parameters(
-    session: Session, endpoint: str, assets: Iterable[Asset], ids: Mapping[CanonicalKey, Entity]
-) -> Row:
-    rows = [_asset_row(ids[asset.key], asset) for asset in assets]
-    return {**_parameters(session, endpoint), "assets": Jsonb(rows)}
-
-
-def _asset_row(entity: Entity, asset: Asset) -> Row:
-    return {
-        "asset_id": str(entity.id),
-        "type": asset.type,
-        "name": asset.key.table,
-        "qualified_name": str(asset.key),
-        "key_sha256": entity.key_sha256.hex(),
-        "description": asset.description,
-        "metadata": dict(asset.metadata),
-    }
-
-
-def _close_assets(session: Session, things: Collection[Entity]) -> int:
-    if not things:
-        return 0
-    ids = sorted(thing.id.value for thing in things)
-    return session.count(_CLOSE_ASSETS, {"tenant": session.tenant_value, "ids": ids})
-
-
-def _write_edges(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> EdgeChanges:
-    if plan.edges is None:
-        return NO_EDGES
-    links = [Link(ids[edge.source], ids[edge.target]) for edge in plan.edges]
-    return assert_edges(session, links, producer=PRODUCER, scope=plan.endpoint, complete=plan.complete)

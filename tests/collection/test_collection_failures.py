@@ -22,9 +22,7 @@ from metadata_assets.collection.errors import (
     NotCollectable,
 )
 from resources.locations import EndpointLocation
-from resources.metadata.catalogs import (
-    EndpointNotRegistered,
-)
+from resources.metadata.catalogs import EndpointNotRegistered
 from resources.metadata_store import MetadataStore
 from resources.postgres.databases import Databases
 from tests.cli.old_server import postgres_of_version

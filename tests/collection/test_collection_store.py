@@ -15,12 +15,8 @@ from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.diff import diff
 from metadata_assets.collection.schemas import Schemas
 from resources.metadata.assets import UnknownKey, register
-from resources.metadata.catalogs import (
-    CatalogOvertaken,
-    apply_plan,
-    current_catalog,
-    lock_catalog,
-)
+from resources.metadata.catalogs import CatalogOvertaken, current_catalog, lock_catalog
+from resources.metadata.planned import apply_plan
 from resources.metadata.plans import Counts, KnownAsset, Plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Edge, Endpoint, Field

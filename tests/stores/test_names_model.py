@@ -16,7 +16,8 @@ from store_inputs import Lake
 
 from identity.ids import Entity, tenant_id
 from identity.keys import CanonicalKey
-from resources.metadata.catalogs import CatalogOvertaken, apply_plan, current_catalog, lock_catalog
+from resources.metadata.catalogs import CatalogOvertaken, current_catalog, lock_catalog
+from resources.metadata.planned import apply_plan
 from resources.metadata.plans import Plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint

@@ -8,7 +8,7 @@ from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.schemas import Schemas
 from metadata_assets.mirror.lineage import Mirrored, mirror, snapshot
 from metadata_assets.spec import ProjectEndpoint
-from resources.metadata.catalogs import Collected
+from resources.metadata.plans import Collected
 from showcase.promises import Promise, few
 from showcase.stage import Stage
 

@@ -16,7 +16,7 @@ from metadata_assets import dataset_key
 from metadata_assets.cli.output import table
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.schemas import Schemas
-from resources.metadata.catalogs import Collected
+from resources.metadata.plans import Collected
 from resources.postgres.engine import libpq
 from showcase.promises import Promise, few
 from showcase.runs import Ran, execute
