@@ -4,6 +4,7 @@ A benchmark is a module of this package with a function `run() -> list[Result]`.
 never gate; a gate is a ratio to a limit of the same run, with room for noise, or an exact count, with none.
 """
 
+import gc
 import random
 import statistics
 import time
@@ -128,12 +129,18 @@ def measured(
     """Time the cases in turn, in another order each round, after one round to warm up.
 
     A case makes its input and answers with the call to be timed, so that making the input is not. `of` is what counts
-    of the calls of a round: their median, or their `p99`.
+    of the calls of a round: their median, or their `p99`. Python's own collector rests meanwhile, as with timeit: it
+    runs when it is due, and that call is nobody's in particular.
     """
     found: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name in random.sample(list(cases), len(cases)):
-            value = of([_milliseconds(cases[name]()) for _ in range(calls)])
+            gc.collect()
+            gc.disable()
+            try:
+                value = of([_milliseconds(cases[name]()) for _ in range(calls)])
+            finally:
+                gc.enable()
             if number:
                 found[name].append(value)
     return Rounds(found)

@@ -5,12 +5,13 @@ from typing import Final
 
 from identity.ids import Entity, TenantId, key_digest
 from identity.keys import CanonicalKey, key_text
-from resources.postgres.session import Row, Session, Sessions
+from resources.postgres.session import BOUND, Row, Session, Sessions
 
 HOLDER: Final = "(SELECT h.entity_id FROM metadata.holders(ARRAY[%(key)s::text]) AS h)"
 """The id that the text `key` of a key leads to, as a part of a statement: one index hit, no round trip of its own."""
 
 _HOLDERS = "SELECT * FROM metadata.holders(%(keys)s)"
+_BOUND_HOLDERS = BOUND + "metadata.holders(CASE WHEN b THEN %(keys)s::text[] END) AS found"
 
 _PRESENT = """
 SELECT k AS key, metadata.present_key(k, (SELECT metadata.endpoint_names())) AS present
@@ -95,7 +96,7 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
     texts = _by_text(keys)
     if not texts:
         return {}
-    rows = sessions.call(_HOLDERS, {"keys": sorted(texts)})
+    rows = sessions.call(_BOUND_HOLDERS, {"keys": sorted(texts)})
     found = {key: entity for key, (entity, _ours) in _read(sessions.tenant, texts, rows, "writable").items()}
     unknown = {text: key for text, key in texts.items() if key not in found}
     if not unknown:
@@ -103,7 +104,7 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
     born = _registered(unknown, sessions.call(_PRESENT, {"keys": sorted(unknown)}))
     held = sessions.call(_HELD, _held(sessions.tenant, born))
     if held:  # perhaps only since it was looked
-        rows = sessions.call(_HOLDERS, {"keys": sorted(unknown)})
+        rows = sessions.call(_BOUND_HOLDERS, {"keys": sorted(unknown)})
         found |= {
             key: entity for key, (entity, ours) in _read(sessions.tenant, unknown, rows, "writable").items() if ours
         }

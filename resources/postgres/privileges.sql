@@ -4,7 +4,7 @@ DO $$ DECLARE f regprocedure; BEGIN
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
   END LOOP;
 END $$;
-GRANT EXECUTE ON FUNCTION metadata.current_tenant TO metadata_app, metadata_readonly;
+GRANT EXECUTE ON FUNCTION metadata.current_tenant, metadata.bound TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
   metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,

@@ -91,6 +91,7 @@ KEYS_IN_SQL = {
 HASHES_IN_SQL = {
     "aliases.sql": "name_digest: what aliases are looked up by, as key_digest computes it",
     "births.sql": "ids once more, to compare them with those that identity/ derived",
+    "endpoint_aliases.sql": "holders: the same as name_digest, without a call for each key",
     "reference_edges.sql": "edge_digests: what an edge between two references is told apart by, no id",
 }
 

@@ -15,10 +15,11 @@ from psycopg.conninfo import conninfo_to_dict
 from store_inputs import Counts, Lake, Look, attempt
 
 from benchmarks.wire import traced
-from identity.ids import tenant_id
+from identity.ids import Entity, tenant_id
 from resources.metadata_store import MetadataStore
-from resources.postgres.engine import app_engine
+from resources.postgres.engine import app_engine, plain_engine
 from resources.postgres.errors import NotRegistered
+from resources.postgres.migrate import migrate
 from resources.postgres.session import Row, Sessions
 
 
@@ -52,12 +53,28 @@ def test_a_call_is_one_transaction_and_one_round_trip(lake: Lake) -> None:
         lambda: lake.store.publish([one.materialization_id]),
         lambda: lake.store.current(lake.key("delays")),
         lambda: lake.store.next_fencing_token(),
-        lambda: lake.store.entities([lake.key("delays"), lake.key("delays")]),
     ]
     for call in calls:
         with traced(driver_of(lake.store.sessions)) as wire:
             call()
         assert (wire.round_trips, wire.transactions, wire.statements) == (1, 1, 2)
+
+
+def test_a_look_up_binds_its_tenant_in_its_own_statement(
+    lake: Lake, open_store: Callable[..., MetadataStore], stores_url: str
+) -> None:
+    lake.assets("delays")
+    migrate(plain_engine(stores_url), tenants=("default", "other"))
+    lake.rename(delays="late")
+    other = Lake(open_store("other"), lake.endpoint)
+    for _ in range(3):  # prepared by then
+        found = [one.store.entities([one.key("delays")])[one.key("delays")] for one in (lake, other)]
+    assert [one.id for one in found] == [lake.entity("late").id, Entity(tenant_id("other"), other.key("delays")).id]
+    with traced(driver_of(lake.store.sessions)) as wire:
+        lake.store.entities([lake.key("delays"), lake.key("delays")])
+    assert (wire.round_trips, wire.transactions, wire.statements) == (1, 1, 1)
+    with lake.store.sessions.engine.connect() as connection, pytest.raises(psycopg.DataError):
+        connection.connection.cursor().execute("SELECT metadata.current_tenant()")  # nothing stays bound
 
 
 def test_rows_are_no_answer_until_they_are_committed(lake: Lake, look: Look, counts: Counts) -> None:
