@@ -96,7 +96,7 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
     texts = _by_text(keys)
     if not texts:
         return {}
-    rows = sessions.call(_BOUND_HOLDERS, {"keys": sorted(texts)})
+    rows = sessions.call(_BOUND_HOLDERS, {**sessions.binding, "keys": sorted(texts)})
     found = {key: entity for key, (entity, _ours) in _read(sessions.tenant, texts, rows, "writable").items()}
     unknown = {text: key for text, key in texts.items() if key not in found}
     if not unknown:
@@ -104,7 +104,7 @@ def entities(sessions: Sessions, keys: Iterable[CanonicalKey]) -> dict[Canonical
     born = _registered(unknown, sessions.call(_PRESENT, {"keys": sorted(unknown)}))
     held = sessions.call(_HELD, _held(sessions.tenant, born))
     if held:  # perhaps only since it was looked
-        rows = sessions.call(_BOUND_HOLDERS, {"keys": sorted(unknown)})
+        rows = sessions.call(_BOUND_HOLDERS, {**sessions.binding, "keys": sorted(unknown)})
         found |= {
             key: entity for key, (entity, ours) in _read(sessions.tenant, unknown, rows, "writable").items() if ours
         }

@@ -71,6 +71,11 @@ class Sessions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "actor", scrub(self.actor))
 
+    @property
+    def binding(self) -> Row:
+        """The parameters of `BOUND`."""
+        return {"bound_to": str(self.tenant), "by": self.actor}
+
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """A transaction: committed when the block ends, rolled back when it raises.
@@ -152,7 +157,7 @@ class Sessions:
         driver.autocommit = True
         with driver.cursor(row_factory=dict_row) as cursor:
             if statement.startswith(BOUND):
-                cursor.execute(statement.encode(), {**parameters, "bound_to": str(self.tenant), "by": self.actor})
+                cursor.execute(statement.encode(), parameters)
             else:
                 self._pipelined(cursor, statement, parameters)
             rows = cursor.fetchall()
