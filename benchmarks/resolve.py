@@ -53,8 +53,8 @@ WITH named AS MATERIALIZED (
 assets AS (
   INSERT INTO metadata.asset (tenant_id, asset_id, type, name, qualified_name, key_sha256, created_by)
   SELECT %(tenant)s, id, 'DATASET', 't' || n, key, sha256(key::bytea), 'bench' FROM named)
-INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, actor)
-SELECT %(tenant)s, a.key, sha256(a.key::bytea), id, a.kind, 'bench'
+INSERT INTO metadata.alias (tenant_id, key, key_sha256, birth_sha256, entity_id, kind, actor)
+SELECT %(tenant)s, a.key, sha256(a.key::bytea), sha256(named.key::bytea), id, a.kind, 'bench'
 FROM named, LATERAL (VALUES (key, 'primary'), (CASE WHEN n %% 5 = 0 THEN old END, 'rename')) a (key, kind)
 WHERE a.key IS NOT NULL
 """

@@ -108,9 +108,10 @@ class Entity:
     @classmethod
     def from_database(cls, tenant: TenantId, key: CanonicalKey, identifier: UUID, key_sha256: bytes) -> Self:
         """Whom a key names according to our own tables: its id, and the digest of what it was born under."""
-        stored = _Birth(EntityId.from_database(identifier), bytes(key_sha256))
-        plain = cls(tenant, key)
-        return plain if (plain.id, plain.key_sha256) == (stored.id, stored.key_sha256) else cls(tenant, key, stored)
+        text = str(key)
+        if bytes(key_sha256) == _digest(text) and identifier == uuid5(tenant.value, text):
+            return cls(tenant, key)
+        return cls(tenant, key, _Birth(EntityId.from_database(identifier), bytes(key_sha256)))
 
     @classmethod
     def of_generation(cls, tenant: TenantId, key: CanonicalKey, number: int) -> Self:

@@ -35,6 +35,7 @@ MAX_KEY_BYTES = 1500
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ENCODED_SEGMENT = re.compile(r"(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _WRITTEN = [chr(byte) if re.match(rb"[A-Za-z0-9_.-]", bytes([byte])) else f"%{byte:02X}" for byte in range(256)]
 _ABSENT, _EMPTY = "~", "%"
 _DOTS = {".": "%2E", "..": "%2E%2E"}  # "." and ".." are raw characters but mean something else in paths and URLs
@@ -284,7 +285,8 @@ def _encode(segment: str | None) -> str:
         return _ABSENT
     if not segment:
         return _EMPTY
-    encoded = "".join(map(_WRITTEN.__getitem__, segment.encode()))
+    plain = _PLAIN.fullmatch(segment)
+    encoded = segment if plain else "".join(map(_WRITTEN.__getitem__, segment.encode()))
     return _DOTS.get(encoded, encoded)
 
 

@@ -27,8 +27,6 @@ WHERE e.tenant_id = (SELECT metadata.current_tenant()) AND e.slug = ANY (%(slugs
 ORDER BY e.slug
 """
 
-_IS = "SELECT e.endpoint FROM metadata.slugs_of(%(slug)s) WITH ORDINALITY AS e (endpoint, place) WHERE e.place = 1"
-
 # Of slugs that nobody registered and that are no alias yet, those that something is below of.
 _USED = """
 SELECT g.slug, g.endpoint FROM unnest(%(slugs)s::text[], %(endpoints)s::text[]) AS g (slug, endpoint)
@@ -88,13 +86,6 @@ class EndpointAliases(Endpoints):
         (row,) = self.sessions.call(_ALIAS, parameters)
         is_new: bool = row["is_new"]
         return is_new
-
-    def endpoint_is(self, slug: str) -> str:
-        """The endpoint that a slug stands for: the registered one of a provisional slug, else itself."""
-        check_slug(slug)
-        (row,) = self.sessions.call(_IS, {"slug": slug})
-        endpoint: str = row["endpoint"]
-        return endpoint
 
     def check_registered(self, slug: str) -> None:
         """Raise UnknownEndpoint, with the known ones, unless an endpoint is registered by this slug."""

@@ -37,7 +37,7 @@ SELECT slug, endpoint FROM metadata.endpoint_alias WHERE tenant_id = %(tenant)s 
 """
 
 _OF_KEYS = f"""
-SELECT h.key, {present_key("a.qualified_name")} AS present FROM metadata.holders(%(keys)s) h
+SELECT h.key, {present_key("a.qualified_name")} AS present FROM metadata.holders_of(%(keys)s) h
 JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
 """
 

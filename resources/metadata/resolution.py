@@ -7,11 +7,17 @@ from identity.ids import Entity, TenantId, key_digest
 from identity.keys import CanonicalKey, key_text
 from resources.postgres.session import BOUND, Row, Session, Sessions
 
-HOLDER: Final = "(SELECT h.entity_id FROM metadata.holders(ARRAY[%(key)s::text]) AS h)"
+HOLDER: Final = "(SELECT h.entity_id FROM metadata.holders_of(ARRAY[%(key)s::text]) AS h)"
 """The id that the text `key` of a key leads to, as a part of a statement: one index hit, no round trip of its own."""
 
-_HOLDERS = "SELECT * FROM metadata.holders(%(keys)s)"
-_BOUND_HOLDERS = BOUND + "metadata.holders(CASE WHEN b THEN %(keys)s::text[] END) AS found"
+_HOLDERS = "SELECT * FROM metadata.holders_of(%(keys)s)"
+_HOLDERS_ALIVE = """
+SELECT h.key, h.entity_id, h.birth_sha256, a.deleted_at IS NULL AS open
+FROM metadata.holders_of(%(keys)s) h CROSS JOIN LATERAL (
+  SELECT b.deleted_at FROM metadata.asset b
+  WHERE b.tenant_id = %(tenant)s AND b.asset_id = h.entity_id LIMIT 1) a
+"""
+_BOUND_HOLDERS = BOUND + "metadata.holders_of(CASE WHEN b THEN %(keys)s::text[] END) AS found"
 
 _PRESENT = """
 SELECT k AS key, metadata.present_key(k, (SELECT metadata.endpoint_names())) AS present
@@ -28,7 +34,7 @@ WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = ANY (%(keys)s) GROUP BY x.key_
 _NAMED = """
 SELECT h.entity_id, h.birth_sha256,
   metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names())) AS present
-FROM metadata.holders(ARRAY[%(key)s::text]) h
+FROM metadata.holders_of(ARRAY[%(key)s::text]) h
 JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
 WHERE h.writable
 """
@@ -36,7 +42,7 @@ WHERE h.writable
 _STANDING = """
 SELECT concat_ws('/', %(tenant)s::text, d.oid, 'metadata.relationship'::regclass::oid, pg_postmaster_start_time())
   AS incarnation, h.*
-FROM pg_database d LEFT JOIN metadata.holders(%(keys)s) h ON h.writable
+FROM pg_database d LEFT JOIN metadata.holders_of(%(keys)s) h ON h.writable
 WHERE d.datname = current_database()
 """
 
@@ -63,7 +69,8 @@ def holders(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey
 
 def alive(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:
     """`holders` without what is gone: writing to these gives no name to anybody, so no names need be held."""
-    return {key: entity for key, (entity, is_open) in _looked_up(session, keys, "open").items() if is_open}
+    found = _looked_up(session, keys, "open", _HOLDERS_ALIVE)
+    return {key: entity for key, (entity, is_open) in found.items() if is_open}
 
 
 def writable(session: Session, keys: Iterable[CanonicalKey]) -> dict[CanonicalKey, Entity]:
@@ -130,10 +137,10 @@ def standing(sessions: Sessions, keys: Iterable[CanonicalKey]) -> tuple[str, dic
 
 
 def _looked_up(
-    session: Session, keys: Iterable[CanonicalKey], fact: str = "writable"
+    session: Session, keys: Iterable[CanonicalKey], fact: str = "writable", statement: str = _HOLDERS
 ) -> dict[CanonicalKey, tuple[Entity, bool]]:
     texts = _by_text(keys)
-    rows = session.rows(_HOLDERS, {"keys": sorted(texts)}) if texts else []
+    rows = session.rows(statement, {"tenant": session.tenant_value, "keys": sorted(texts)}) if texts else []
     return _read(session.tenant, texts, rows, fact)
 
 

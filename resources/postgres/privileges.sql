@@ -13,7 +13,7 @@ TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,
   metadata.unknown_identity, metadata.names_of,
-  metadata.edges_at, metadata.name_digest, metadata.holders,
+  metadata.edges_at, metadata.name_digest, metadata.holders_of,
   metadata.slugs_of, metadata.key_at, metadata.spellings, metadata.endpoint_names, metadata.present_key,
   metadata.stored_key, metadata.stored_moves, metadata.below, metadata.is_provisional,
   metadata.names_between, metadata.names_around

@@ -67,6 +67,10 @@ def test_what_was_there_keeps_its_id_and_its_name(before_url: str) -> None:
     aliases = "SELECT count(*), count(DISTINCT key), min(kind), min(actor), count(valid_to) FROM metadata.alias"
     assert rows(before_url, aliases) == [(100, 50, "primary", "collector", 0)]
     assert rows(before_url, "SELECT DISTINCT valid_from = '2026-01-01' FROM metadata.alias") == [(True,)]
+    born = (
+        "SELECT count(*) FROM metadata.alias x JOIN metadata.asset a USING (tenant_id) WHERE a.asset_id = x.entity_id"
+    )
+    assert rows(before_url, f"{born} AND a.key_sha256 = x.birth_sha256") == [(100,)]
     for slug in TENANTS:
         engine = app_engine(before_url)
         store = MetadataStore(Sessions(engine, tenant_id(slug), "test"))

@@ -5,20 +5,24 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
-from identity.ids import tenant_id
+from identity.ids import Entity, tenant_id
 from identity.keys import dataset_key
-from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType
 from resources.postgres import migrate as migrations
-from resources.postgres.engine import app_engine, plain_engine
+from resources.postgres.engine import plain_engine
 from resources.postgres.migrate import migrate
-from resources.postgres.session import Sessions
 
 TENANTS = ("default", "other")
 LAKE, ARCHIVE = (dataset_key(slug, schema="nyc", table="flights") for slug in ("lake", "archive"))
 
 _BIND = "SELECT set_config('metadata.actor', 'test', true), set_config('metadata.tenant', %s, true)"
+_REGISTERED = """
+INSERT INTO metadata.asset (tenant_id, asset_id, type, name, qualified_name, key_sha256, created_by)
+VALUES (%(tenant)s, %(id)s, 'DATASET', %(name)s, %(key)s, %(digest)s, 'test')
+"""
+_DATASET = "INSERT INTO metadata.dataset VALUES (%(tenant)s, %(id)s, 'immediately')"
+_MOVED = "SELECT metadata.rename_entities('move', sha256('move'), gen_random_uuid(), %s, 'a test')"
 _WRITTEN = """
 INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key, intent,
   attempt_id, run_id, step_key, retry_number, fencing_token, location, actor)
@@ -55,6 +59,30 @@ def write(url: str, tenant: str, dataset: uuid.UUID, partition: str, location: s
             connection.execute(_LEASED, values)
 
 
+def registered(url: str, tenant: str) -> uuid.UUID:
+    """The id of a dataset, registered as the release before did it."""
+    entity = Entity(tenant_id(tenant), LAKE)
+    values = {
+        "tenant": tenant_id(tenant).value,
+        "id": entity.id.value,
+        "name": LAKE.table,
+        "key": str(LAKE),
+        "digest": entity.key_sha256,
+    }
+    with psycopg.connect(url) as connection:
+        connection.execute(_BIND, (str(tenant_id(tenant)),))
+        connection.execute(_REGISTERED, values)
+        connection.execute(_DATASET, values)
+    return entity.id.value
+
+
+def moved(url: str, tenant: str) -> None:
+    moves = [{"was": str(LAKE), "now": str(ARCHIVE), "name": ARCHIVE.table, "kind": "endpoint"}]
+    with psycopg.connect(url) as connection:
+        connection.execute(_BIND, (str(tenant_id(tenant)),))
+        connection.execute(_MOVED, (Jsonb(moves),))
+
+
 @pytest.fixture
 def before_url(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
     """A control plane as it was before, with data of two tenants from before and after a move."""
@@ -64,15 +92,11 @@ def before_url(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatc
         patched.setattr(migrations.command, "upgrade", lambda config, _head: upgrade(config, "0008"))
         migrate(plain_engine(url), tenants=TENANTS)
     for tenant in TENANTS:
-        engine = app_engine(url)
-        store = MetadataStore(Sessions(engine, tenant_id(tenant), "test"))
-        store.register_datasets([(Asset(key=LAKE, type=AssetType.DATASET), "immediately")])
-        dataset = store.entity(LAKE).id.value
+        dataset = registered(url, tenant)
         write(url, tenant, dataset, "before", "d/before/1")
-        store.rename({LAKE: ARCHIVE})
+        moved(url, tenant)
         write(url, tenant, dataset, "after", "d/after/1")
         write(url, tenant, dataset, "without files", None)
-        engine.dispose()
     return url
 
 

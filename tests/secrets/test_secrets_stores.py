@@ -176,7 +176,6 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
         [lambda: w.store.register_endpoint_as(text, "jfk"), lambda: w.store.register_endpoint_as("provisional", text),
          lambda: w.store.register_endpoint_as(f"p{next(_numbers)}", endpoint(w), reason=text)]
     ),
-    "MetadataStore.endpoint_is": lambda w, text: iter([lambda: w.store.endpoint_is(text)]),
     "MetadataStore.check_registered": lambda w, text: iter([lambda: w.store.check_registered(text)]),
     "MetadataStore.joined": lambda w, text: iter([lambda: w.store.joined(text, [w.key("one")], place=text)]),
     "MetadataStore.names": lambda w, text: iter([lambda: w.store.names([text])]),

@@ -254,7 +254,8 @@ def test_births_by_both_keys_while_it_is_registered_make_one_thing_each(
         for table in range(40):
             endpoint = slug if number % 2 else jfk
             # Before it is registered the two are two: each writer has tables of its own until then.
-            own = f"t{table}" if lake.store.endpoint_is(slug) == jfk else f"{endpoint}-{table}"
+            registered = lake.store.entity(key(slug, "never born")).key.endpoint == jfk
+            own = f"t{table}" if registered else f"{endpoint}-{table}"
             born(stores[number], key(endpoint, own))
 
     with ThreadPoolExecutor(5) as pool:

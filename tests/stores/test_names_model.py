@@ -283,6 +283,12 @@ class Names(RuleBasedStateMachine):
             f"%:{self.lake.endpoint}:%",
         )
         assert overlaps == []
+        others = self.look(
+            """SELECT x.key FROM metadata.alias x JOIN metadata.asset a USING (tenant_id)
+            WHERE a.asset_id = x.entity_id AND a.key_sha256 <> x.birth_sha256 AND x.key LIKE %s""",
+            f"%:{self.lake.endpoint}:%",
+        )
+        assert others == [], "an alias says what its thing was born under"
 
 
 @pytest.mark.parametrize("steps", [6, 25])

@@ -40,6 +40,15 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- An alias says what its thing was born under, which never changes: whoever asks by a name need not read the thing.
+CREATE OR REPLACE FUNCTION metadata.tell_birth() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT a.key_sha256 INTO NEW.birth_sha256 FROM metadata.asset a
+  WHERE a.tenant_id = NEW.tenant_id AND a.asset_id = NEW.entity_id;
+  RETURN NEW;
+END $$;
+
 -- Claim an idempotency key. True when somebody had claimed it before for the same request.
 CREATE OR REPLACE FUNCTION metadata.is_replay(p_op text, p_key text, p_fingerprint bytea, p_result uuid) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

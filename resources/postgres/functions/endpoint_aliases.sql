@@ -70,9 +70,10 @@ END $$;
 -- Whom keys name. Asked for every thing that is read or written, so it is planned once for each connection, and for the
 -- indexes alone, one after the other: a plan made while there are few names is the right one when there are a million.
 -- Of several spellings of a key, the one that is a thing's own name comes first, then the key as it was asked. Where no
--- provisional endpoint was ever registered, there is one spelling, and none is made.
-CREATE OR REPLACE FUNCTION metadata.holders(p_keys text[])
-RETURNS TABLE (key text, entity_id uuid, birth_sha256 bytea, own_name boolean, open boolean, writable boolean)
+-- provisional endpoint was ever registered, there is one spelling, and none is made. An alias says what its thing was
+-- born under, so of a thing's own name the alias alone is read; `writable`: an old name of what is gone is not.
+CREATE OR REPLACE FUNCTION metadata.holders_of(p_keys text[])
+RETURNS TABLE (key text, entity_id uuid, birth_sha256 bytea, own_name boolean, writable boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -85,30 +86,28 @@ DECLARE
 BEGIN
   IF NOT EXISTS (SELECT 1 FROM metadata.endpoint_alias e WHERE e.tenant_id = v_tenant AND e.valid_to IS NULL) THEN
     RETURN QUERY
-      SELECT g.key, x.entity_id, a.key_sha256, x.kind = 'primary', a.deleted_at IS NULL,
-        x.kind = 'primary' OR a.deleted_at IS NULL
+      SELECT g.key, x.entity_id, x.birth_sha256, x.kind = 'primary',
+        CASE WHEN x.kind = 'primary' THEN true ELSE (
+          SELECT b.deleted_at IS NULL FROM metadata.asset b
+          WHERE b.tenant_id = v_tenant AND b.asset_id = x.entity_id) END
       FROM (SELECT k AS key, sha256(convert_to(k, 'UTF8')) AS digest FROM unnest(p_keys) AS k OFFSET 0) g
       CROSS JOIN LATERAL (
-        SELECT y.entity_id, y.kind FROM metadata.alias y
-        WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = g.digest LIMIT 1) x
-      CROSS JOIN LATERAL (
-        SELECT b.key_sha256, b.deleted_at FROM metadata.asset b
-        WHERE b.tenant_id = v_tenant AND b.asset_id = x.entity_id LIMIT 1) a;
+        SELECT y.entity_id, y.kind, y.birth_sha256 FROM metadata.alias y
+        WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = g.digest LIMIT 1) x;
     RETURN;
   END IF;
   SELECT array_agg(s.key ORDER BY s.digest), array_agg(s.spelling ORDER BY s.digest),
     array_agg(s.digest ORDER BY s.digest)
   INTO v_keys, v_spellings, v_digests FROM metadata.spellings(p_keys) s;
   RETURN QUERY
-    SELECT DISTINCT ON (g.key) g.key, x.entity_id, a.key_sha256, x.kind = 'primary',
-      a.deleted_at IS NULL, x.kind = 'primary' OR a.deleted_at IS NULL
+    SELECT DISTINCT ON (g.key) g.key, x.entity_id, x.birth_sha256, x.kind = 'primary',
+      CASE WHEN x.kind = 'primary' THEN true ELSE (
+        SELECT b.deleted_at IS NULL FROM metadata.asset b
+        WHERE b.tenant_id = v_tenant AND b.asset_id = x.entity_id) END
     FROM unnest(v_keys, v_spellings, v_digests) AS g (key, spelling, digest)
     CROSS JOIN LATERAL (
-      SELECT y.entity_id, y.kind FROM metadata.alias y
+      SELECT y.entity_id, y.kind, y.birth_sha256 FROM metadata.alias y
       WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = g.digest LIMIT 1) x
-    CROSS JOIN LATERAL (
-      SELECT b.key_sha256, b.deleted_at FROM metadata.asset b
-      WHERE b.tenant_id = v_tenant AND b.asset_id = x.entity_id LIMIT 1) a
     ORDER BY g.key, x.kind = 'primary' DESC, g.spelling = g.key DESC, g.digest;
 END $$;
 

@@ -38,6 +38,12 @@ alias = Table(
         nullable=False,
         comment="Table, schema, endpoint and source of the key, as it spells them",
     ),
+    Column(
+        "birth_sha256",
+        LargeBinary,
+        nullable=False,
+        comment="Digest of the key that its thing was born under; never changes",
+    ),
     ForeignKeyConstraint(["tenant_id", "entity_id"], [asset.c.tenant_id, asset.c.asset_id]),
     Index("alias_open_key", "tenant_id", "key_sha256", unique=True, postgresql_where=text("valid_to IS NULL")),
     Index(
