@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from identity.credentials import scrubbed
@@ -42,6 +42,10 @@ class AssetType(StrEnum):
     STREAM = "STREAM"
     JOB = "JOB"
     DASHBOARD = "DASHBOARD"
+
+
+LEGACY: Final = "legacy"
+"""The endpoint of the keys that ids of an earlier catalog have here; nothing else is ever there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

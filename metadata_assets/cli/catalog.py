@@ -12,6 +12,8 @@ from metadata_assets.cli.output import facts, table
 from resources.graph.walk import Lineage
 from resources.models import Asset, Current, DatasetSummary
 
+NAME_TAKEN = "is another thing's now"
+
 
 def list_datasets(cli: Cli, *, collected: bool) -> ExitCode:
     with cli.opened() as opened:
@@ -43,14 +45,17 @@ def _cells(one: DatasetSummary) -> Sequence[object]:
 
 def show_dataset(cli: Cli, name: str) -> ExitCode:
     with cli.opened() as opened:
-        key = opened.store.resolve(name)
-        asset = opened.store.asset(key)
-        summary = next((one for one in opened.store.datasets() if one.key == key), None)
-        current = opened.store.current(key)
-        made_from = opened.graph.lineage(opened.store.entity(key), "up", depth=1)
-        makes = opened.graph.lineage(opened.store.entity(key), "down", depth=1)
+        thing = opened.store.thing(name)
+        asset = opened.store.asset(thing.entity)
+        datasets = [] if thing.name_taken else opened.store.datasets()
+        summary = next((one for one in datasets if one.key == asset.key), None)
+        current = opened.store.current(thing.entity)
+        made_from = opened.graph.lineage(thing.entity, "up", depth=1)
+        makes = opened.graph.lineage(thing.entity, "down", depth=1)
     answer = {
         **records.asset(asset),
+        "id": thing.entity.id,
+        "name_taken": thing.name_taken,
         "publish": summary.publish_policy if summary else None,
         "version": (summary.published_version or None) if summary else None,
         "materializations": summary.materializations if summary else 0,
@@ -58,7 +63,7 @@ def show_dataset(cli: Cli, name: str) -> ExitCode:
         "made_from": _others(made_from),
         "makes": _others(makes),
     }
-    cli.show(answer, *_shown(asset, summary, current, _others(made_from), _others(makes)))
+    cli.show(answer, *_shown(asset, summary, current, _others(made_from), _others(makes), thing.name_taken))
     return ExitCode.OK
 
 
@@ -67,7 +72,12 @@ def _others(found: Lineage) -> list[str]:
 
 
 def _shown(
-    asset: Asset, summary: DatasetSummary | None, current: Sequence[Current], made_from: list[str], makes: list[str]
+    asset: Asset,
+    summary: DatasetSummary | None,
+    current: Sequence[Current],
+    made_from: list[str],
+    makes: list[str],
+    name_taken: bool,
 ) -> list[RenderableType]:
     rows = [one.row_count for one in current if one.row_count is not None]
     partitions = sorted(one.partition for one in current if one.partition is not None)
@@ -81,6 +91,7 @@ def _shown(
         "rows": sum(rows) if rows else asset.metadata.get("row_estimate"),
         "materializations": summary.materializations if summary else None,
         "closed since": asset.closed_at,
+        "its name": NAME_TAKEN if name_taken else None,
         "made from": ", ".join(made_from),
         "makes": ", ".join(makes),
     }

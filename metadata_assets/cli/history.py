@@ -1,6 +1,7 @@
 """`materializations`, `materialization show` and `versions`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
 from metadata_assets.cli.provenance import described, drawn, trace
+from resources.metadata.assets import UnknownKey
+from resources.metadata.materializations import NoSuchMaterialization
 from resources.metadata_store import MetadataStore
 from resources.models import UNPARTITIONED, Materialization, Version
 
@@ -43,9 +46,9 @@ class PartitionNeeded(MetadataError):
 
 def list_materializations(cli: Cli, name: str, *, partition: str | None, limit: int) -> ExitCode:
     with cli.opened() as opened:
-        key = opened.store.resolve(name)
-        found = opened.store.materializations(key, partition=partition, limit=limit)
-    cli.show([records.materialization(one) for one in found], _materializations(short_name(key), found))
+        thing = opened.store.thing(name).entity
+        found = opened.store.materializations(thing, partition=partition, limit=limit)
+    cli.show([records.materialization(one) for one in found], _materializations(short_name(thing.key), found))
     return ExitCode.OK
 
 
@@ -80,31 +83,39 @@ def state_of(one: Materialization) -> str:
 
 def show_materialization(cli: Cli, which: str, *, partition: str | None, depth: int | None) -> ExitCode:
     with cli.opened() as opened:
-        start = _identifier(which)
-        if start is not None and partition is not None:
-            raise PartitionWithoutDataset(id=str(start))
+        start = _materialization(opened.store, which, partition)
         found = trace(opened.store, start or _latest(opened.store, which, partition), depth=depth)
     cli.show(described(found), drawn(found))
     return ExitCode.OK
 
 
-def _identifier(which: str) -> UUID | None:
+def _materialization(store: MetadataStore, which: str, partition: str | None) -> UUID | None:
+    """The materialization that has this id; None where the text is a name, or an id of a dataset."""
     try:
-        return UUID(which)
+        start = store.materialization(UUID(which)).id
     except ValueError:
         return None
+    except NoSuchMaterialization:
+        with suppress(UnknownKey):
+            store.thing(which)
+            return None
+        raise
+    if partition is not None:
+        raise PartitionWithoutDataset(id=str(start))
+    return start
 
 
 def _latest(store: MetadataStore, name: str, partition: str | None) -> UUID:
     """What readers get for the partition, or the newest materialization where nothing is published."""
-    key = store.resolve(name)
-    current = store.current(key, None if partition is None else [partition])
+    thing = store.thing(name).entity
+    key = thing.key
+    current = store.current(thing, None if partition is None else [partition])
     partitions = [one.partition for one in current if one.partition is not None]
     if partition is None and partitions:
         raise PartitionNeeded(dataset=short_name(key), count=len(partitions), example=partitions[-1])
     if current:
         return current[0].materialization_id
-    newest = store.materializations(key, partition=partition, limit=1)
+    newest = store.materializations(thing, partition=partition, limit=1)
     if not newest:
         of = f" of partition {shown(partition)}" if partition not in (None, UNPARTITIONED) else ""
         raise NotMaterialized(dataset=short_name(key), of_partition=of)
@@ -113,9 +124,9 @@ def _latest(store: MetadataStore, name: str, partition: str | None) -> UUID:
 
 def list_versions(cli: Cli, name: str, *, limit: int) -> ExitCode:
     with cli.opened() as opened:
-        key = opened.store.resolve(name)
-        found = opened.store.versions(key, limit=limit)
-    cli.show([records.version(one) for one in found], _versions(short_name(key), found))
+        thing = opened.store.thing(name).entity
+        found = opened.store.versions(thing, limit=limit)
+    cli.show([records.version(one) for one in found], _versions(short_name(thing.key), found))
     return ExitCode.OK
 
 

@@ -7,16 +7,19 @@ from uuid import UUID
 
 from rich.console import RenderableType
 
-from identity.errors import MetadataError, shown
+from identity.errors import InvalidKey, MetadataError, shown
 from identity.ids import Entity
 from identity.keys import CanonicalKey, ColumnKey, short_name
 from metadata_assets.cli import records
+from metadata_assets.cli.catalog import NAME_TAKEN
 from metadata_assets.cli.columns import column_as_written, names_column, show_column
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
-from metadata_assets.cli.naming import key_as_written, moved_key, new_key
+from metadata_assets.cli.naming import is_key, key_as_written, key_to_rename, moved_key, new_key
 from metadata_assets.cli.output import facts, printable, table
+from resources.metadata.assets import UnknownKey, is_id
 from resources.metadata.endpoint_aliases import provisional_slug
+from resources.metadata.legacy_names import legacy_key
 from resources.metadata_store import MetadataStore
 from resources.models import Alias, Renamed
 
@@ -43,7 +46,7 @@ class RenamedTwice(MetadataError):
 
 
 class NotMerged(MetadataError):
-    """no merge gave the name {name} to {holder}; `metadata-assets identity show {holder}` lists its merges"""
+    """no merge that is in force took the name {name}; `metadata-assets identity show {holder}` lists merges"""
 
     name: str
     holder: str
@@ -58,11 +61,13 @@ def show_names(cli: Cli, name: str, *, as_of: str | None) -> ExitCode:
             written = column_as_written(store, name)
             if isinstance(written, ColumnKey):
                 return show_column(cli, store.column(written), written)
-        asked = key_as_written(store, name)
-        entity = store.entity(store.resolve(str(asked))) if at is None else store.entity_at(asked, at)
+        asked = CanonicalKey.parse(name) if is_key(name) else key_as_written(store, store.thing(name), name)
+        entity = store.thing(name).entity if at is None else store.entity_at(asked, at)
         present, closed = store.presence(entity)
         similar = store.suggestions(present) if at is None else []
-        names = [one for one in store.aliases_of(entity) if at is None or _held(one, at)]
+        every = store.aliases_of(entity)
+    names = [one for one in every if at is None or _held(one, at)]
+    taken = not any(one.kind == "primary" and one.valid_to is None for one in every)
     answer = {
         "name": short_name(present),
         "key": present,
@@ -70,10 +75,11 @@ def show_names(cli: Cli, name: str, *, as_of: str | None) -> ExitCode:
         "asked": asked,
         "as_of": at,
         "closed_at": closed,
+        "name_taken": taken,
         "names": [records.alias(one) for one in names],
         "similar": similar,
     }
-    cli.show(answer, _about(entity, present, asked, at, closed), "", _names(names), *_similar(similar))
+    cli.show(answer, _about(entity, present, asked, at, closed, taken), "", _names(names), *_similar(similar))
     return ExitCode.OK
 
 
@@ -91,10 +97,16 @@ def _held(one: Alias, at: datetime) -> bool:
 
 
 def _about(
-    entity: Entity, present: CanonicalKey, asked: CanonicalKey, at: datetime | None, closed: datetime | None
+    entity: Entity,
+    present: CanonicalKey,
+    asked: CanonicalKey,
+    at: datetime | None,
+    closed: datetime | None,
+    name_taken: bool,
 ) -> RenderableType:
     then = {f"was {short_name(asked)}": at} if at else {}
-    return facts(short_name(present), {"key": present, "id": entity.id, **then, "closed since": closed})
+    gone = {"closed since": closed, "its name": NAME_TAKEN if name_taken else None}
+    return facts(short_name(present), {"key": present, "id": entity.id, **then, **gone})
 
 
 def _similar(found: Sequence[CanonicalKey]) -> Sequence[RenderableType]:
@@ -144,7 +156,7 @@ def rename(cli: Cli, names: Sequence[str], *, reason: str | None, dry_run: bool)
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         batch: dict[CanonicalKey, CanonicalKey] = {}
         for old, new in pairs:
-            was = key_as_written(opened.store, old)
+            was = key_to_rename(opened.store, old)
             if was in batch:
                 raise RenamedTwice(name=shown(old))
             batch[was] = new_key(opened.store, was, new)
@@ -153,7 +165,7 @@ def rename(cli: Cli, names: Sequence[str], *, reason: str | None, dry_run: bool)
 
 def move(cli: Cli, names: Sequence[str], to: str, *, reason: str | None, dry_run: bool) -> ExitCode:
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
-        keys = [key_as_written(opened.store, name) for name in names]
+        keys = [key_to_rename(opened.store, name) for name in names]
         batch = {key: moved_key(opened.store, key, to) for key in keys}
         return _rename(cli, opened, batch, reason=reason, dry_run=dry_run)
 
@@ -178,8 +190,9 @@ def _renamed(done: Sequence[Renamed], dry_run: bool) -> RenderableType:
 
 def merge(cli: Cli, loser: str, winner: str, *, reason: str | None, dry_run: bool) -> ExitCode:
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
-        gone, stays = opened.store.resolve(loser), opened.store.resolve(winner)
-        done = opened.store.merge(opened.store.entity(gone), opened.store.entity(stays), reason=reason)
+        things = [opened.store.thing(name).entity for name in (loser, winner)]
+        done = opened.store.merge(*things, reason=reason)
+    gone, stays = (thing.key for thing in things)
     answer = {"dry_run": dry_run, "merge": None if dry_run else done, "loser": gone, "winner": stays}
     told = f"{printable(short_name(gone))} {'would be' if dry_run else 'is'} {printable(short_name(stays))} from now on"
     cli.show(answer, told if dry_run else f"{told}; take it back with: metadata-assets identity unmerge {done}")
@@ -198,14 +211,27 @@ def unmerge(cli: Cli, which: str, *, reason: str | None, dry_run: bool) -> ExitC
 
 
 def _merge(store: MetadataStore, which: str) -> tuple[UUID, str | None]:
-    """A merge by its id, or by a name that it gave to its winner, and that name."""
+    """A merge by its id, by an id of what it closed, or by a name that it took from that; and that name."""
+    if is_id(which):
+        merge = store.merge_of(UUID(which))
+        if merge is not None:
+            return merge, None
     try:
-        return UUID(which), None
-    except ValueError:
-        written = key_as_written(store, which)
-    present = store.resolve(str(written))
-    names = store.aliases_of(present)
-    for one in names:
-        if one.key == written and one.kind != "primary" and one.valid_to is None and one.batch is not None:
-            return one.batch, short_name(written)
-    raise NotMerged(name=short_name(written), holder=short_name(present))
+        thing = store.thing(which)
+    except UnknownKey:
+        if not is_id(which):
+            raise
+        return UUID(which), None  # the store says that no such merge is in force
+    written = key_as_written(store, thing, which)
+    merge = store.merge_of(written) or _merge_of_legacy(store, which)
+    if merge is None:
+        raise NotMerged(name=short_name(written), holder=short_name(thing.entity.key))
+    return merge, short_name(written)
+
+
+def _merge_of_legacy(store: MetadataStore, which: str) -> UUID | None:
+    """The merge that took an id of an earlier catalog from what it closed."""
+    try:
+        return store.merge_of(legacy_key(which))
+    except InvalidKey:
+        return None

@@ -43,7 +43,7 @@ def show_lineage(
     if cli.json_output and format_ not in (None, LineageFormat.JSON):
         raise TwoFormats(format=format_)
     with cli.opened() as opened:
-        start = opened.store.entity(opened.store.resolve(name))
+        start = opened.store.thing(name).entity
         found = opened.graph.lineage(start, direction, depth=depth)
         nodes = opened.graph.identities_of(list(found.nodes)) if identities else NO_IDENTITIES
     match LineageFormat.JSON if cli.json_output else format_ or LineageFormat.TREE:

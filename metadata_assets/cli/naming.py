@@ -5,6 +5,8 @@ from typing import ClassVar
 from identity.errors import MetadataError, shown
 from identity.keys import CanonicalKey, Kind, dataset_key, key_at, short_name
 from metadata_assets.cli.exit_codes import ExitCode
+from resources.metadata.assets import lost
+from resources.metadata.finding import Thing
 from resources.metadata_store import MetadataStore
 
 
@@ -21,19 +23,27 @@ def is_key(name: str) -> bool:
     return name.startswith("mid1:")
 
 
-def key_as_written(store: MetadataStore, name: str) -> CanonicalKey:
-    """The key that a name writes, be it a present one or one that a thing had. Raises UnknownKey, AmbiguousKey.
+def key_as_written(store: MetadataStore, thing: Thing, name: str) -> CanonicalKey:
+    """The key that a name of a thing writes, be it a present one or one that it had.
 
-    `store.resolve` leads from an old name to the present one; this says which name was meant, so that whoever renames
+    `store.thing` leads from an old name to the present one; this says which name was meant, so that whoever renames
     by an old name is told so.
     """
     if is_key(name):
         return CanonicalKey.parse(name)
-    present = store.resolve(name)
-    if short_name(present) == name:
-        return present
-    had = (one.key for one in store.aliases_of(present) if one.valid_to is None and short_name(one.key) == name)
-    return next(had, present)
+    own = thing.entity.key
+    if short_name(own) == name and not thing.name_taken:
+        return own
+    had = (one.key for one in store.aliases_of(thing.entity) if one.valid_to is None and short_name(one.key) == name)
+    return next(had, thing.key or own)
+
+
+def key_to_rename(store: MetadataStore, name: str) -> CanonicalKey:
+    """The key that a name of a thing that may be renamed writes. Raises NameLost, UnknownKey, AmbiguousKey."""
+    thing = store.thing(name)
+    if thing.name_taken:
+        raise lost(thing)
+    return key_as_written(store, thing, name)
 
 
 def new_key(store: MetadataStore, of: CanonicalKey, name: str) -> CanonicalKey:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from identity.keys import SLUG
 from metadata_assets.spec.partitions import Mapping
 from resources.locations import filesystem_problem
+from resources.models import LEGACY
 
 REFUSED: Final = "refused"
 """The type of the errors that are raised here."""
@@ -51,12 +52,18 @@ def _filled(text: str) -> str:
     return text
 
 
+def _free(slug: str) -> str:
+    if slug == LEGACY:
+        refuse("it is where ids of an earlier catalog are", "choose another name for the endpoint")
+    return slug
+
+
 _SLUG_FIX = "use 1 to 63 of a-z, 0-9, _ and -, such as warehouse-eu"
 _FUNCTION_FIX = "write module:function, such as delays:daily_delays for the function daily_delays in delays.py"
 
 Name = Annotated[str, AfterValidator(_name)]
 Filled = Annotated[str, AfterValidator(_filled)]
-Slug = Annotated[str, _like(SLUG.pattern, "it is not the name of an endpoint", _SLUG_FIX)]
+Slug = Annotated[str, _like(SLUG.pattern, "it is not the name of an endpoint", _SLUG_FIX), AfterValidator(_free)]
 DatasetName = Annotated[
     str,
     _like(r"(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,200}", "it is not the name of a dataset", "use letters, digits, _, - and ."),

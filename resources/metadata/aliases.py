@@ -45,6 +45,22 @@ WHERE x.tenant_id = %(tenant)s AND x.key_sha256 = ANY (ARRAY(
 ORDER BY x.kind = 'primary' DESC, x.valid_from DESC, x.alias_id LIMIT 1
 """
 
+# By the merge itself, by what it closed, or by a name that it took from that.
+_MERGES = """
+SELECT l.asset_id AS entity_id, l.key_sha256 AS birth_sha256, l.metadata -> 'merged' ->> 'batch' AS batch
+FROM metadata.asset l
+WHERE l.tenant_id = %(tenant)s AND l.metadata ? 'merged'
+  AND (l.asset_id = %(id)s::uuid OR l.metadata -> 'merged' ->> 'batch' = %(id)s::text)
+"""
+_MERGE_OF_NAME = """
+SELECT l.asset_id AS entity_id, l.key_sha256 AS birth_sha256, l.metadata -> 'merged' ->> 'batch' AS batch
+FROM metadata.alias o JOIN metadata.asset l ON l.tenant_id = o.tenant_id AND l.asset_id = o.entity_id
+WHERE o.tenant_id = %(tenant)s AND o.key_sha256 = ANY (ARRAY(
+    SELECT s.digest FROM metadata.spellings(ARRAY[%(key)s::text]) s))
+  AND o.closed_by IS NOT NULL AND l.metadata -> 'merged' ->> 'batch' = o.closed_by::text
+ORDER BY o.valid_to DESC, o.alias_id LIMIT 1
+"""
+
 _NAMES = f"""
 SELECT {present_key("a.qualified_name")} AS qualified_name, a.deleted_at FROM metadata.asset a
 WHERE a.tenant_id = %(tenant)s AND a.asset_id = %(id)s
@@ -88,6 +104,17 @@ class Aliases(Noun):
             _UNMERGE, {**_request(sha256_of("unmerge", merge.bytes), reason, key), "merge": merge}
         )
         return EntityId.from_database(rows[0]["entity_id"])
+
+    def merge_of(self, what: uuid.UUID | CanonicalKey) -> uuid.UUID | None:
+        """The merge in force that has this id, that closed the thing with this id, or that took this name from it.
+
+        Whatever has the name by now. None when there is none.
+        """
+        if isinstance(what, CanonicalKey):
+            rows = self.sessions.call(_MERGE_OF_NAME, {"tenant": self.tenant.value, "key": key_text(what)})
+        else:
+            rows = self.sessions.call(_MERGES, {"tenant": self.tenant.value, "id": str(what)})
+        return uuid.UUID(rows[0]["batch"]) if rows else None
 
     def aliases_of(self, thing: CanonicalKey | Entity) -> list[Alias]:
         """Every name that a thing has or had, the newest first; open ones have no end."""

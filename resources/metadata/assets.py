@@ -1,5 +1,6 @@
 """Assets: the record of every thing that has a key. This noun owns record identity."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,10 +9,10 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.ids import Entity, EntityId
-from identity.keys import CanonicalKey, Kind, endpoint_key, key_text, short_name
-from resources.metadata.finding import Ask, around, called, keys_like, nearest
+from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
+from resources.metadata.finding import Ask, Thing, around, called, keys_like, nearest
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER, alive, births, hold_names, present_key, writable
+from resources.metadata.resolution import HOLDER, alive, asked, births, hold_names, leading_key, present_key, writable
 from resources.models import Asset, AssetType, Field
 from resources.postgres.session import Row, Session
 
@@ -32,12 +33,22 @@ class AmbiguousKey(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+class NameLost(MetadataError):
+    """{name} is gone, and its name is another thing's now; read it by its id {id}: dataset show, versions, lineage"""
+
+    name: str
+    id: str
+    exit_code: ClassVar[int] = 3
+
+
 class OneThingTwice(MetadataError):
     """{one} and {other} are names of one thing; declare it once"""
 
     one: str
     other: str
 
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _GIVEN = """
 FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, endpoint_id uuid, type text, name text, qualified_name text,
@@ -99,9 +110,10 @@ SELECT {present_key("a.qualified_name")} AS qualified_name, a.type, a.descriptio
 FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
 """
 
-_NAMED = f"""
-SELECT {present_key("a.qualified_name")} AS qualified_name FROM metadata.asset a
-WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
+_THING = f"""
+SELECT a.asset_id AS entity_id, a.key_sha256 AS birth_sha256, a.deleted_at AS closed_at,
+  {present_key("a.qualified_name")} AS present_key, {leading_key("a")} AS leading_key
+FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
 """
 
 
@@ -179,11 +191,15 @@ class Assets(Noun):
         with self.session() as session:
             return register(session, assets)
 
-    def asset(self, key: CanonicalKey) -> Asset:
-        """One asset with its open fields, under its present key. Raises UnknownKey, which names the nearest ones."""
+    def asset(self, thing: CanonicalKey | Entity) -> Asset:
+        """One asset with its open fields, under the key that it has or had last.
+
+        Raises UnknownKey, which names the nearest ones.
+        """
         with self.session() as session:
-            rows = session.rows(_SHOW, {"tenant": session.tenant_value, "key": key_text(key)})
+            rows = session.rows(_SHOW, {"tenant": session.tenant_value, **asked(thing)})
             if not rows:
+                key = thing.key if isinstance(thing, Entity) else thing
                 raise _unknown(session.rows, _spelled(key), key)
         (row,) = rows
         return Asset(
@@ -196,23 +212,52 @@ class Assets(Noun):
         )
 
     def resolve(self, name: str) -> CanonicalKey:
-        """The present key of what a person means by a full key, or by endpoint/schema/table.
+        """The key that leads to what a person means by a name, as `thing` finds it: its present one.
+
+        Of what is gone, and whose name another thing has by now, an old one that still leads to it. Raises what `thing`
+        does, and NameLost where no name leads there.
+        """
+        return key_of(self.thing(name))
+
+    def thing(self, name: str) -> Thing:
+        """What a person means by a full key, by endpoint/schema/table, or by an id.
 
         An old name leads to what it named, until something else has it, and so does the name of what is gone. Raises
         UnknownKey (with the nearest names) or AmbiguousKey (with the candidates).
         """
         ask = self.sessions.call
+        if is_id(name):
+            for row in ask(_THING, {"tenant": self.tenant.value, "id": name, "key": None}):
+                return Thing.of(self.tenant, row)
+            raise UnknownKey(name=name, hint="no thing has this id; `metadata-assets identity show` tells ids")
         if name.startswith("mid1:"):
             key = CanonicalKey.parse(name)
-            for row in ask(_NAMED, {"tenant": self.tenant.value, "key": key_text(key)}):
-                return CanonicalKey.parse(row["qualified_name"])
+            for row in ask(_THING, {"tenant": self.tenant.value, **asked(key)}):
+                return Thing.of(self.tenant, row)
             raise _unknown(ask, _spelled(key), key)
-        found = called(ask, name)
+        found = called(ask, self.tenant, name)
         if not found:
             raise _unknown(ask, name, *keys_like(name))
         if len(found) > 1:
-            raise AmbiguousKey(name=name, candidates=", ".join(map(str, found)))
+            raise AmbiguousKey(name=name, candidates=", ".join(str(one.key or one.entity.key) for one in found))
         return found[0]
+
+
+def is_id(name: str) -> bool:
+    """Whether a text is written like the id of a thing."""
+    return _ID.fullmatch(name) is not None
+
+
+def key_of(thing: Thing) -> CanonicalKey:
+    """A key that leads to a thing. Raises NameLost."""
+    if thing.key is None:
+        raise lost(thing)
+    return thing.key
+
+
+def lost(thing: Thing) -> NameLost:
+    """What to tell whoever asks for the name of a thing that has none any more."""
+    return NameLost(name=short_name(thing.entity.key), id=str(thing.entity.id))
 
 
 def _unknown(ask: Ask, name: str, *keys: CanonicalKey) -> UnknownKey:

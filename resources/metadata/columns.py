@@ -10,11 +10,11 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError, shown
 from identity.ids import Entity, column_id
-from identity.keys import CanonicalKey, ColumnKey, key_text, short_name
+from identity.keys import CanonicalKey, ColumnKey, short_name
 from resources.metadata.assets import UnknownKey
 from resources.metadata.noun import Noun
 from resources.metadata.plans import Column, Plan
-from resources.metadata.resolution import HOLDER, present_key
+from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.models import Field, StoredColumn
 from resources.postgres.session import Row, Session
 
@@ -91,7 +91,7 @@ class Columns(Noun):
         An old name leads to the column that had it until another one has it. Raises UnknownColumn; UnknownKey when
         nothing has the dataset's name.
         """
-        parameters = {"tenant": self.tenant.value, "key": key_text(key.dataset), "name": key.name}
+        parameters = {"tenant": self.tenant.value, **asked(key.dataset), "name": key.name}
         rows = self.sessions.call(_FIND, parameters)
         if not rows:
             raise UnknownKey(name=short_name(key.dataset), hint="see: metadata-assets datasets --all")

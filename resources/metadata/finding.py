@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Final, Self
 
 from identity.errors import InvalidKey
+from identity.ids import Entity, TenantId
 from identity.keys import SLUG, CanonicalKey, Kind, dataset_key
 from resources.postgres.session import Row, Session
 
@@ -23,21 +24,45 @@ _ABSENT: Final = "~"
 Ask = Callable[[str, Row], list[Row]]
 """Asks one statement: within a transaction (`session.rows`), or in one of its own and one round trip (`call`)."""
 
-_BETWEEN = "SELECT * FROM metadata.names_between(%(lower)s, %(upper)s, %(sources)s, %(systems)s, %(limit)s)"
+_BETWEEN = "SELECT * FROM metadata.names_within(%(lower)s, %(upper)s, %(sources)s, %(systems)s, %(limit)s)"
 
 _SHORT = """
 SELECT n.* FROM (
   SELECT array_agg(s.start || e.slug || '/') AS lower, array_agg(s.start || e.slug || '0') AS upper
   FROM unnest(%(starts)s::text[]) AS s (start) CROSS JOIN metadata.slugs_of(%(endpoint)s) AS e (slug)) g,
-  metadata.names_between(g.lower, g.upper, NULL, NULL, %(limit)s) n
+  metadata.names_within(g.lower, g.upper, NULL, NULL, %(limit)s) n
 """
 
 _AROUND = "SELECT * FROM metadata.names_around(%(endings)s, %(keys)s, %(limit)s)"
 
 
 @dataclass(frozen=True, slots=True)
+class Thing:
+    """What a name means, by the name that it has or had last: `entity.key`; since when it is gone.
+
+    `key` is a key that leads to it: that name, or an old one where another thing has that name by now; None where all
+    its names are other things'.
+    """
+
+    entity: Entity
+    key: CanonicalKey | None
+    closed_at: datetime | None
+
+    @classmethod
+    def of(cls, tenant: TenantId, row: Row) -> Self:
+        own, leading = CanonicalKey.parse(row["present_key"]), row["leading_key"]
+        entity = Entity.from_database(tenant, own, row["entity_id"], row["birth_sha256"])
+        return cls(entity, None if leading is None else CanonicalKey.parse(leading), row["closed_at"])
+
+    @property
+    def name_taken(self) -> bool:
+        """Whether another thing is called as this one was."""
+        return self.key != self.entity.key
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """A name that leads to something: whether it is the thing's own, what it is called now, since when it is gone.
+    """A name that leads to something, and whether it is the thing's own.
 
     `range` is the place of the range that it was found in, from 0.
     """
@@ -45,13 +70,16 @@ class Found:
     range: int
     key: CanonicalKey
     own: bool
-    present: CanonicalKey
-    closed_at: datetime | None
+    thing: Thing
 
     @classmethod
-    def of(cls, row: Row) -> Self:
-        key, present = CanonicalKey.parse(row["key"]), CanonicalKey.parse(row["present_key"])
-        return cls(row["range"] - 1, key, row["own"], present, row["closed_at"])
+    def of(cls, tenant: TenantId, row: Row) -> Self:
+        return cls(row["range"] - 1, CanonicalKey.parse(row["key"]), row["own"], Thing.of(tenant, row))
+
+    @property
+    def leading(self) -> CanonicalKey:
+        """A key that leads to the thing: whatever else, this one does."""
+        return self.thing.key or self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +91,8 @@ class Ending:
     system: str | None = None
 
 
-def called(ask: Ask, name: str) -> list[CanonicalKey]:
-    """The present keys of what is called endpoint/schema/table, as somebody types it who knows of no slash in a name.
+def called(ask: Ask, tenant: TenantId, name: str) -> list[Thing]:
+    """What is called endpoint/schema/table, as somebody types it who knows of no slash in a name.
 
     Own names of what is there count first, then old names, then what is gone.
     """
@@ -73,24 +101,24 @@ def called(ask: Ask, name: str) -> list[CanonicalKey]:
     if not starts:
         return []
     rows = ask(_SHORT, {"starts": starts, "endpoint": endpoint, "limit": MOST})
-    found = [one for one in map(Found.of, rows) if one.key.kind is Kind.DATASET]
-    ranks: list[set[CanonicalKey]] = [
-        {one.present for one in found if one.own and one.closed_at is None},
-        {one.present for one in found if not one.own and one.closed_at is None},
-        {one.present for one in found},
+    found = [one for one in (Found.of(tenant, row) for row in rows) if one.key.kind is Kind.DATASET]
+    ranks: list[set[Thing]] = [
+        {one.thing for one in found if one.own and one.thing.closed_at is None},
+        {one.thing for one in found if not one.own and one.thing.closed_at is None},
+        {one.thing for one in found},
     ]
-    return sorted(next((rank for rank in ranks if rank), set()))
+    return sorted(next((rank for rank in ranks if rank), set()), key=lambda one: (one.entity.key, one.entity.id.value))
 
 
 def ending_so(session: Session, endings: Sequence[Ending]) -> Iterator[Found]:
     """The names with these ends. Of one that has very many, only the first ones, if they are several things."""
     rows = session.rows(_BETWEEN, _ranges(endings, MOST))
-    found = [Found.of(row) for row in rows]
+    found = [Found.of(session.tenant, row) for row in rows]
     yield from found
     for place, ending in enumerate(endings):
         here = [one for one in found if one.range == place]
-        if len(here) == MOST and len({one.present for one in here}) == 1:  # one thing with very many names: ask for all
-            yield from map(Found.of, session.rows(_BETWEEN, _ranges([ending], None)))
+        if len(here) == MOST and len({one.thing for one in here}) == 1:  # one thing with very many names: ask for all
+            yield from (Found.of(session.tenant, row) for row in session.rows(_BETWEEN, _ranges([ending], None)))
 
 
 def _ranges(endings: Sequence[Ending], limit: int | None) -> Row:

@@ -8,13 +8,12 @@ from psycopg.types.json import Jsonb
 
 from identity.credentials import scrubbed
 from identity.errors import InvalidKey
+from identity.ids import EntityId
 from identity.keys import CanonicalKey, key_at
 from resources.metadata.assets import Assets, UnknownKey
-from resources.metadata.finding import ending_so
+from resources.metadata.finding import Thing, ending_so
 from resources.metadata.legacy_names import (
-    LEGACY,
     LegacyRow,
-    Meaning,
     Names,
     Reading,
     RefusedRow,
@@ -23,7 +22,8 @@ from resources.metadata.legacy_names import (
     legacy_key,
     read,
 )
-from resources.metadata.resolution import hold_names, holders, present_key
+from resources.metadata.resolution import hold_names, leading_key, present_key
+from resources.models import LEGACY
 from resources.postgres.session import Session
 
 BATCH = 1000
@@ -37,7 +37,9 @@ SELECT slug, endpoint FROM metadata.endpoint_alias WHERE tenant_id = %(tenant)s 
 """
 
 _OF_KEYS = f"""
-SELECT h.key, {present_key("a.qualified_name")} AS present FROM metadata.holders_of(%(keys)s) h
+SELECT h.key, h.entity_id, h.birth_sha256, a.deleted_at AS closed_at,
+  {present_key("a.qualified_name")} AS present_key, {leading_key("a")} AS leading_key
+FROM metadata.holders_of(%(keys)s) h
 JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
 """
 
@@ -92,70 +94,75 @@ class Legacy(Assets):
         Each batch is a transaction: stopped half-way, the same call does the rest, and where all is done it writes
         nothing. An id never changes what it leads to.
         """
-        given = list(rows)
-        reading = read(given, self.names([row.reference for row in given]))
-        linked = already = 0
-        taken: list[TakenId] = []
-        gone: list[Unclear] = []
-        for start in range(0, len(reading.certain), batch_size):
-            some = reading.certain[start : start + batch_size]
-            outcome = self._import(some, reason)
-            linked, already = linked + outcome.linked, already + outcome.already
-            taken += outcome.taken
-            gone += outcome.gone
-            progress(start + len(some), len(reading.certain))
-        return _imported(reading, linked, already, taken, gone)
+        given: dict[str, list[LegacyRow]] = {}
+        for row in rows:
+            given.setdefault(row.id.lower(), []).append(row)  # a UUID is one in either case
+        lines = list(given.values())
+        batches: list[_Outcome] = []
+        for start in range(0, len(lines), batch_size):
+            some = lines[start : start + batch_size]
+            batches.append(self._import([row for each in some for row in each], reason))
+            progress(start + len(some), len(lines))
+        return _imported(batches)
 
     def names(self, references: Iterable[str]) -> Names:
         """What has a name that one of these references may mean, and nothing else: a few index hits for each."""
         with self.session() as session:
-            systems = {row["slug"]: row["system"] for row in session.rows(_SYSTEMS, {"tenant": session.tenant_value})}
-            slugs: dict[str, list[str]] = {}
-            for row in session.rows(_SLUGS, {"tenant": session.tenant_value}):
-                slugs.setdefault(row["endpoint"], []).append(row["slug"])
-            asked = asked_for(references, systems, slugs)
-            known = {slug: endpoint for endpoint, others in slugs.items() for slug in others}
+            return _names(session, references)
 
-            def told(key: CanonicalKey) -> CanonicalKey:
-                return key_at(key, known.get(key.namespace, key.namespace))
+    def thing(self, name: str) -> Thing:
+        """What a person means by a name, by an id of an earlier catalog, or by an id of today.
 
-            present: dict[CanonicalKey, CanonicalKey] = {}
-            for start in range(0, len(asked.endings), BATCH):
-                for one in ending_so(session, asked.endings[start : start + BATCH]):
-                    if one.key.namespace != LEGACY:
-                        present[one.key] = present[told(one.key)] = one.present
-            rows = session.rows(
-                _OF_KEYS,
-                {"tenant": session.tenant_value, "keys": [str(one) for one in asked.keys if one.namespace != LEGACY]},
-            )
-        return Names(
-            present | {CanonicalKey.parse(row["key"]): CanonicalKey.parse(row["present"]) for row in rows}, systems
-        )
-
-    def resolve(self, name: str) -> CanonicalKey:
-        """The present key of what a person means by a name, or by an id of an earlier catalog.
-
-        A name of today comes first. Raises as `Assets.resolve` does.
+        A name of today comes first, an id of today last. Raises as `Assets.thing` does.
         """
         meant = None if name.startswith("mid1:") else self._by_legacy_id(name)
         if meant is None:
-            return Assets.resolve(self, name)
+            return Assets.thing(self, name)
         try:
-            return Assets.resolve(self, name) if "/" in name else meant
+            return Assets.thing(self, name) if "/" in name else meant
         except UnknownKey:
             return meant
 
-    def _by_legacy_id(self, name: str) -> CanonicalKey | None:
+    def _by_legacy_id(self, name: str) -> Thing | None:
         try:
             key = legacy_key(name)
         except InvalidKey:
             return None
         rows = self.sessions.call(_OF_KEYS, {"tenant": self.tenant.value, "keys": [str(key)]})
-        return CanonicalKey.parse(rows[0]["present"]) if rows else None
+        return Thing.of(self.tenant, rows[0]) if rows else None
 
-    def _import(self, some: Sequence[Meaning], reason: str | None) -> "_Outcome":
+    def _import(self, rows: Sequence[LegacyRow], reason: str | None) -> "_Outcome":
         with self.session() as session:
-            return _named(session, some, reason)
+            hold_names(session, exclusive=False)  # what is read is what is written
+            names = _names(session, [row.reference for row in rows])
+            return _named(session, read(rows, names), names, reason)
+
+
+def _names(session: Session, references: Iterable[str]) -> Names:
+    systems = {row["slug"]: row["system"] for row in session.rows(_SYSTEMS, {"tenant": session.tenant_value})}
+    slugs: dict[str, list[str]] = {}
+    for row in session.rows(_SLUGS, {"tenant": session.tenant_value}):
+        slugs.setdefault(row["endpoint"], []).append(row["slug"])
+    asked = asked_for(references, systems, slugs)
+    known = {slug: endpoint for endpoint, others in slugs.items() for slug in others}
+
+    def told(key: CanonicalKey) -> CanonicalKey:
+        return key_at(key, known.get(key.namespace, key.namespace))
+
+    leading: dict[CanonicalKey, CanonicalKey] = {}
+    things: dict[CanonicalKey, EntityId] = {}
+    for start in range(0, len(asked.endings), BATCH):
+        for one in ending_so(session, asked.endings[start : start + BATCH]):
+            if one.key.namespace != LEGACY:
+                leading[one.key] = leading[told(one.key)] = one.leading
+                things[one.leading] = one.thing.entity.id
+    keys = [str(one) for one in asked.keys if one.namespace != LEGACY]
+    for row in session.rows(_OF_KEYS, {"tenant": session.tenant_value, "keys": keys}):
+        thing = Thing.of(session.tenant, row)
+        key = CanonicalKey.parse(row["key"])
+        leading[key] = thing.key or key
+        things[leading[key]] = thing.entity.id
+    return Names(leading, systems, things)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,34 +172,33 @@ class _Outcome:
     linked: int
     already: int
     taken: tuple[TakenId, ...]
-    gone: tuple[Unclear, ...]
+    reading: Reading
 
 
-def _named(session: Session, some: Sequence[Meaning], reason: str | None) -> _Outcome:
-    hold_names(session, exclusive=False)
-    meant = holders(session, {one.target for one in some})
-    here = [one for one in some if one.target in meant]
-    names = [{"key": str(one.key), "entity_id": str(meant[one.target].id)} for one in here]
-    parameters = {"batch": uuid.uuid4(), "reason": scrubbed(reason), "names": Jsonb(names)}
-    leads = {row["key"]: row for row in session.rows(_NAME, parameters)}
-    right = {one.key for one in here if leads[str(one.key)]["entity_id"] == meant[one.target].id.value}
+def _named(session: Session, reading: Reading, names: Names, reason: str | None) -> _Outcome:
+    """Let ids lead to the things that were found, whatever becomes of their names."""
+    meant = {str(one.key): names.thing(one.target).value for one in reading.certain}
+    given = [{"key": key, "entity_id": str(identifier)} for key, identifier in meant.items()]
+    parameters = {"batch": uuid.uuid4(), "reason": scrubbed(reason), "names": Jsonb(given)}
+    leads = {row["key"]: row for row in session.rows(_NAME, parameters)} if given else {}
+    right = {key for key, identifier in meant.items() if leads[key]["entity_id"] == identifier}
     new = sum(row["is_new"] for row in leads.values())
     return _Outcome(
         linked=new,
         already=len(right) - new,
-        taken=tuple(TakenId(one.row.line, one.row.id, one.target) for one in here if one.key not in right),
-        gone=tuple(Unclear(one.row.line, one.row.id, one.row.reference) for one in some if one.target not in meant),
+        taken=tuple(
+            TakenId(one.row.line, one.row.id, one.target) for one in reading.certain if str(one.key) not in right
+        ),
+        reading=reading,
     )
 
 
-def _imported(
-    reading: Reading, linked: int, already: int, taken: Sequence[TakenId], gone: Sequence[Unclear]
-) -> Imported:
+def _imported(batches: Sequence[_Outcome]) -> Imported:
     return Imported(
-        linked=linked,
-        already=already,
-        ambiguous=reading.ambiguous,
-        unknown=(*reading.unknown, *gone),
-        taken=tuple(taken),
-        refused=reading.refused,
+        linked=sum(one.linked for one in batches),
+        already=sum(one.already for one in batches),
+        ambiguous=tuple(unclear for one in batches for unclear in one.reading.ambiguous),
+        unknown=tuple(unclear for one in batches for unclear in one.reading.unknown),
+        taken=tuple(taken for one in batches for taken in one.taken),
+        refused=tuple(refused for one in batches for refused in one.reading.refused),
     )

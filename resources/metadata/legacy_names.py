@@ -4,15 +4,15 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from identity.errors import InvalidKey, InvalidUrl, MetadataError
+from identity.ids import EntityId
 from identity.keys import CanonicalKey, Kind, dataset_key, refuse_credentials
 from identity.naming import InvalidReference, UnknownSystem, location_key, reference_key
 from resources.metadata.finding import Ending, spelled_in_key, start_of
-
-LEGACY: Final = "legacy"
-"""The endpoint of the keys that ids of an earlier catalog have here."""
+from resources.models import LEGACY
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _OURS: Final = ("mid1:", "identity:")
@@ -80,12 +80,24 @@ def legacy_key(identifier: str) -> CanonicalKey:
     return dataset_key(LEGACY, table=identifier.lower() if _UUID.fullmatch(identifier) else identifier)
 
 
+NO_THINGS: Final[Mapping[CanonicalKey, EntityId]] = MappingProxyType({})
+
+
 class Names:
     """Everything that has a name, to be found by any end of it: `flights`, `public.flights`, `jfk/public/flights`."""
 
-    def __init__(self, present: Mapping[CanonicalKey, CanonicalKey], systems: Mapping[str, str]) -> None:
-        """`present` leads from names, old ones too, to present names; `systems` are those of the endpoints."""
+    def __init__(
+        self,
+        present: Mapping[CanonicalKey, CanonicalKey],
+        systems: Mapping[str, str],
+        things: Mapping[CanonicalKey, EntityId] = NO_THINGS,
+    ) -> None:
+        """`present` leads from names, old ones too, to present names, or to the one that still leads to a thing.
+
+        `systems` are those of the endpoints, `things` the ids of what the present names are.
+        """
         self._present = present
+        self._things = things
         self._systems = systems
         self._by_end: dict[tuple[str, ...], set[CanonicalKey]] = defaultdict(set)
         for key in present:
@@ -101,6 +113,10 @@ class Names:
         else:
             found = {*self._as_written(reference), *self._by_rules(reference)}
         return tuple(sorted({self._present[key] for key in found}))
+
+    def thing(self, key: CanonicalKey) -> EntityId:
+        """The id of what one of the keys of `meant_by` leads to."""
+        return self._things[key]
 
     def _as_written(self, reference: str) -> Iterator[CanonicalKey]:
         for end in _written(reference):

@@ -10,9 +10,9 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
 from identity.ids import Entity
-from identity.keys import CanonicalKey, check_name, key_text
+from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER, present_key
+from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Read, Staged
 from resources.postgres.session import Row
 
@@ -143,10 +143,10 @@ class Materializations(Noun):
         return [_committed(one, answers[item["idempotency_key"]]) for one, item in zip(staged, items, strict=True)]
 
     def materializations(
-        self, dataset: CanonicalKey, *, partition: str | None = None, limit: int = 100
+        self, dataset: CanonicalKey | Entity, *, partition: str | None = None, limit: int = 100
     ) -> list[Materialization]:
         """The newest materializations of a dataset, or of one of its partitions."""
-        parameters = {"key": key_text(dataset), "partition": partition, "limit": limit}
+        parameters = {**asked(dataset), "partition": partition, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [_materialization(row) for row in rows]

@@ -7,8 +7,9 @@ from identity.ids import Entity, TenantId, key_digest
 from identity.keys import CanonicalKey, key_text
 from resources.postgres.session import BOUND, Row, Session, Sessions
 
-HOLDER: Final = "(SELECT h.entity_id FROM metadata.holders_of(ARRAY[%(key)s::text]) AS h)"
-"""The id that the text `key` of a key leads to, as a part of a statement: one index hit, no round trip of its own."""
+HOLDER: Final = """coalesce(%(id)s::uuid,
+  (SELECT h.entity_id FROM metadata.holders_of(ARRAY[%(key)s::text]) AS h))"""
+"""The id of what is `asked`, as a part of a statement: one index hit, no round trip of its own."""
 
 _HOLDERS = "SELECT * FROM metadata.holders_of(%(keys)s)"
 _HOLDERS_ALIVE = """
@@ -52,6 +53,21 @@ _HOLD = "SELECT metadata.hold_names(%(exclusive)s)"
 def present_key(column: str) -> str:
     """A column of a statement that has keys, as they are told: below the registered endpoint."""
     return f"metadata.present_key({column}, (SELECT metadata.endpoint_names()))"
+
+
+def asked(thing: CanonicalKey | Entity) -> Row:
+    """What HOLDER needs: a key leads to its holder, an entity is itself, whoever has its name by now."""
+    if isinstance(thing, Entity):
+        return {"id": thing.id.value, "key": None}
+    return {"id": None, "key": key_text(thing)}
+
+
+def leading_key(asset: str) -> str:
+    """A key that leads to the asset of a statement, whoever has its own name by now; null where none does."""
+    return (
+        f"metadata.leading_key({asset}.asset_id, {asset}.qualified_name, {asset}.deleted_at, "
+        "(SELECT metadata.endpoint_names()))"
+    )
 
 
 def hold_names(session: Session, *, exclusive: bool) -> None:

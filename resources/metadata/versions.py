@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from identity.ids import Entity, EntityId, sha256_of
-from identity.keys import CanonicalKey, check_name, key_text
+from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER
+from resources.metadata.resolution import HOLDER, asked
 from resources.models import UNPARTITIONED, Current, Published, Version
 
 _PUBLISH = "SELECT * FROM metadata.publish(%(key)s, %(fingerprint)s, %(publish_id)s, %(materializations)s)"
@@ -77,9 +77,9 @@ class Versions(Noun):
             for row in rows
         ]
 
-    def versions(self, dataset: CanonicalKey, *, limit: int = 50) -> list[Version]:
+    def versions(self, dataset: CanonicalKey | Entity, *, limit: int = 50) -> list[Version]:
         """The newest versions of a dataset."""
-        parameters = {"key": key_text(dataset), "limit": limit}
+        parameters = {**asked(dataset), "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [
@@ -94,7 +94,9 @@ class Versions(Noun):
             for row in rows
         ]
 
-    def current(self, dataset: CanonicalKey, partitions: Collection[str | None] | None = None) -> list[Current]:
+    def current(
+        self, dataset: CanonicalKey | Entity, partitions: Collection[str | None] | None = None
+    ) -> list[Current]:
         """What the published version has, for some partitions or for all, and of which dataset that is.
 
         One statement, one snapshot: whatever happens to names meanwhile. A partition that was never published is not
@@ -103,11 +105,12 @@ class Versions(Noun):
         wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
         rows = self.sessions.call(
             _CURRENT,
-            {"tenant": self.tenant.value, "key": key_text(dataset), "partitions": wanted},
+            {"tenant": self.tenant.value, **asked(dataset), "partitions": wanted},
         )
+        key = dataset.key if isinstance(dataset, Entity) else dataset
         return [
             Current(
-                dataset=Entity.from_database(self.tenant, dataset, row["dataset_id"], row["birth_sha256"]),
+                dataset=Entity.from_database(self.tenant, key, row["dataset_id"], row["birth_sha256"]),
                 partition=row["partition_key"] or None,
                 version=row["published_version"],
                 materialization_id=row["materialization_id"],

@@ -76,8 +76,15 @@ class RenameRefused(MetadataError):
     detail: str
 
 
+class ReservedEndpoint(MetadataError):
+    """{detail}; nothing was written: choose another name for the endpoint"""
+
+    detail: str
+    exit_code: ClassVar[int] = 2
+
+
 class UnknownName(MetadataError):
-    """{detail}; nothing was renamed"""
+    """{detail}; nothing was changed"""
 
     detail: str
     exit_code: ClassVar[int] = 3
@@ -240,6 +247,8 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return NameTaken(detail=detail)
         case "MA422" if error.diag.constraint_name == "rename_batch":
             return RenameRefused(detail=detail)
+        case "MA422" if error.diag.constraint_name == "legacy_endpoint":
+            return ReservedEndpoint(detail=detail)
         case "MA422" if error.diag.constraint_name == "merge":
             return MergeRefused(detail=detail)
         case "23505" if error.diag.constraint_name in {"asset_open_name_key", "alias_open_key"}:

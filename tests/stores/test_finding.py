@@ -26,7 +26,7 @@ def test_a_look_reads_what_it_finds_and_nothing_else(renamed: Lake) -> None:
     for name, found in (("t77", present), ("old77", present), ("nothing", [])):
         with renamed.store.session() as session:
             before = names_read(session)
-            assert called(session.rows, f"{renamed.endpoint}/nyc/{name}") == found
+            assert [one.key for one in called(session.rows, session.tenant, f"{renamed.endpoint}/nyc/{name}")] == found
             read = names_read(session) - before
         assert (read["seq_scan"], read["idx_tup_fetch"]) == (0, len(found))
     with renamed.store.session() as session:
@@ -38,7 +38,7 @@ def test_a_look_reads_what_it_finds_and_nothing_else(renamed: Lake) -> None:
     with renamed.store.session() as session:
         before = names_read(session)
         asked = asked_for([f"{renamed.endpoint}.nyc.old77"], {renamed.endpoint: "postgres"}, {})
-        assert {one.present for one in ending_so(session, asked.endings)} == set(present)
+        assert {one.leading for one in ending_so(session, asked.endings)} == set(present)
         read = names_read(session) - before
     assert (read["seq_scan"], read["idx_tup_fetch"] <= len(asked.endings)) == (0, True)
 

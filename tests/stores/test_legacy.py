@@ -14,8 +14,8 @@ from resources.metadata.assets import UnknownKey
 from resources.metadata.legacy import Imported
 from resources.metadata.legacy_names import LegacyRow, Names, legacy_key, read
 from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType, Endpoint
-from resources.postgres.errors import RenameRefused
+from resources.models import LEGACY, Asset, AssetType, Endpoint
+from resources.postgres.errors import RenameRefused, ReservedEndpoint
 from resources.postgres.rehearsal import Rehearsal
 
 ORDERS = dataset_key("shop", source="shop", schema="public", table="orders")
@@ -254,3 +254,17 @@ def test_only_ids_of_an_earlier_catalog_are_named_this_way(lake: Lake) -> None:
             "jsonb_build_object('key', 'mid1:dataset:lake:~/nyc/b', 'entity_id', %s::text)))",
             [str(lake.entity("a").id)],
         )
+
+
+def test_nothing_else_is_ever_where_old_ids_are(lake: Lake, counts: Counts) -> None:
+    """Else the things of a project's endpoint would be the imported ones, and new rows would change those."""
+    lake.assets("flights")
+    store, there = lake.store, dataset_key(LEGACY, schema="nyc", table="flights")
+    before = counts()
+    with pytest.raises(ReservedEndpoint, match="choose another name"):
+        store.register_endpoints([Endpoint(slug=LEGACY, system="postgres")])
+    with pytest.raises(ReservedEndpoint):
+        store.register_assets([Asset(key=there, type=AssetType.TABLE)])
+    with pytest.raises(ReservedEndpoint):
+        store.rename({lake.key("flights"): there})
+    assert counts() == before

@@ -84,7 +84,8 @@ $$;
 -- Answers one row for each thing that got another name. Old names keep leading to it, until something else takes them.
 -- Lock order: names, idempotency, assets in the order of their ids.
 -- Errors (CONSTRAINT says which): MA404 asset_key unknown name; MA422 rename_batch one thing or one name twice, or
--- an old name; MA422 asset_open_name_key a name that another thing has; MA409 key used for another request.
+-- an old name; MA422 asset_open_name_key a name that another thing has; MA422 legacy_endpoint; MA409 key used for another
+-- request.
 CREATE OR REPLACE FUNCTION metadata.rename_entities(
   p_key text, p_fingerprint bytea, p_batch uuid, p_moves jsonb, p_reason text
 ) RETURNS TABLE (entity_id uuid, was text, now text, replayed boolean)
@@ -104,6 +105,8 @@ DECLARE
   v_digests bytea[] := ARRAY(
     SELECT metadata.name_digest(u.was) FROM unnest(v_given) WITH ORDINALITY AS u (was, n) ORDER BY u.n);
 BEGIN
+  PERFORM metadata.refuse_legacy(ARRAY(
+    SELECT split_part(m.now, ':', 3) FROM jsonb_to_recordset(p_moves) AS m (now text)));
   PERFORM metadata.hold_names(true);
   IF metadata.is_replay('rename', p_key, p_fingerprint, p_batch) THEN
     SELECT k.result_id INTO v_batch
@@ -128,7 +131,11 @@ BEGIN
   END IF;
 
   -- An old name does not say what is to be renamed: it may have been retired by the very rename that is asked again.
-  SELECT min(format('%s is called %s by now', m.was, a.qualified_name)) INTO v_problem
+  SELECT min(format(CASE WHEN EXISTS (
+      SELECT 1 FROM metadata.alias p
+      WHERE p.tenant_id = v_tenant AND p.entity_id = a.asset_id AND p.valid_to IS NULL AND p.kind = 'primary')
+    THEN '%s is called %s by now' ELSE '%s is gone, and its name %s is another thing''s now' END,
+    m.was, a.qualified_name)) INTO v_problem
   FROM jsonb_to_recordset(p_moves) AS m (was text, now text)
   JOIN unnest(v_given, v_digests) AS g (was, digest) ON g.was = m.was
   JOIN metadata.alias x ON x.tenant_id = v_tenant AND x.key_sha256 = g.digest AND x.valid_to IS NULL

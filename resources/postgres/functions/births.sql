@@ -72,11 +72,22 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Errors: MA422 adhoc_identity.
+-- Where ids of an earlier catalog are: nothing else is ever called so. Error: MA422 legacy_endpoint.
+CREATE OR REPLACE FUNCTION metadata.refuse_legacy(p_slugs text[]) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF 'legacy' = ANY (p_slugs) THEN
+    RAISE EXCEPTION 'the endpoint legacy is where ids of an earlier catalog are'
+      USING ERRCODE = 'MA422', CONSTRAINT = 'legacy_endpoint';
+  END IF;
+END $$;
+
+-- Errors: MA422 adhoc_identity, legacy_endpoint.
 CREATE OR REPLACE FUNCTION metadata.check_births() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE v_problem text;
 BEGIN
+  PERFORM metadata.refuse_legacy(ARRAY(SELECT split_part(n.qualified_name, ':', 3) FROM new_rows n));
   SELECT min(format('the id %s does not follow from the key %s', n.asset_id, n.qualified_name)) INTO v_problem
   FROM new_rows n
   WHERE strpos(n.qualified_name, '#') > 0 OR n.asset_id IS DISTINCT FROM metadata.derived_id(
@@ -91,6 +102,7 @@ CREATE OR REPLACE FUNCTION metadata.check_endpoints() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE v_problem text;
 BEGIN
+  PERFORM metadata.refuse_legacy(ARRAY(SELECT n.slug FROM new_rows n));
   SELECT min(format('the id %s does not follow from the endpoint %s', n.endpoint_id, n.slug)) INTO v_problem
   FROM new_rows n WHERE n.endpoint_id <> metadata.derived_id(n.tenant_id, 'mid1:endpoint:' || n.slug);
   IF v_problem IS NOT NULL THEN

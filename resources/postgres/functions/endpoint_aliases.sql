@@ -67,6 +67,22 @@ BEGIN
   RETURN metadata.key_at(p_key, p_names ->> split_part(p_key, ':', 3));
 END $$;
 
+-- A key that leads to a thing: its own name; where it is gone and another thing has that by now, the oldest of the names
+-- that still lead to it, an id of an earlier catalog last. Null when no name does.
+CREATE OR REPLACE FUNCTION metadata.leading_key(p_entity uuid, p_own text, p_closed_at timestamptz, p_names jsonb)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_tenant uuid := metadata.current_tenant();
+BEGIN
+  IF p_closed_at IS NULL THEN
+    RETURN metadata.present_key(p_own, p_names);
+  END IF;
+  RETURN (
+    SELECT metadata.present_key(x.key, p_names) FROM metadata.alias x
+    WHERE x.tenant_id = v_tenant AND x.entity_id = p_entity AND x.valid_to IS NULL
+    ORDER BY x.kind = 'primary' DESC, x.kind = 'legacy', x.valid_from, x.key LIMIT 1);
+END $$;
+
 -- Whom keys name. Asked for every thing that is read or written, so it is planned once for each connection, and for the
 -- indexes alone, one after the other: a plan made while there are few names is the right one when there are a million.
 -- Of several spellings of a key, the one that is a thing's own name comes first, then the key as it was asked. Where no

@@ -52,7 +52,8 @@ SET plan_cache_mode = force_custom_plan AS $$
   SELECT l.key, l.reference FROM reached l
 $$;
 
--- What is registered under keys, by any name that leads there, and the name that it has now. The digests are made
+-- What is registered under keys, by any name that leads there, and the name that it has now; of a thing that is gone and
+-- whose name another thing has, a name that still leads to it. The digests are made
 -- first, once for each key: a planner without statistics would make them anew for each pair of a key and an alias.
 CREATE OR REPLACE FUNCTION metadata.assets_named(p_keys text[])
 RETURNS TABLE (key text, asset_id uuid, present_key text)
@@ -62,7 +63,7 @@ SET plan_cache_mode = force_custom_plan AS $$
     SELECT s.key, s.spelling, s.digest FROM metadata.spellings(ARRAY(SELECT DISTINCT unnest(p_keys))) s
   )
   SELECT DISTINCT ON (k.key) k.key, a.asset_id,
-    metadata.present_key(a.qualified_name, (SELECT metadata.endpoint_names()))
+    metadata.leading_key(a.asset_id, a.qualified_name, a.deleted_at, (SELECT metadata.endpoint_names()))
   FROM asked k
   JOIN metadata.alias x ON x.tenant_id = (SELECT metadata.current_tenant())
     AND x.key_sha256 = k.digest AND x.valid_to IS NULL
@@ -70,7 +71,7 @@ SET plan_cache_mode = force_custom_plan AS $$
   ORDER BY k.key, x.kind = 'primary' DESC, k.spelling = k.key DESC, x.key_sha256
 $$;
 
--- The name that the thing has now; a reference that names nothing registered stays as it is.
+-- The name that the thing has now, never one that another thing has; a reference that names nothing registered stays as it is.
 CREATE OR REPLACE FUNCTION metadata.present_reference(p_reference text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce((SELECT n.present_key FROM metadata.assets_named(ARRAY[p_reference]) n),
