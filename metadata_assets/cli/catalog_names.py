@@ -44,6 +44,14 @@ class UnknownCatalog(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
+class OnlyDataHub(MetadataError):
+    """{option} is DataHub's, and says nothing about names of {catalog}; leave it out"""
+
+    option: str
+    catalog: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
 class UnreadableNames(MetadataError):
     """line {line} of {path} is no name of {catalog}: {problem}"""
 
@@ -61,12 +69,17 @@ class Asked:
     catalog: CatalogKind
     file: Path | None
     lowercase: bool = False
-    environment: str = "PROD"
+    environment: str | None = None
+
+    def __post_init__(self) -> None:
+        for option, given in {"--lowercase": self.lowercase, "--environment": self.environment is not None}.items():
+            if given and self.catalog is not CatalogKind.DATAHUB:
+                raise OnlyDataHub(option=option, catalog=self.catalog)
 
     def of(self, systems: Mapping[str, str]) -> Catalog[Any]:
         match self.catalog:
             case CatalogKind.DATAHUB:
-                return DataHub(systems=systems, environment=self.environment, lowercase=self.lowercase)
+                return DataHub(systems=systems, environment=self.environment or "PROD", lowercase=self.lowercase)
             case CatalogKind.OPENMETADATA:
                 return OpenMetadata(systems=systems)
             case CatalogKind.ATLAS:

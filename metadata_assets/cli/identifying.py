@@ -15,7 +15,7 @@ from metadata_assets.cli.catalog import NAME_TAKEN
 from metadata_assets.cli.columns import column_as_written, names_column, show_column
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
-from metadata_assets.cli.naming import is_key, key_as_written, key_to_rename, moved_key, new_key
+from metadata_assets.cli.naming import NotAThing, Places, is_key, key_as_written, key_to_rename, thing_called
 from metadata_assets.cli.output import facts, printable, table
 from resources.metadata.assets import UnknownKey, is_id
 from resources.metadata.endpoint_aliases import provisional_slug
@@ -57,9 +57,12 @@ def show_names(cli: Cli, name: str, *, as_of: str | None) -> ExitCode:
     at = None if as_of is None else moment(as_of)
     with cli.opened() as opened:
         store = opened.store
-        if at is None and names_column(name):
+        if names_column(name):
             written = column_as_written(store, name)
             if isinstance(written, ColumnKey):
+                if at is not None:
+                    fix = "leave --as-of out: it is told with the names that it had"
+                    raise NotAThing(name=shown(name), what="a column", fix=fix)
                 return show_column(cli, store.column(written), written)
         asked = CanonicalKey.parse(name) if is_key(name) else key_as_written(store, store.thing(name), name)
         entity = store.thing(name).entity if at is None else store.entity_at(asked, at)
@@ -155,18 +158,20 @@ def rename(cli: Cli, names: Sequence[str], *, reason: str | None, dry_run: bool)
         raise UnpairedName(name=shown(names[-1]))
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         batch: dict[CanonicalKey, CanonicalKey] = {}
+        places = Places(opened.store)
         for old, new in pairs:
             was = key_to_rename(opened.store, old)
             if was in batch:
                 raise RenamedTwice(name=shown(old))
-            batch[was] = new_key(opened.store, was, new)
+            batch[was] = places.new_key(was, new)
         return _rename(cli, opened, batch, reason=reason, dry_run=dry_run)
 
 
 def move(cli: Cli, names: Sequence[str], to: str, *, reason: str | None, dry_run: bool) -> ExitCode:
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         keys = [key_to_rename(opened.store, name) for name in names]
-        batch = {key: moved_key(opened.store, key, to) for key in keys}
+        places = Places(opened.store)
+        batch = {key: places.moved_key(key, to) for key in keys}
         return _rename(cli, opened, batch, reason=reason, dry_run=dry_run)
 
 
@@ -190,7 +195,7 @@ def _renamed(done: Sequence[Renamed], dry_run: bool) -> RenderableType:
 
 def merge(cli: Cli, loser: str, winner: str, *, reason: str | None, dry_run: bool) -> ExitCode:
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
-        things = [opened.store.thing(name).entity for name in (loser, winner)]
+        things = [thing_called(opened.store, name).entity for name in (loser, winner)]
         done = opened.store.merge(*things, reason=reason)
     gone, stays = (thing.key for thing in things)
     answer = {"dry_run": dry_run, "merge": None if dry_run else done, "loser": gone, "winner": stays}

@@ -48,8 +48,8 @@ def show(
     from metadata_assets.cli.identifying import show_names
     from metadata_assets.cli.referring import is_reference, show_node
 
-    if is_reference(key) and as_of is None:
-        return show_node(cli, key)
+    if is_reference(key):
+        return show_node(cli, key, as_of=as_of)
     return show_names(cli, key, as_of=as_of)
 
 
@@ -312,7 +312,9 @@ def names(
     lowercase: Annotated[
         bool, typer.Option("--lowercase", help="DataHub's connectors write names in lower case there.")
     ] = False,
-    environment: Annotated[str, typer.Option(metavar="NAME", help="DataHub's environment.")] = "PROD",
+    environment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="DataHub's environment; PROD without it.", show_default=False)
+    ] = None,
 ) -> ExitCode:
     """List what another catalog calls everything that is registered; with a FILE, what its names are here.
 

@@ -55,6 +55,14 @@ class OptionNeeded(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
+class OptionUnused(MetadataError):
+    """{option} says nothing about a name of the form {form}; leave it out, or say with --from what the name is"""
+
+    option: str
+    form: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
 class UnknownForm(MetadataError):
     """{form} is no form of a name; use one of {forms}"""
 
@@ -62,6 +70,18 @@ class UnknownForm(MetadataError):
     forms: str
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
+
+_PLACE = frozenset({"system", "endpoint"})
+_USED: dict[Form, frozenset[str]] = {
+    Form.REFERENCE: _PLACE | {"source", "schema"},
+    Form.KEY: frozenset({"system"}),
+    Form.URL: frozenset(),
+    Form.OPENLINEAGE: frozenset({"namespace"}),
+    Form.DATAHUB: _PLACE,
+    Form.OPENMETADATA: _PLACE | {"type"},
+    Form.ATLAS: _PLACE | {"type"},
+    Form.DAGSTER: frozenset({"endpoint"}),
+}
 
 _URN_PLATFORM = re.compile(r"urn:li:data(?:set|Job):\((?:urn:li:dataPlatform:|urn:li:dataFlow:\()([^,():]+),")
 
@@ -104,8 +124,29 @@ class Given:
     """A column of it, as a statement writes it."""
 
     @property
+    def written_as(self) -> Form:
+        return self.form or form_of(self.name, self.namespace)
+
+    @property
     def system(self) -> str | None:
         return self.of or _platform(self.name)
+
+    @property
+    def rules(self) -> str | None:
+        """The system whose rules its columns follow, when that is known."""
+        match self.written_as:
+            case Form.URL:
+                return _system_of(self.name)
+            case Form.OPENLINEAGE:
+                return _system_of(self.namespace or "")
+        return self.system
+
+    def check(self) -> None:
+        """Raise OptionUnused for an option that this form of a name has no use for."""
+        said = {"system": self.of, "endpoint": self.endpoint, "source": self.source, "schema": self.schema}
+        for option, value in {**said, "namespace": self.namespace, "type": self.type}.items():
+            if value is not None and option not in _USED[self.written_as]:
+                raise OptionUnused(option=f"--{option}", form=self.written_as)
 
     @property
     def systems(self) -> dict[str, str]:
@@ -113,6 +154,7 @@ class Given:
 
 
 def show_key(cli: Cli, given: Given) -> ExitCode:
+    given.check()
     if column := column_of(given):
         return _show_column(cli, column)
     key = key_of(given)
@@ -134,12 +176,12 @@ def show_key(cli: Cli, given: Given) -> ExitCode:
 
 def column_of(given: Given) -> ColumnKey | None:
     """The key of the column that is asked for: by --column, or after the # of a full key. None when none is."""
-    is_key = (given.form or form_of(given.name, given.namespace)) is Form.KEY
+    is_key = given.written_as is Form.KEY
     if given.column is None:
         return ColumnKey.parse(given.name) if is_key and "#" in given.name else None
     dataset = key_of(given)
-    if given.system:
-        return column_key(given.column, of=given.system, dataset=dataset)
+    if given.rules:
+        return column_key(given.column, of=given.rules, dataset=dataset)
     refuse_credentials(given.column, InvalidReference)
     return ColumnKey(dataset, given.column)
 
@@ -155,7 +197,7 @@ def _show_column(cli: Cli, key: ColumnKey) -> ExitCode:
 def key_of(given: Given) -> CanonicalKey:
     """The key of what is given. Raises OptionNeeded, and what the rules refuse with; none repeats a credential."""
     name = given.name
-    match given.form or form_of(name, given.namespace):
+    match given.written_as:
         case Form.KEY:
             return CanonicalKey.parse(name)
         case Form.URL:
@@ -201,6 +243,14 @@ def _of_url(url: str) -> CanonicalKey:
         return endpoint_key(endpoint_of(server))
     paths = rules.naming in (Naming.VERBATIM, Naming.POSIX) and not rules.everywhere
     return location_key(url) if paths else endpoint_key(endpoint_of(server))
+
+
+def _system_of(url: str) -> str | None:
+    """The system that a URL or a namespace of OpenLineage names; None where it names none that is known."""
+    try:
+        return system(authority(url).system if "://" in url else url).name
+    except MetadataError:
+        return None
 
 
 def _platform(urn: str) -> str | None:

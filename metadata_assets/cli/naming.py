@@ -1,11 +1,12 @@
 """Names as people write them, and the keys that they mean: of things that are there, and of names to be."""
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from identity.errors import MetadataError, shown
+from identity.errors import InvalidKey, MetadataError, shown
 from identity.keys import CanonicalKey, Kind, dataset_key, key_at, short_name
 from metadata_assets.cli.exit_codes import ExitCode
-from resources.metadata.assets import lost
+from resources.metadata.assets import UnknownKey, lost
 from resources.metadata.finding import Thing
 from resources.metadata_store import MetadataStore
 
@@ -17,6 +18,30 @@ class NotAName(MetadataError):
     of: str
     fix: str
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+class NotAThing(MetadataError):
+    """{name} is {what}; {fix}"""
+
+    name: str
+    what: str
+    fix: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+def thing_called(store: MetadataStore, name: str) -> Thing:
+    """What is called so and can be renamed: no node, no column. Raises NotAThing, UnknownKey, AmbiguousKey."""
+    if name.startswith("identity:"):
+        fix = "name what it leads to, or let it lead to something else with `metadata-assets identity retarget`"
+        raise NotAThing(name=shown(name), what="an identity node", fix=fix)
+    try:
+        return store.thing(name)
+    except (UnknownKey, InvalidKey):
+        if "#" not in name:
+            raise
+        store.thing(name.rpartition("#")[0])  # where there is no such dataset either, that is told
+        fix = "name its dataset; collections see for themselves what a source calls its columns"
+        raise NotAThing(name=shown(name), what="a column", fix=fix) from None
 
 
 def is_key(name: str) -> bool:
@@ -40,63 +65,74 @@ def key_as_written(store: MetadataStore, thing: Thing, name: str) -> CanonicalKe
 
 def key_to_rename(store: MetadataStore, name: str) -> CanonicalKey:
     """The key that a name of a thing that may be renamed writes. Raises NameLost, UnknownKey, AmbiguousKey."""
-    thing = store.thing(name)
+    thing = thing_called(store, name)
     if thing.name_taken:
         raise lost(thing)
     return key_as_written(store, thing, name)
 
 
-def new_key(store: MetadataStore, of: CanonicalKey, name: str) -> CanonicalKey:
-    """The key that `name` gives to the thing `of`: a full key, endpoint/schema/table, or the table's new name alone.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things may go: what one command asks about endpoints, once for each endpoint."""
 
-    What the name leaves out stays as it is; at another endpoint the source is the one of everything there. Raises
-    NotAName, InvalidKey, UnknownEndpoint.
-    """
-    if is_key(name):
-        return CanonicalKey.parse(name)
-    if of.kind is not Kind.DATASET:
-        raise _refused(of, name, "write the full key")
-    if "/" not in name:
-        return dataset_key(of.endpoint, source=of.source, schema=of.schema, table=name)
-    endpoint, _, rest = name.partition("/")
-    schema, slash, table = rest.partition("/")
-    if of.schema is None or not slash:
-        schema, table = None, rest  # type: ignore[assignment]
-    if not table or (of.schema is not None and not schema):
-        raise _refused(of, name, "write endpoint/schema/table, or the full key")
-    _check_there(store, endpoint, of)
-    source = source_at(store, endpoint, of)
-    return dataset_key(endpoint, source=source, schema=schema, table=table)
+    store: MetadataStore
+    _sources: dict[str, frozenset[str | None]] = field(default_factory=dict)
 
+    def new_key(self, of: CanonicalKey, name: str) -> CanonicalKey:
+        """The key that `name` gives to the thing `of`: a full key, endpoint/schema/table, or a new table name alone.
 
-def source_at(store: MetadataStore, endpoint: str, of: CanonicalKey) -> str | None:
-    """The source that a thing has at an endpoint: its own where it is, elsewhere that of everything there."""
-    if endpoint == of.endpoint:
-        return of.source
-    there = {one.key.source for one in store.datasets(collected=True) if one.key.endpoint == endpoint}
-    if len(there) > 1 or (not there and of.source is not None):
-        known = f"{endpoint} has several sources" if there else f"nothing at {endpoint} says what its source is"
-        raise _refused(of, endpoint, f"{known}; write the full key")
-    return next(iter(there), None)
+        What the name leaves out stays as it is; at another endpoint the source is the one of everything there. Raises
+        NotAName, InvalidKey, UnknownEndpoint.
+        """
+        if is_key(name):
+            key = CanonicalKey.parse(name)
+            self._check_there(key.endpoint, of)
+            return key
+        if of.kind is not Kind.DATASET:
+            raise _refused(of, name, "write the full key")
+        if "/" not in name:
+            return dataset_key(of.endpoint, source=of.source, schema=of.schema, table=name)
+        endpoint, _, rest = name.partition("/")
+        schema, slash, table = rest.partition("/")
+        if of.schema is None or not slash:
+            schema, table = None, rest  # type: ignore[assignment]
+        if not table or (of.schema is not None and not schema):
+            raise _refused(of, name, "write endpoint/schema/table, or the full key")
+        self._check_there(endpoint, of)
+        return dataset_key(endpoint, source=self._source_at(endpoint, of), schema=schema, table=table)
 
+    def moved_key(self, of: CanonicalKey, to: str) -> CanonicalKey:
+        """The key of a thing moved to `endpoint` or `endpoint/schema`, under its own name. Raises UnknownEndpoint."""
+        if of.kind is not Kind.DATASET:
+            self._check_there(to, of)
+            return key_at(of, to)
+        endpoint, slash, schema = to.partition("/")
+        if slash and not schema:
+            raise _refused(of, to, "write the schema after the slash")
+        self._check_there(endpoint, of)
+        source = self._source_at(endpoint, of)
+        return dataset_key(endpoint, source=source, schema=schema if slash else of.schema, table=of.table)
 
-def moved_key(store: MetadataStore, of: CanonicalKey, to: str) -> CanonicalKey:
-    """The key of a thing moved to `endpoint` or `endpoint/schema`, under its own name. Raises UnknownEndpoint."""
-    if of.kind is not Kind.DATASET:
-        _check_there(store, to, of)
-        return key_at(of, to)
-    endpoint, slash, schema = to.partition("/")
-    if slash and not schema:
-        raise _refused(of, to, "write the schema after the slash")
-    _check_there(store, endpoint, of)
-    source = source_at(store, endpoint, of)
-    return dataset_key(endpoint, source=source, schema=schema if slash else of.schema, table=of.table)
+    def _check_there(self, endpoint: str, of: CanonicalKey) -> None:
+        """Raise UnknownEndpoint for one that is neither registered nor provisional, unless the thing is there."""
+        if endpoint != of.endpoint:
+            self._at(endpoint)
 
+    def _source_at(self, endpoint: str, of: CanonicalKey) -> str | None:
+        """The source that a thing has at an endpoint: its own where it is, elsewhere that of everything there."""
+        if endpoint == of.endpoint:
+            return of.source
+        there = self._at(endpoint)
+        if len(there) > 1 or (not there and of.source is not None):
+            known = f"{endpoint} has several sources" if there else f"nothing at {endpoint} says what its source is"
+            raise _refused(of, endpoint, f"{known}; write the full key")
+        return next(iter(there), None)
 
-def _check_there(store: MetadataStore, endpoint: str, of: CanonicalKey) -> None:
-    """Raise UnknownEndpoint for an endpoint that nobody registered, unless the thing is there already."""
-    if endpoint != of.endpoint:
-        store.registered_endpoint(endpoint)
+    def _at(self, endpoint: str) -> frozenset[str | None]:
+        if endpoint not in self._sources:
+            self.store.check_destination(endpoint)
+            self._sources[endpoint] = self.store.sources_at(endpoint)
+        return self._sources[endpoint]
 
 
 def _refused(of: CanonicalKey, name: str, fix: str) -> NotAName:

@@ -63,7 +63,8 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
 
 def facts(title: str, pairs: Mapping[str, object]) -> Table:
     """Names and values, those that are there."""
-    made = Table(title=Text(title, style="bold"), title_justify="left", show_header=False, pad_edge=False, box=None)
+    heading = Text(title, style="bold", no_wrap=True, overflow="ignore")  # an id stays on its line, for grep
+    made = Table(title=heading, title_justify="left", show_header=False, pad_edge=False, box=None)
     made.add_column(style="dim")
     made.add_column(overflow="fold")
     for name, value in pairs.items():

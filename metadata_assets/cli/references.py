@@ -16,7 +16,9 @@ Node = Annotated[str, typer.Argument(metavar="REFERENCE", help="identity:<id>", 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="A key, or another identity:<id>.", show_default=False)]
 Version = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Only if it is at this version; at whichever it is without.", show_default=False),
+    typer.Option(
+        min=1, metavar="N", help="Only if it is at this version; at whichever it is without.", show_default=False
+    ),
 ]
 Slug = Annotated[str, typer.Argument(metavar="COLLECTION", help="Its slug.", show_default=False)]
 Items = Annotated[

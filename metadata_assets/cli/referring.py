@@ -5,12 +5,12 @@ from typing import ClassVar, get_args
 
 from rich.console import RenderableType
 
-from identity.errors import MetadataError
+from identity.errors import MetadataError, shown
 from identity.keys import CanonicalKey, short_name
 from identity.nodes import IdentityKey, Reference, parse_reference
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
-from metadata_assets.cli.naming import NotOneOf
+from metadata_assets.cli.naming import NotAThing, NotOneOf
 from metadata_assets.cli.output import facts, plain, table
 from resources.graph.edges import EdgeChanges
 from resources.graph.identities import IdentityNode
@@ -66,8 +66,11 @@ def kind_of(found: Node | None) -> str | None:
     return f"{kind}, gone since {plain(found.deleted_at)}" if found.deleted_at else kind
 
 
-def show_node(cli: Cli, text: str) -> ExitCode:
+def show_node(cli: Cli, text: str, *, as_of: str | None) -> ExitCode:
     key = IdentityKey.parse(text)
+    if as_of is not None:
+        fix = "leave --as-of out; what changed it is in its events and in the audit"
+        raise NotAThing(name=shown(text), what="an identity node, and only shown as it is now", fix=fix)
     with cli.opened() as opened:
         node = opened.graph.identity(key)
         (preview,) = opened.graph.previews([key])

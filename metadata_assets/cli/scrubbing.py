@@ -10,6 +10,7 @@ from identity import credentials
 from identity.credential_shapes import is_secret_name
 from identity.credentials import HIDDEN, spellings
 
+_FOLDERS = frozenset({"PWD", "OLDPWD"})  # called like a password, and the shell's folders in every environment
 _SHORTEST = 3  # hiding every "a" of a message tells more than it hides
 
 
@@ -35,7 +36,7 @@ def scrub_all(value: Any, variables: Mapping[str, str]) -> Any:
 
 def secrets_in(variables: Mapping[str, str]) -> frozenset[str]:
     """The passwords in an environment's URLs, in every spelling, and the values of variables named like secrets."""
-    named = (value for name, value in variables.items() if is_secret_name(name))
+    named = (value for name, value in variables.items() if is_secret_name(name) and name not in _FOLDERS)
     found = chain(named, chain.from_iterable(map(_passwords, variables.values())))
     spelled = chain.from_iterable(map(spellings, found))
     return frozenset(one for one in spelled if len(one) >= _SHORTEST)

@@ -47,13 +47,13 @@ ORDER BY x.kind = 'primary' DESC, x.valid_from DESC, x.alias_id LIMIT 1
 
 # By the merge itself, by what it closed, or by a name that it took from that.
 _MERGES = """
-SELECT l.asset_id AS entity_id, l.key_sha256 AS birth_sha256, l.metadata -> 'merged' ->> 'batch' AS batch
+SELECT l.asset_id AS entity_id, l.key_sha256 AS birth_sha256, (l.metadata -> 'merged' ->> 'batch')::uuid AS batch
 FROM metadata.asset l
 WHERE l.tenant_id = %(tenant)s AND l.metadata ? 'merged'
   AND (l.asset_id = %(id)s::uuid OR l.metadata -> 'merged' ->> 'batch' = %(id)s::text)
 """
 _MERGE_OF_NAME = """
-SELECT l.asset_id AS entity_id, l.key_sha256 AS birth_sha256, l.metadata -> 'merged' ->> 'batch' AS batch
+SELECT l.asset_id AS entity_id, l.key_sha256 AS birth_sha256, (l.metadata -> 'merged' ->> 'batch')::uuid AS batch
 FROM metadata.alias o JOIN metadata.asset l ON l.tenant_id = o.tenant_id AND l.asset_id = o.entity_id
 WHERE o.tenant_id = %(tenant)s AND o.key_sha256 = ANY (ARRAY(
     SELECT s.digest FROM metadata.spellings(ARRAY[%(key)s::text]) s))
@@ -114,7 +114,7 @@ class Aliases(Noun):
             rows = self.sessions.call(_MERGE_OF_NAME, {"tenant": self.tenant.value, "key": key_text(what)})
         else:
             rows = self.sessions.call(_MERGES, {"tenant": self.tenant.value, "id": str(what)})
-        return uuid.UUID(rows[0]["batch"]) if rows else None
+        return next((row["batch"] for row in rows), None)
 
     def aliases_of(self, thing: CanonicalKey | Entity) -> list[Alias]:
         """Every name that a thing has or had, the newest first; open ones have no end."""

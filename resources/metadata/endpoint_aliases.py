@@ -9,11 +9,11 @@ from typing import ClassVar, Final
 
 from identity.credentials import scrubbed
 from identity.errors import InvalidUrl, MetadataError
-from identity.keys import check_slug
+from identity.keys import CanonicalKey, check_slug
 from identity.naming import Authority, authority
 from identity.naming.servers import endpoint_slug
 from resources.metadata.endpoints import Endpoints
-from resources.models import Endpoint
+from resources.models import LEGACY, Endpoint
 from resources.postgres.errors import EndpointAliasRefused
 
 _log = logging.getLogger(__name__)
@@ -35,6 +35,16 @@ _USED = """
 SELECT g.slug, g.endpoint FROM unnest(%(slugs)s::text[], %(endpoints)s::text[]) AS g (slug, endpoint)
 WHERE metadata.is_provisional(g.slug)
 ORDER BY g.slug
+"""
+
+
+_SOME: Final = 10
+_SOURCES = "SELECT s AS key FROM metadata.sources_at(%(slug)s, %(limit)s) AS s"
+
+_HAS_KEYS = """
+SELECT metadata.is_provisional(%(slug)s) OR EXISTS (
+  SELECT 1 FROM metadata.endpoint_alias e
+  WHERE e.tenant_id = %(tenant)s AND e.slug = %(slug)s AND e.valid_to IS NULL) AS has_keys
 """
 
 
@@ -129,6 +139,20 @@ class EndpointAliases(Endpoints):
             hint = f"the known ones: {known}" if known else "`metadata-assets collect` registers those of the project"
             raise UnknownEndpoint(endpoint=slug, hint=hint)
         return found
+
+    def check_destination(self, slug: str) -> None:
+        """Raise UnknownEndpoint unless keys may get this endpoint: a registered one, or a provisional one with keys."""
+        check_slug(slug)
+        if self.endpoint(slug) is None:
+            (row,) = self.sessions.call(_HAS_KEYS, {"tenant": self.tenant.value, "slug": slug})
+            if not row["has_keys"] or slug == LEGACY:
+                self.registered_endpoint(slug)
+
+    def sources_at(self, slug: str) -> frozenset[str | None]:
+        """The sources of the datasets that are at an endpoint, some of them where they are many; None is no source."""
+        check_slug(slug)
+        rows = self.sessions.call(_SOURCES, {"slug": slug, "limit": _SOME})
+        return frozenset(CanonicalKey.parse(row["key"]).source for row in rows)
 
     def _follow(self, given: Iterable[Endpoint], servers: Mapping[str, Authority]) -> int:
         """Register provisional endpoints as these, where that is certain; how many."""

@@ -17,7 +17,7 @@ GRANT EXECUTE ON FUNCTION
   metadata.edges_at, metadata.name_digest, metadata.holders_of,
   metadata.slugs_of, metadata.key_at, metadata.spellings, metadata.endpoint_names, metadata.present_key,
   metadata.stored_key, metadata.stored_moves, metadata.below, metadata.is_provisional,
-  metadata.names_within, metadata.names_around, metadata.leading_key
+  metadata.names_within, metadata.sources_at, metadata.names_around, metadata.leading_key
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.create_identity, metadata.ensure_identities, metadata.update_identity, metadata.delete_identity,

@@ -99,6 +99,8 @@ def test_a_rotation_is_one_call(run: Run, filled: dict[str, UUID], store: Metada
         (["lake/nyc/flights", "a", "lake/nyc/flights", "b"], 2, "RenamedTwice"),
         (["lake/nyc/flights", "a", "lake/nyc/weather", "a"], 1, "RenameRefused"),
         (["jfk/public/flights", "unknown/public/flights"], 3, "UnknownEndpoint"),
+        (["lake/nyc/flights", "mid1:dataset:nowhere:~/nyc/flights"], 3, "UnknownEndpoint"),
+        (["lake/nyc/flights", "mid1:dataset:legacy:~/nyc/flights"], 3, "UnknownEndpoint"),
         (["lake/nyc/flights", "mid1:job:lake:flights"], 1, "RenameRefused"),
         (["lake/nyc/flights", "lake//"], 2, "NotAName"),
         (["lake/nyc/flights", f"postgres://ann:{PASSWORD}@db/x"], 2, "NotAName"),
@@ -246,6 +248,14 @@ def test_no_password_comes_back(call: Call, arguments: Callable[[str], list[str]
         (["urn:li:dataset:(urn:li:dataPlatform:postgres,jfk.shop.public.orders,PROD)"], "OptionNeeded"),
         (["mid1:dataset:jfk:a"], "InvalidKey"),
         (["sales/orders", "--from", "dagster"], "InvalidReference"),
+        (["s3://b/k", "--endpoint", "lake"], "OptionUnused"),
+        (["s3://b/k", "--system", "postgres"], "OptionUnused"),
+        (["s3://b/k", "--source", "x"], "OptionUnused"),
+        (["shop.orders", "--namespace", "postgres://db", "--endpoint", "jfk"], "OptionUnused"),
+        (["mid1:dataset:jfk:shop/public/orders", "--endpoint", "other"], "OptionUnused"),
+        (["mid1:dataset:jfk:shop/public/orders", "--type", "table"], "OptionUnused"),
+        (["orders", "--system", "postgres", "--endpoint", "jfk", "--source", "s", "--type", "table"], "OptionUnused"),
+        (['["a", "b"]', "--system", "postgres"], "OptionUnused"),
     ],
 )
 def test_a_name_that_means_nothing_is_bad_input(call: Call, arguments: list[str], error: str) -> None:
@@ -268,3 +278,35 @@ def test_weather_stays_where_it_is(run: Run, filled: dict[str, UUID], store: Met
     before = store.aliases_of(JFK_WEATHER)
     run("identity", "rename", "jfk/public/flights", "departures")
     assert store.aliases_of(JFK_WEATHER) == before
+
+
+def test_the_column_of_a_url_follows_the_rules_of_its_system(call: Call) -> None:
+    pair = ["shop.public.orders", "--namespace", "postgres://db.example.com:5433"]
+    assert call({}, "identity", "key", *pair, "--column", "Total", "--json").json["column"] == "total"
+    bigquery = ["p.d.t", "--namespace", "snowflake://acc", "--column", "Total", "--json"]
+    assert call({}, "identity", "key", *bigquery).json["column"] == "TOTAL"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["show", "{node}", "--as-of", "2026-01-01"], "an identity node"),
+        (["show", "jfk/public/flights#carrier", "--as-of", "2026-01-01"], "a column"),
+        (["rename", "{node}", "other"], "an identity node"),
+        (["move", "{node}", "--to", "lake"], "an identity node"),
+        (["merge", "{node}", "lake/nyc/flights"], "an identity node"),
+        (["merge", "lake/nyc/flights", "{node}"], "an identity node"),
+        (["rename", "jfk/public/flights#carrier", "airline"], "a column"),
+        (["rename", "mid1:dataset:jfk:jfk/public/flights#carrier", "airline"], "a column"),
+    ],
+)
+def test_what_is_no_thing_is_told_from_what_is_unknown(
+    run: Run, filled: dict[str, UUID], arguments: list[str], what: str
+) -> None:
+    assert filled
+    node = run("identity", "ensure", "lake/nyc/flights", "--json").json["reference"]
+    answer = run("identity", *(one.format(node=node) for one in arguments), "--json")
+    assert (answer.code, answer.error["error"]) == (2, "NotAThing")
+    assert f"is {what}" in answer.error["message"]
+    assert node in run("identity", "show", node).out.splitlines()[0], "an id stays on one line"
+    assert "--version" in run("identity", "retarget", node, "lake/nyc/weather", "--version", "0").err

@@ -1,5 +1,6 @@
 """`identity names`, and columns, jobs and dashboards at `identity show` and `identity key`: on a real control plane."""
 
+import os
 from pathlib import Path
 
 import psycopg
@@ -158,3 +159,17 @@ def test_the_key_of_a_column_is_computed_without_a_database(call: Call, elsewher
 def test_a_dataset_is_still_shown_as_before(run: Run, store: MetadataStore) -> None:
     store.register_assets([Asset(key=FLIGHTS, type=AssetType.DATASET)])
     assert run("identity", "show", "lake/nyc/flights", "--json").json["key"] == str(FLIGHTS)
+
+
+@pytest.mark.parametrize("catalog", ["openmetadata", "atlas"])
+@pytest.mark.parametrize("option", [["--lowercase"], ["--environment", "PROD"]])
+def test_what_only_datahub_has_is_not_dropped_silently(run: Run, catalog: str, option: list[str]) -> None:
+    answer = run("identity", "names", "--catalog", catalog, *option, "--json")
+    assert (answer.code, answer.error["error"]) == (2, "OnlyDataHub")
+
+
+def test_an_ordinary_environment_hides_no_folder(call: Call, environ: dict[str, str], tmp_path: Path) -> None:
+    """A shell says where it is in PWD and OLDPWD, which read like passwords."""
+    shell = {**os.environ, **environ, "PWD": str(tmp_path), "OLDPWD": str(tmp_path.parent)}
+    answer = call(shell, "identity", "names", str(tmp_path / "nofile.txt"))
+    assert f"cannot use {tmp_path / 'nofile.txt'}" in answer.err

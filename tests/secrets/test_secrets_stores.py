@@ -163,6 +163,11 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.resolve": lambda w, text: iter(
         [lambda: w.store.resolve(text), lambda: w.store.resolve(f"e/{text}"), lambda: w.store.resolve(f"mid1:{text}")]
     ),
+    "MetadataStore.thing": lambda w, text: iter(
+        [lambda: w.store.thing(text), lambda: w.store.thing(f"e/{text}"), lambda: w.store.thing(f"mid1:{text}")]
+    ),
+    "MetadataStore.check_destination": lambda w, text: iter([lambda: w.store.check_destination(text)]),
+    "MetadataStore.sources_at": lambda w, text: iter([lambda: w.store.sources_at(text)]),
     "MetadataStore.current": lambda w, text: iter([lambda: w.store.current(w.key("one"), [text])]),
     "MetadataStore.materializations": lambda w, text: iter(
         [lambda: w.store.materializations(w.key("one"), partition=text)]

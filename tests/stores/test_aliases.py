@@ -12,7 +12,7 @@ from store_inputs import Counts, Lake, Look, database_time, names_read
 from identity.keys import dataset_key, job_key
 from resources.graph_store import GraphStore
 from resources.metadata.assets import AmbiguousKey, OneThingTwice, UnknownKey
-from resources.metadata.resolution import HOLDER
+from resources.metadata.resolution import HOLDER, asked
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint, Read
 from resources.postgres.errors import IdempotencyConflict, NameTaken, RenameRefused, UnknownName
@@ -188,7 +188,7 @@ def test_a_thousand_renames_later_the_first_name_is_one_index_hit(lake: Lake, lo
         with lake.store.session() as session:
             session.rows("SET LOCAL enable_seqscan = off")  # a small table of a test would be read whole
             before = names_read(session)
-            session.rows(f"SELECT {HOLDER}", {"key": str(key)})
+            session.rows(f"SELECT {HOLDER}", asked(key))
             assert names_read(session) - before == Counter(idx_scan=1, idx_tup_fetch=1)
 
 

@@ -16,7 +16,7 @@ from resources.graph_store import GraphStore
 from resources.metadata.assets import UnknownKey
 from resources.metadata.endpoint_aliases import NotProvisional, NotRegisteredAs, UnknownEndpoint, provisional_slug
 from resources.metadata.legacy_names import LegacyRow
-from resources.metadata.resolution import HOLDER
+from resources.metadata.resolution import HOLDER, asked
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint
 from resources.postgres.errors import EndpointAliasRefused, NameTaken
@@ -109,7 +109,7 @@ def test_a_look_up_by_either_key_is_as_many_index_hits_as_there_are_slugs(
     for one in (key(slug, "t7"), key(jfk, "t7")):
         with lake.store.session() as session:
             before = names_read(session)
-            session.rows(f"SELECT {HOLDER}", {"key": str(one)})
+            session.rows(f"SELECT {HOLDER}", asked(one))
             assert names_read(session) - before == {"idx_scan": 2, "idx_tup_fetch": 1}
 
 

@@ -155,7 +155,10 @@ BEGIN
       SELECT i.identity_id, i.target_key FROM metadata.identity_node i
       WHERE i.tenant_id = v_tenant AND i.target_key = n.present OFFSET 0) i
     WHERE n.present <> ALL (coalesce(v_was, '{}')) AND (
-      SELECT o.entity_id <> n.entity_id FROM metadata.alias o
+      SELECT o.entity_id <> n.entity_id AND (o.kind = 'primary' OR NOT EXISTS (  -- or led to what has no name of its own
+        SELECT 1 FROM metadata.alias p
+        WHERE p.tenant_id = v_tenant AND p.entity_id = o.entity_id AND p.valid_to IS NULL AND p.kind = 'primary'))
+      FROM metadata.alias o
       WHERE o.tenant_id = v_tenant AND o.key_sha256 = n.key_sha256 AND o.alias_id <> n.alias_id
       ORDER BY o.valid_from DESC LIMIT 1);
   END IF;
