@@ -13,6 +13,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from resources.postgres.tables import METADATA
+
+METADATA_TABLES = {table.name for table in METADATA.sorted_tables}
+TYPE = {"type", "builtins.type"}
 HASHING = {"hashlib", "_hashlib", "_sha1", "_sha2", "_md5", "_blake2", "hmac", "zlib", "binascii", "xxhash"}
 GUARDED = HASHING | {"uuid", "secrets", "identity.ids", "identity.keys", "identity.nodes", "builtins"}
 RANDOM = {
@@ -27,6 +31,9 @@ RANDOM = {
     "token_bytes",
     "urandom",
 }
+
+OUR_TABLES = "resources.postgres.tables"
+WRITES = {"insert", "update", "delete"}
 
 # The rule of whatever is called so, by its own name, whether it is called, imported or handed on.
 TOUCHED: Mapping[str, str] = {
@@ -72,9 +79,15 @@ _WHOLE = re.compile(r"mid1:(?!…)|^identity:(?!<|[0-9a-f]{8}-[0-9a-f-]{27}$)|id
 _BARE = re.compile(r"mid1:?|mid1:(?:endpoint|dataset|job|dashboard):?|identity:")
 
 _TABLES = r'(?:only\s+)?"?(?:metadata\b|\{\}\s*"?\.)'
+_NAMES = "|".join(sorted(METADATA_TABLES))
 SQL_RULES: Mapping[str, re.Pattern[str]] = {
     "writes tables": re.compile(
         rf"\b(?:insert\s+into|update|delete\s+from|merge\s+into|copy|truncate(?:\s+table)?)\s+{_TABLES}", re.IGNORECASE
+    ),
+    "writes our tables": re.compile(
+        rf"\b(?:insert\s+into|delete\s+from|merge\s+into|copy|truncate\s+table)\s+(?:only\s+)?\"?(?:{_NAMES})\"?(?![\w.])"
+        rf"|\bupdate\s+(?:only\s+)?\"?(?:{_NAMES})\"?\s+(?:(?:as\s+)?\w+\s+)?set\b",
+        re.IGNORECASE,
     ),
     "hash in SQL": re.compile(
         r"\b(?:sha(?:1|224|256|384|512)|md5|digest|hmac|hashtext\w*|hash_\w+|uuid_generate_\w+|gen_random_\w+|uuidv\d)\s*\(",
@@ -103,20 +116,52 @@ class Module:
     prefixes: frozenset[str]
     read_only: frozenset[int]
     """Texts that are compared or documentation: nothing is built of them."""
+    texts: Mapping[str, str]
+    """The whole text that a name holds, where it holds one."""
 
     @classmethod
     def of(cls, tree: ast.AST) -> "Module":
-        module = cls(dict(_imported(tree)), frozenset(), frozenset(map(id, _read_only(tree))))
+        module = cls(dict(_imported(tree)), frozenset(), frozenset(map(id, _read_only(tree))), {})
         while True:  # until another look finds no other name for anything
-            origins, prefixes = dict(module.origins), set(module.prefixes)
+            origins, prefixes, texts = dict(module.origins), set(module.prefixes), dict(module.texts)
             for name, value in _assigned(tree):
                 if module.begins_key(value):
                     prefixes.add(name)
+                if (text := module.said(value)) is not None:
+                    texts.setdefault(name, text)
                 if isinstance(value, ast.Name | ast.Attribute) and name != (origin := module.origin(value)):
                     origins.setdefault(name, origin)
-            if (origins, prefixes) == (module.origins, module.prefixes):
+            if (origins, prefixes, texts) == (module.origins, module.prefixes, module.texts):
                 return module
-            module = cls(origins, frozenset(prefixes), module.read_only)
+            module = cls(origins, frozenset(prefixes), module.read_only, texts)
+
+    def said(self, node: ast.AST) -> str | None:
+        """The text that a node is, as far as it can be read here, with {} for the rest; None for what is no text."""
+        match node:
+            case ast.Constant(str(text)):
+                return text
+            case ast.Name(name):
+                return self.texts.get(name)
+            case ast.FormattedValue(value):
+                return self.said(value)
+            case ast.JoinedStr(parts):
+                return "".join(self.said(part) or "{}" for part in parts)
+            case ast.BinOp(left, ast.Add(), right):
+                both = self.said(left), self.said(right)
+                return None if both == (None, None) else "".join(one or "{}" for one in both)
+            case ast.BinOp(left, ast.Mod(), right):
+                text, given = self.said(left), right.elts if isinstance(right, ast.Tuple) else [right]
+                for one in given if text is not None else ():
+                    text = text.replace("%s", self.said(one) or "{}", 1)
+                return text
+            case ast.Call(ast.Attribute(value, "format"), given, named):
+                text = self.said(value)
+                for place, one in enumerate(given if text is not None else ()):
+                    text = re.sub(rf"\{{{place}?\}}", lambda _, one=one: self.said(one) or "{}", text, count=1)
+                for keyword in named if text is not None else ():
+                    text = text.replace(f"{{{keyword.arg}}}", self.said(keyword.value) or "{}")
+                return text
+        return None
 
     def origin(self, node: ast.AST) -> str:
         """`uuid.uuid5` for whatever stands for it here; empty for what has no name."""
@@ -159,8 +204,11 @@ class Module:
         match node:
             case ast.Import(names):
                 yield from (rule for one in names for rule in _of_module(one.name))
+            case ast.ClassDef(bases=bases):
+                yield from (rule for one in bases for rule in self._made(one))
             case ast.ImportFrom(module=str(module), names=names):
                 yield from _of_module(module)
+                yield from ("our tables" for one in names if f"{module}.{one.name}" == OUR_TABLES)
                 yield from (TOUCHED[one.name] for one in names if one.name in TOUCHED)
                 yield from ("by name" for one in names if one.name == "*" and module in GUARDED)
             case ast.Name(ctx=ast.Load()) | ast.Attribute(ctx=ast.Load()):
@@ -171,14 +219,20 @@ class Module:
                 yield from (rule for rule, pattern in SQL_RULES.items() if pattern.search(text))
                 yield from ["key by hand"] if _BARE.fullmatch(text) else []
             case ast.JoinedStr(parts):
-                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+                text = self.said(node) or ""
                 yield from (rule for rule, pattern in SQL_RULES.items() if pattern.search(text))
                 yield from ["key by hand"] if len(parts) > 1 and any(map(self.begins_key, parts)) else []
                 yield from ["key by hand"] if re.search(r"(?:mid1|identity):\{\}", text) else []
             case ast.BinOp(left=left, op=ast.Add() | ast.Mod(), right=right):
+                yield from self._of_text(node)
                 yield from ["key by hand"] if self.is_part(left) or self.is_part(right) else []
             case ast.AugAssign(target=target, op=ast.Add() | ast.Mod(), value=value):
                 yield from ["key by hand"] if self.is_part(target) or self.is_part(value) else []
+
+    def _of_text(self, node: ast.AST) -> Iterator[str]:
+        """Statements that are put together of texts that are known here."""
+        text = self.said(node) or ""
+        yield from (rule for rule in ("writes tables", "writes our tables") if SQL_RULES[rule].search(text))
 
     def _of_name(self, node: ast.expr) -> Iterator[str]:
         origin, own = self.origin(node), self.own_name(node)
@@ -193,6 +247,11 @@ class Module:
         called, own = self.origin(node.func), self.own_name(node.func)
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
         yield from self._made(node.func)
+        yield from self._of_text(node)
+        if own == "__class__" or (isinstance(node.func, ast.Call) and self.origin(node.func.func) in TYPE):
+            yield "past the constructor"  # type(key)(…), key.__class__(…)
+        if own in WRITES and called.startswith(("sqlalchemy.", f"{OUR_TABLES}.")):
+            yield "writes our tables"
         if own not in ASKS_ABOUT_TYPES:  # map(CanonicalKey, …), partial(EntityId, …)
             yield from (rule for one in given for rule in self._made(one))
         if called in {"getattr", "builtins.getattr", "vars", "globals"} and self._is_guarded(node.args):
@@ -227,6 +286,8 @@ class Module:
 
 
 def _of_module(name: str) -> Iterator[str]:
+    if name == OUR_TABLES or name.startswith(f"{OUR_TABLES}."):
+        yield "our tables"
     if name.partition(".")[0] in HASHING:
         yield "hashlib"
 
@@ -246,6 +307,10 @@ def _assigned(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         match node:
             case ast.Assign(targets=targets, value=value):
                 yield from ((target.id, value) for target in targets if isinstance(target, ast.Name))
+                for target in targets:  # K, _ = CanonicalKey, 1
+                    if isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
+                        pairs = zip(target.elts, value.elts, strict=False)
+                        yield from ((one.id, other) for one, other in pairs if isinstance(one, ast.Name))
             case ast.AnnAssign(target=ast.Name(name), value=ast.expr() as value) | ast.NamedExpr(ast.Name(name), value):
                 yield name, value
 

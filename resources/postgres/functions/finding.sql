@@ -39,35 +39,6 @@ BEGIN
       WHERE b.tenant_id = v_tenant AND b.asset_id = n.entity_id LIMIT 1) a;
 END $$;
 
--- A dataset of each source that is there at an endpoint, p_limit at most: one index hit for each, however many datasets
--- it has.
-CREATE OR REPLACE FUNCTION metadata.sources_at(p_slug text, p_limit integer) RETURNS SETOF text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
-DECLARE
-  v_tenant uuid := metadata.current_tenant();
-  v_start text;
-  v_from text;
-  v_key text;
-  v_found integer := 0;
-BEGIN
-  FOR v_start IN SELECT 'mid1:dataset:' || s || ':' FROM metadata.slugs_of(p_slug) AS s LOOP
-    v_from := v_start;
-    WHILE v_found < p_limit LOOP
-      SELECT x.key INTO v_key FROM metadata.alias x
-      WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key > ''
-        AND x.key >= v_from AND x.key < rtrim(v_start, ':') || ';' AND x.kind = 'primary' AND EXISTS (
-          SELECT 1 FROM metadata.asset a
-          WHERE a.tenant_id = v_tenant AND a.asset_id = x.entity_id AND a.deleted_at IS NULL)
-      ORDER BY x.key LIMIT 1;
-      EXIT WHEN NOT FOUND;
-      RETURN NEXT v_key;
-      v_found := v_found + 1;
-      v_from := v_start || split_part(split_part(v_key, ':', 4), '/', 1) || '0';  -- what follows / in the order of bytes
-    END LOOP;
-  END LOOP;
-END $$;
-
 -- The names around these endings and around these keys, p_limit on either side of each, of what is there.
 CREATE OR REPLACE FUNCTION metadata.names_around(p_endings text[], p_keys text[], p_limit integer)
 RETURNS TABLE (key text, present_key text)
