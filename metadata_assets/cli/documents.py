@@ -19,8 +19,8 @@ COLLECT = (
 )
 DATASETS = "[{name, key, type, publish, version, partitions, rows, materializations, updated_at}]"
 DATASET = (
-    "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], closed_at, "
-    f"publish, version, materializations, partitions: [{_CURRENT}], made_from, makes}}"
+    "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], closed_at, id, "
+    f"name_taken, publish, version, materializations, partitions: [{_CURRENT}], made_from, makes}}"
 )
 MATERIALIZATIONS = f"[{{{_MATERIALIZATION}}}]"
 MATERIALIZATION = f"{{start, materializations: [{{{_MATERIALIZATION}, inputs: [{_INPUT}]}}]}}"
@@ -30,9 +30,7 @@ MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
 
-IDENTITY = (
-    "{name, key, id, asked, as_of, closed_at, names: [{name, key, kind, from, to, actor, reason, change}], similar}"
-)
+IDENTITY = "{name, key, id, asked, as_of, closed_at, name_taken, names: [{name, key, kind, from, to, actor, reason, change}], similar}"
 REGISTERED = "{dry_run, slug, endpoint, is_new}"
 UNREGISTERED = "{dry_run, slug, endpoint}"
 RENAMED = "{dry_run, renamed: [{id, was, now, was_key, now_key}]}"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from psycopg.types.json import Jsonb
 
@@ -41,6 +41,14 @@ class NameLost(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+class ReservedMetadata(MetadataError):
+    """the metadata of {key} have {word}, which collections and merges write; call it otherwise, nothing was written"""
+
+    key: str
+    word: str
+    exit_code: ClassVar[int] = 2
+
+
 class OneThingTwice(MetadataError):
     """{one} and {other} are names of one thing; declare it once"""
 
@@ -49,6 +57,9 @@ class OneThingTwice(MetadataError):
 
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+RESERVED: Final = ("merged", "moved_from", "object", "relation")
+"""What `asset.metadata` say of a thing that was merged or collected; nobody else's to say."""
 
 _GIVEN = """
 FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, endpoint_id uuid, type text, name text, qualified_name text,
@@ -187,9 +198,10 @@ class Assets(Noun):
     """Register, find and show assets."""
 
     def register_assets(self, assets: Iterable[Asset]) -> int:
-        """Make sure that the assets exist; how many rows that wrote."""
+        """Make sure that the assets exist; how many rows that wrote. Raises ReservedMetadata, OneThingTwice."""
+        given = [said_by_callers(asset) for asset in assets]
         with self.session() as session:
-            return register(session, assets)
+            return register(session, given)
 
     def asset(self, thing: CanonicalKey | Entity) -> Asset:
         """One asset with its open fields, under the key that it has or had last.
@@ -241,6 +253,14 @@ class Assets(Noun):
         if len(found) > 1:
             raise AmbiguousKey(name=name, candidates=", ".join(str(one.key or one.entity.key) for one in found))
         return found[0]
+
+
+def said_by_callers(asset: Asset) -> Asset:
+    """The asset, when its metadata are its caller's to say. Raises ReservedMetadata."""
+    for word in RESERVED:
+        if word in asset.metadata:
+            raise ReservedMetadata(key=str(asset.key), word=word)
+    return asset
 
 
 def is_id(name: str) -> bool:

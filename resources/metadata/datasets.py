@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from identity.keys import CanonicalKey
-from resources.metadata.assets import registered
+from resources.metadata.assets import registered, said_by_callers
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import present_key
 from resources.models import Asset, AssetType, DatasetSummary, PublishPolicy
@@ -48,8 +48,8 @@ class Datasets(Noun):
     """Register and list datasets."""
 
     def register_datasets(self, datasets: Iterable[tuple[Asset, PublishPolicy]]) -> int:
-        """Make sure that the datasets exist with these policies; how many rows that wrote."""
-        wanted = list(datasets)
+        """Make sure that the datasets exist with these policies; how many rows that wrote. As `register_assets`."""
+        wanted = [(said_by_callers(asset), policy) for asset, policy in datasets]
         if not wanted:
             return 0
         with self.session() as session:

@@ -9,6 +9,7 @@ import pytest
 from cli_calls import JFK_WEATHER, Run
 
 from identity.keys import dataset_key
+from resources.metadata.assets import register
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint
 
@@ -23,8 +24,9 @@ def test_the_commands_of_the_page_do_what_it_says(
     assert filled
     replica = dataset_key("jfk-replica", source="jfk", schema="public", table="weather")
     seen = {"relation": "table", "object": "7000000000000000000/5/16385"}
-    store.register_assets(Asset(key=key, type=AssetType.TABLE, metadata=seen) for key in (replica, JFK_WEATHER))
-    store.register_endpoints([Endpoint(slug="jfk", system="postgres")])
+    store.register_endpoints(Endpoint(slug=slug, system="postgres") for slug in ("jfk", "jfk-replica"))
+    with store.session() as session:  # what two collections of one server saw
+        register(session, [Asset(key=key, type=AssetType.TABLE, metadata=seen) for key in (replica, JFK_WEATHER)])
     monkeypatch.chdir(tmp_path)
     Path("old_catalog.csv").write_text(CSV, encoding="utf-8")
     identifier = run("identity", "show", "jfk/public/flights", "--json").json["id"]

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from store_inputs import Counts, Lake, Look, attempt
 
+from resources.metadata.assets import ReservedMetadata
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint, Read
 from resources.postgres.errors import IdentityCollision
@@ -123,3 +124,14 @@ def test_registering_and_committing_at_the_same_time_never_deadlock(
         done = [pool.submit(work, open_store()) for work in (register, register, register, commit, commit, commit)]
         assert min(one.result(timeout=60) for one in done) > 5
     assert look("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == before
+
+
+@pytest.mark.parametrize("word", ["merged", "moved_from", "object", "relation"])
+def test_what_collections_and_merges_write_is_nobody_elses_to_say(lake: Lake, counts: Counts, word: str) -> None:
+    before = counts()
+    asset = replace(lake.asset("flights"), metadata={word: True})
+    with pytest.raises(ReservedMetadata, match=f"have {word}"):
+        lake.store.register_assets([lake.asset("weather"), asset])
+    with pytest.raises(ReservedMetadata, match="call it otherwise"):
+        lake.store.register_datasets([(asset, "manually")])
+    assert counts() == before
