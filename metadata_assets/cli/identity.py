@@ -331,7 +331,11 @@ def names(
 @command(
     identity,
     "import",
-    examples=["identity import old_catalog.csv --dry-run", "identity import old_catalog.jsonl --json > report.json"],
+    examples=[
+        "identity import old_catalog.csv --dry-run",
+        "identity import old_catalog.jsonl --json > report.json",
+        "identity import urns.csv --from datahub --dry-run",
+    ],
     document=documents.IMPORTED,
 )
 def import_(
@@ -344,6 +348,15 @@ def import_(
             show_default=False,
         ),
     ],
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="CATALOG",
+            help="The references are names of datahub, openmetadata, atlas, openlineage or dagster.",
+            show_default=False,
+        ),
+    ] = None,
     reason: Reason = None,
     dry_run: DryRun = False,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Ids in one transaction.")] = 1000,
@@ -353,8 +366,10 @@ def import_(
     Afterwards every command that takes a KEY takes them. An id that could mean several things is listed with its
     candidates, one that means nothing here is listed, and neither is touched; the exit code is then 5. A reference is
     endpoint/schema/table, any end of such a name with dots, a full key, or the URL of a file; quotes and case follow
-    the rules of the endpoints' systems. Safe to repeat, and to stop: what is done stays done.
+    the rules of the endpoints' systems. With --from it is a name of that catalog: a URN of DataHub, a name of
+    OpenMetadata or Atlas, its type and a tab before it where it is no table, OpenLineage's namespace, a tab and the
+    name, the JSON list of an asset of Dagster. Safe to repeat, and to stop: what is done stays done.
     """
     from metadata_assets.cli.legacy import import_ids
 
-    return import_ids(cli, file, reason=reason, dry_run=dry_run, batch_size=batch_size)
+    return import_ids(cli, file, words=from_, reason=reason, dry_run=dry_run, batch_size=batch_size)

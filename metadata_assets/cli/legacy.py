@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -10,7 +11,9 @@ from rich.console import RenderableType
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from identity.errors import MetadataError, shown
-from identity.keys import short_name
+from identity.external import Atlas, AtlasName, DagsterAssets, DataHub, OpenMetadata, OpenMetadataName
+from identity.keys import CanonicalKey, short_name
+from identity.naming import openlineage_key
 from metadata_assets.cli.context import Cli, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import table
@@ -31,9 +34,26 @@ class UnreadableImport(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
-def import_ids(cli: Cli, path: Path, *, reason: str | None, dry_run: bool, batch_size: int) -> ExitCode:
+class UnknownWords(MetadataError):
+    """{form} is no catalog whose names an import reads; use one of {forms}"""
+
+    form: str
+    forms: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+WORDS = ("datahub", "openmetadata", "atlas", "openlineage", "dagster")
+
+
+def import_ids(
+    cli: Cli, path: Path, *, words: str | None, reason: str | None, dry_run: bool, batch_size: int
+) -> ExitCode:
+    if words not in (None, *WORDS):
+        raise UnknownWords(form=shown(words or ""), forms=", ".join(WORDS))
     rows = list(read_rows(path))
     with cli.opened(actor=person(), rehearsed=dry_run) as opened, _progress(cli) as progress:
+        systems = {one.slug: one.system for one in opened.store.endpoints()} if words else {}
+        rows, unread = translated(rows, words, systems) if words else (rows, ())
         task = progress.add_task("ids")
         done = opened.store.import_legacy(
             rows,
@@ -41,8 +61,39 @@ def import_ids(cli: Cli, path: Path, *, reason: str | None, dry_run: bool, batch
             batch_size=batch_size,
             progress=lambda done, of: progress.update(task, completed=done, total=of),
         )
+    done = replace(done, refused=(*unread, *done.refused))
     cli.show(described(done, dry_run=dry_run), *_shown(done, dry_run=dry_run))
     return ExitCode.OK if done.complete else ExitCode.PARTIAL
+
+
+def translated(
+    rows: Sequence[LegacyRow], words: str, systems: Mapping[str, str]
+) -> tuple[list[LegacyRow], tuple[RefusedRow, ...]]:
+    """The same lines with keys for another catalog's names, and those whose name is none there."""
+    read: list[LegacyRow] = []
+    unread: list[RefusedRow] = []
+    for row in rows:
+        try:
+            read.append(replace(row, reference=str(_key_of(row.reference, words, systems))))
+        except MetadataError as error:
+            unread.append(RefusedRow(row.line, error))
+    return read, tuple(unread)
+
+
+def _key_of(name: str, words: str, systems: Mapping[str, str]) -> CanonicalKey:
+    first, tab, rest = name.partition("\t")
+    entity: Any = first
+    match words:
+        case "datahub":
+            return DataHub(systems=systems).key_of(name)
+        case "openmetadata":
+            return OpenMetadata(systems=systems).key_of(OpenMetadataName(*((entity, rest) if tab else ("table", name))))
+        case "atlas":
+            return Atlas(systems=systems).key_of(AtlasName(*((first, rest) if tab else ("rdbms_table", name))))
+        case "openlineage":
+            return openlineage_key(first, rest)
+    endpoint = next((slug for slug, system in systems.items() if system == "dagster"), "dagster")
+    return DagsterAssets(endpoint).key_of_text(name)
 
 
 def _progress(cli: Cli) -> Progress:

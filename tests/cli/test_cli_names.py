@@ -1,5 +1,6 @@
 """`identity names`, and columns, jobs and dashboards at `identity show` and `identity key`: on a real control plane."""
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from test_cli_surface import shape
 from identity.external import DataHub
 from identity.ids import Entity, column_id, tenant_id
 from identity.keys import CanonicalKey, ColumnKey, dashboard_key, dataset_key, job_key
+from identity.naming import authority, endpoint_of
 from metadata_assets.cli import documents
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint
@@ -173,3 +175,36 @@ def test_an_ordinary_environment_hides_no_folder(call: Call, environ: dict[str, 
     shell = {**os.environ, **environ, "PWD": str(tmp_path), "OLDPWD": str(tmp_path.parent)}
     answer = call(shell, "identity", "names", str(tmp_path / "nofile.txt"))
     assert f"cannot use {tmp_path / 'nofile.txt'}" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("catalog", "name", "key"),
+    [
+        ("datahub", "urn:li:dataset:(urn:li:dataPlatform:postgres,jfk.shop.public.orders,PROD)", ORDERS),
+        ("openmetadata", "jfk.shop.public.orders", ORDERS),
+        ("openmetadata", "table\tjfk.shop.public.orders", ORDERS),
+        ("atlas", "shop.public.orders@jfk", ORDERS),
+        ("openlineage", "postgres://db.example.com\tshop.public.orders", ORDERS),
+        ("dagster", '["sales", "orders"]', dataset_key("etl", table='["sales", "orders"]')),
+    ],
+)
+def test_old_ids_are_imported_with_the_names_of_other_catalogs(
+    run: Run, registered: MetadataStore, tmp_path: Path, catalog: str, name: str, key: CanonicalKey
+) -> None:
+    registered.register_endpoints([Endpoint(slug="jfk", system="postgres", attributes={"host": "db.example.com"})])
+    registered.register_assets([Asset(key=key, type=AssetType.TABLE)])
+    if catalog == "openlineage":  # below the provisional endpoint of the server, which is known as jfk
+        registered.register_endpoint_as(endpoint_of(authority("postgresql://db.example.com")), "jfk")
+    file = tmp_path / "old.jsonl"
+    lines = [{"legacy_id": "id-1", "reference": name}, {"legacy_id": "id-2", "reference": "no name there"}]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    answer = run("identity", "import", str(file), "--from", catalog, "--json")
+    assert (answer.code, answer.json["linked"]) == (5, 1), answer.out
+    assert len(answer.json["refused"]) + len(answer.json["unknown"]) == 1
+    assert run("identity", "show", "id-1", "--json").json["key"] == str(key)
+
+
+def test_an_import_in_unknown_words_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "old.csv"
+    file.write_text("legacy_id,reference\n")
+    assert run("identity", "import", str(file), "--from", "amundsen", "--json").error["error"] == "UnknownWords"
