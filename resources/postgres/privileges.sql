@@ -16,7 +16,7 @@ GRANT EXECUTE ON FUNCTION
   metadata.unknown_identity, metadata.names_of,
   metadata.edges_at, metadata.name_digest, metadata.holders_of,
   metadata.slugs_of, metadata.key_at, metadata.spellings, metadata.endpoint_names, metadata.present_key,
-  metadata.stored_key, metadata.stored_moves, metadata.below, metadata.is_provisional,
+  metadata.below, metadata.is_provisional,
   metadata.names_between, metadata.names_around
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
