@@ -1,5 +1,6 @@
 """Collect an endpoint: look at the source, decide what changed, write that."""
 
+from dataclasses import replace
 from typing import Final
 
 from identity.naming import authority
@@ -94,5 +95,5 @@ def _store(store: MetadataStore, known: Known, seen: Catalog | Plan) -> Collecte
 
 
 def _compared(session: Session, seen: Catalog) -> Plan:
-    current, joined = compared_catalog(session, seen.endpoint, {asset.key: object_of(asset) for asset in seen.assets})
-    return diff(current, seen, joined)
+    known = compared_catalog(session, seen.endpoint, {asset.key: object_of(asset) for asset in seen.assets})
+    return replace(diff(known.current, seen, known.joined), joined_anew=known.renamed)

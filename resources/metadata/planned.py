@@ -6,7 +6,7 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from identity.ids import Entity
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, key_text
 from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
 from resources.metadata.aliases import rename
 from resources.metadata.catalogs import CatalogOvertaken, endpoint_parameters
@@ -93,6 +93,9 @@ ORDER BY 2, 3
 ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
 """
 
+_CALLED_SO: Final = "its source calls it so: it is the same object there"
+_NAME_JOINED = "SELECT metadata.name_joined(%(keys)s, %(ids)s, %(reason)s) AS named"
+
 _SET_FINGERPRINT = """
 UPDATE metadata.endpoint SET schema_fingerprint = %(fingerprint)s, updated_at = clock_timestamp()
 WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s AND schema_fingerprint IS DISTINCT FROM %(fingerprint)s
@@ -104,13 +107,14 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
 
     Raises CatalogOvertaken when somebody renamed something since the plan was made; then the transaction is lost.
     """
-    hold_names(session, exclusive=bool(plan.renamed or plan.replaced))
+    hold_names(session, exclusive=bool(plan.renamed or plan.replaced or plan.joined_anew))
     before = _own(session, plan, set(plan.replaced))
     written = _close_things(session, before.values()) + _rename_assets(session, plan)
     born = _births(session, plan)
     written += _create_assets(session, plan, born)
     ids = born | _own(session, plan, _keys_of(plan) - born.keys())
     ids |= {key: ids[name] for key, name in plan.joined}
+    written += _name_joined(session, plan, ids)
     written += _redeclare(session, before, ids)
     written += sum(
         (
@@ -159,9 +163,20 @@ def _rename_assets(session: Session, plan: Plan) -> int:
     if not plan.renamed:
         return 0
     try:
-        return len(rename(session, dict(plan.renamed), reason="its source calls it so: it is the same object there"))
+        return len(rename(session, dict(plan.renamed), reason=_CALLED_SO))
     except RENAME_REFUSALS:
         raise CatalogOvertaken(endpoint=plan.endpoint) from None
+
+
+def _name_joined(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> int:
+    if not plan.joined_anew:
+        return 0
+    keys = sorted(plan.joined_anew)
+    parameters = {"keys": list(map(key_text, keys)), "ids": [ids[key].id.value for key in keys], "reason": _CALLED_SO}
+    (row,) = session.rows(_NAME_JOINED, parameters)
+    if row["named"] < len(keys):
+        raise CatalogOvertaken(endpoint=plan.endpoint)
+    return len(keys)
 
 
 def _births(session: Session, plan: Plan) -> dict[CanonicalKey, Entity]:

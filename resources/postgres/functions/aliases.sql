@@ -165,11 +165,13 @@ BEGIN
     RETURN;
   END IF;
 
+  -- Joined, here and below: of an array every row would be compared with every element.
   SELECT coalesce(array_agg(x.entity_id), '{}') INTO v_holders
-  FROM metadata.alias x
-  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.kind = 'primary'
-    AND x.key_sha256 = ANY (ARRAY(SELECT s.digest FROM metadata.spellings(v_new) s))
-    AND NOT EXISTS (SELECT 1 FROM unnest(v_ids) AS r (id) WHERE r.id = x.entity_id);
+  FROM metadata.spellings(v_new) s
+  CROSS JOIN LATERAL (
+    SELECT y.entity_id, y.kind FROM metadata.alias y  -- the kind would call for the index of things
+    WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = s.digest OFFSET 0) x
+  WHERE x.kind = 'primary' AND NOT EXISTS (SELECT 1 FROM unnest(v_ids) AS r (id) WHERE r.id = x.entity_id);
   PERFORM 1 FROM metadata.asset a
   WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_ids || v_holders)
   ORDER BY a.asset_id FOR NO KEY UPDATE;
@@ -200,9 +202,14 @@ BEGIN
 
   v_now := clock_timestamp();
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
-  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL
-    AND x.key_sha256 = ANY (ARRAY(
-      SELECT metadata.name_digest(n) FROM unnest(v_was) AS n UNION SELECT s.digest FROM metadata.spellings(v_new) s));
+  FROM (
+    SELECT o.alias_id
+    FROM (SELECT metadata.name_digest(n) AS digest FROM unnest(v_was) AS n
+          UNION SELECT s.digest FROM metadata.spellings(v_new) s) d
+    CROSS JOIN LATERAL (
+      SELECT y.alias_id FROM metadata.alias y
+      WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = d.digest OFFSET 0) o) c
+  WHERE x.tenant_id = v_tenant AND x.alias_id = c.alias_id;
   INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, reason, batch_id)
   SELECT v_tenant, n.key, metadata.name_digest(n.key), n.id, n.kind, v_now, v_actor, p_reason, p_batch
   FROM (

@@ -264,3 +264,37 @@ BEGIN
       'entity_id', v_loser, 'from_entity_id', v_winner));
   RETURN QUERY SELECT v_loser, false;
 END $$;
+
+-- What was merged into another endpoint's thing is called otherwise at its source: that is a name of the winner, too. How
+-- many names that were; a name that is the own one of something open is left alone. Call it after renames, in the
+-- transaction of the collection that saw it.
+CREATE OR REPLACE FUNCTION metadata.name_joined(p_keys text[], p_entities uuid[], p_reason text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_batch uuid := gen_random_uuid();
+  v_now timestamptz;
+  v_free text[];
+  v_named integer;
+BEGIN
+  PERFORM metadata.hold_names(true);
+  v_free := ARRAY(
+    SELECT k FROM unnest(p_keys) AS k
+    EXCEPT
+    SELECT s.key FROM metadata.spellings(p_keys) s
+    JOIN metadata.alias x ON x.tenant_id = v_tenant AND x.key_sha256 = s.digest AND x.valid_to IS NULL
+      AND x.kind = 'primary'
+    JOIN metadata.asset a ON a.tenant_id = v_tenant AND a.asset_id = x.entity_id AND a.deleted_at IS NULL);
+  v_now := clock_timestamp();
+  UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = v_batch
+  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL
+    AND x.key_sha256 = ANY (ARRAY(SELECT s.digest FROM metadata.spellings(v_free) s));
+  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, reason, batch_id)
+  SELECT v_tenant, g.key, metadata.name_digest(g.key), g.entity, 'endpoint', v_now, current_setting('metadata.actor'),
+    p_reason, v_batch
+  FROM unnest(p_keys, p_entities) AS g (key, entity) WHERE g.key = ANY (v_free)
+  ORDER BY g.entity, g.key;
+  GET DIAGNOSTICS v_named = ROW_COUNT;
+  RETURN v_named;
+END $$;
