@@ -89,9 +89,12 @@ def _estimates_only(store: MetadataStore, look: Look, known: Known, fingerprint:
 def _store(store: MetadataStore, known: Known, seen: Catalog | Plan) -> Collected:
     if isinstance(seen, Plan) and not seen.changed:
         return outcome(seen)
-    with store.session() as session:
+
+    def work(session: Session) -> Collected:
         lock_catalog(session, seen.endpoint, expected=known.fingerprint)
         return apply_plan(session, seen if isinstance(seen, Plan) else _compared(session, seen))
+
+    return store.sessions.perform(work)
 
 
 def _compared(session: Session, seen: Catalog) -> Plan:

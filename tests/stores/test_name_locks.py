@@ -13,7 +13,10 @@ from store_inputs import Lake, Look
 from identity.ids import Entity
 from resources.metadata.aliases import rename
 from resources.metadata.assets import register
+from resources.metadata.planned import apply_plan
+from resources.metadata.plans import Plan
 from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Endpoint
 from resources.postgres.errors import MergeRefused
 from resources.postgres.session import Session
 
@@ -134,3 +137,27 @@ def test_a_rename_locks_things_in_the_order_of_their_ids(lake: Lake, look: Look,
         declaring.execute(lock, [higher])
         declaring.commit()
         assert renaming.result(timeout=30) == {names[0]: "x", names[1]: "y"}
+
+
+def test_a_collection_locks_things_in_the_order_of_their_ids(lake: Lake, look: Look, stores_url: str) -> None:
+    """What it changes is of the higher id, what it closes of the lower one: who declares both never is in a circle."""
+    names = next((f"a{n}", f"b{n}") for n in count() if lake.entity(f"a{n}").id > lake.entity(f"b{n}").id)
+    lake.store.register_endpoints([Endpoint(slug=lake.endpoint, system="postgres")])
+    lake.assets(*names)
+    higher, lower = (lake.entity(name).id.value for name in names)
+    lock = "SELECT 1 FROM metadata.asset WHERE asset_id = %s FOR NO KEY UPDATE NOWAIT"
+    changed = Asset(key=lake.key(names[0]), type=AssetType.VIEW, metadata={"relation": "view"})
+    plan = Plan(
+        endpoint=lake.endpoint, fingerprint="f", complete=True, changed=(changed,), closed=(lake.key(names[1]),)
+    )
+
+    def collect() -> int:
+        return lake.store.sessions.perform(lambda session: apply_plan(session, plan)).assets.closed
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(stores_url) as declaring:
+        declaring.execute(lock, [lower])
+        collecting = pool.submit(collect)
+        waits(look, declaring.info.backend_pid, collecting)
+        declaring.execute(lock, [higher])
+        declaring.commit()
+        assert collecting.result(timeout=30) == 1

@@ -225,7 +225,7 @@ BEGIN
     AND c.scope = r.scope
     AND c.source_asset_id = CASE r.source_asset_id WHEN v_loser THEN v_winner ELSE r.source_asset_id END
     AND c.target_asset_id = CASE r.target_asset_id WHEN v_loser THEN v_winner ELSE r.target_asset_id END
-    AND (c.metadata ->> 'merge' = p_merge::text OR c.valid_from <= r.valid_to)
+    AND (p_merge::text IN (c.metadata ->> 'merge', c.metadata ->> 'asserted_after') OR c.valid_from <= r.valid_to)
   WHERE r.tenant_id = v_tenant AND v_loser IN (r.source_asset_id, r.target_asset_id)
     AND r.metadata ->> 'merged_in' = p_merge::text
     AND (c.valid_to IS NULL OR c.metadata ->> 'merged_in' = o.metadata -> 'merged' ->> 'batch');
