@@ -4,10 +4,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from reference_inputs import events, told
 from store_inputs import Counts, Lake, Look, waits
 
 from identity.ids import EntityId
 from identity.keys import CanonicalKey, dataset_key
+from resources.graph.edges import EdgeChanges
+from resources.graph.references import ReferenceEdge
+from resources.graph_store import GraphStore
+from resources.metadata.planned import apply_plan
+from resources.metadata.plans import Plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint
 from resources.postgres.errors import MergeRefused, NameTaken, RenameRefused
@@ -105,3 +111,36 @@ def test_what_is_new_is_named_below_the_registered_endpoint_and_told_so(
     lake.store.register_assets([Asset(key=key(slug, "loser"), type=AssetType.TABLE)])
     with pytest.raises(MergeRefused, match=f"{jfk}.*/z is one thing already"):
         lake.store.merge(lake.store.entity(key(slug, "z")), lake.store.entity(key(jfk, "x")))
+
+
+def test_references_to_what_is_not_registered_yet_are_of_the_one_name(lake: Lake, slug: str, jfk: str) -> None:
+    born(lake.store, key(slug, "other"), key(jfk, "down"))
+    lake.store.register_endpoint_as(slug, jfk)
+    graph = GraphStore(lake.store.sessions)
+    node = graph.ensure_identity_key(key(slug, "new"))
+    assert node == graph.ensure_identity_key(key(jfk, "new"))
+    assert graph.identity(node).target == key(jfk, "new")
+    down = key(jfk, "down")
+    raw = ReferenceEdge(down, key(slug, "raw"))
+    graph.add_reference_edges([ReferenceEdge(down, node), raw])
+    born(lake.store, key(jfk, "new"), key(slug, "raw"))
+    assert [edge.resolved for edge in graph.reference_edges(down)] == [True, True]
+    assert graph.refresh_reference_edges() == EdgeChanges(opened=0, closed=0)
+    graph.add_reference_edges([ReferenceEdge(down, key(slug, "never"))])
+    assert graph.remove_reference_edges([ReferenceEdge(down, key(jfk, "never"))]).removed == 1
+
+
+def test_what_takes_a_name_in_the_other_spelling_is_told_as_recreated(
+    lake: Lake, slug: str, jfk: str, look: Look
+) -> None:
+    (was,) = born(lake.store, key(slug, "x"))
+    lake.store.register_endpoint_as(slug, jfk)
+    graph = GraphStore(lake.store.sessions)
+    node, after = graph.ensure_identity_key(key(jfk, "x")), events(look)
+    anew = Asset(key=key(jfk, "x"), type=AssetType.TABLE)
+    plan = Plan(endpoint=jfk, fingerprint="f", complete=True, replaced=(anew.key,), created=(anew,))
+    with lake.store.session() as session:
+        apply_plan(session, plan)
+    assert lake.store.entity(key(slug, "x")).id != was
+    ((topic, payload),) = told(look, after)
+    assert (topic, payload["key"], payload["reason"]) == ("identity.updated", str(node), "recreated")
