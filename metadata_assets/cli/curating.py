@@ -112,17 +112,17 @@ def _tell(cli: Cli, slug: str, items: Sequence[Reference]) -> None:
 
 
 def migrate_identities(cli: Cli, *, dry_run: bool) -> ExitCode:
-    with cli.opened(actor=person()) as opened:
+    with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         done = opened.graph.migrate_collections(dry_run=dry_run)
-        edges = None if dry_run else opened.graph.refresh_reference_edges()
+        edges = opened.graph.refresh_reference_edges()
     answer = {
         "dry_run": dry_run,
         "collections": [_migrated(one) for one in done],
-        "edges": {"opened": edges.opened, "closed": edges.closed} if edges else None,
+        "edges": {"opened": edges.opened, "closed": edges.closed},
     }
     wrapped = sum(len(one.wrapped) for one in done)
     told = f"{wrapped:,} keys in {len(done):,} collections {'would be' if dry_run else 'are'} references now"
-    cli.show(answer, told if edges is None else f"{told}; edges: {edges.opened:,} opened, {edges.closed:,} closed")
+    cli.show(answer, f"{told}; edges: {edges.opened:,} opened, {edges.closed:,} closed")
     return ExitCode.OK
 
 

@@ -1,5 +1,6 @@
 """Collect an endpoint: look at the source, decide what changed, write that."""
 
+from dataclasses import replace
 from typing import Final
 
 from identity.naming import authority
@@ -88,11 +89,14 @@ def _estimates_only(store: MetadataStore, look: Look, known: Known, fingerprint:
 def _store(store: MetadataStore, known: Known, seen: Catalog | Plan) -> Collected:
     if isinstance(seen, Plan) and not seen.changed:
         return outcome(seen)
-    with store.session() as session:
+
+    def work(session: Session) -> Collected:
         lock_catalog(session, seen.endpoint, expected=known.fingerprint)
         return apply_plan(session, seen if isinstance(seen, Plan) else _compared(session, seen))
 
+    return store.sessions.perform(work)
+
 
 def _compared(session: Session, seen: Catalog) -> Plan:
-    current, joined = compared_catalog(session, seen.endpoint, {asset.key: object_of(asset) for asset in seen.assets})
-    return diff(current, seen, joined)
+    known = compared_catalog(session, seen.endpoint, {asset.key: object_of(asset) for asset in seen.assets})
+    return replace(diff(known.current, seen, known.joined), joined_anew=known.renamed)

@@ -45,6 +45,16 @@ ORDER BY e.source, e.target
 ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
 """
 
+# An edge that a merge brought is the winner's own from when it is asserted again: taking the merge back leaves it.
+_SAID_AGAIN = """
+UPDATE metadata.relationship r
+SET metadata = r.metadata - 'merge' || jsonb_build_object('asserted_after', r.metadata -> 'merge')
+FROM unnest(%(sources)s::uuid[], %(targets)s::uuid[]) AS e (source, target)
+WHERE r.tenant_id = %(tenant)s AND r.source_asset_id = e.source AND r.target_asset_id = e.target
+  AND r.type = 'DEPENDS_ON' AND r.producer = %(producer)s AND r.scope = %(scope)s AND r.valid_to IS NULL
+  AND r.metadata ? 'merge'
+"""
+
 _CLOSE = """
 UPDATE metadata.relationship r SET valid_to = clock_timestamp()
 WHERE r.tenant_id = %(tenant)s AND r.producer = %(producer)s AND r.scope = %(scope)s AND r.valid_to IS NULL
@@ -58,7 +68,7 @@ WHERE r.tenant_id = %(tenant)s AND r.producer = %(producer)s AND r.scope = %(sco
 def assert_edges(
     session: Session, links: Collection[Link], *, producer: str, scope: str, complete: bool
 ) -> EdgeChanges:
-    """Say which edges a producer sees in its scope, in two statements however many they are.
+    """Say which edges a producer sees in its scope, in three statements however many they are.
 
     Edges that are open already stay untouched. A complete look closes the open edges of this producer and scope that
     it does not name; a partial one closes nothing. Assets of both ends must exist. Raises ReservedProducer.
@@ -77,4 +87,6 @@ def assert_edges(
         "targets": [link.target.id.value for link in ordered],
     }
     closed = session.count(_CLOSE, parameters) if complete else 0
-    return EdgeChanges(opened=session.count(_OPEN, parameters), closed=closed)
+    opened = session.count(_OPEN, parameters)
+    session.count(_SAID_AGAIN, parameters)
+    return EdgeChanges(opened=opened, closed=closed)

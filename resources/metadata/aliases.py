@@ -22,8 +22,7 @@ from resources.postgres.session import Row, Session
 
 _RENAME: Final = f"""
 SELECT a.entity_id, {present_key("a.was")} AS was, {present_key("a.now")} AS now, a.replayed
-FROM metadata.rename_entities(
-  %(key)s, %(fingerprint)s, %(batch)s, metadata.stored_moves(%(moves)s), %(reason)s) a
+FROM metadata.rename_entities(%(key)s, %(fingerprint)s, %(batch)s, %(moves)s, %(reason)s) a
 """
 
 _MERGE = "SELECT * FROM metadata.merge_entities(%(key)s, %(fingerprint)s, %(batch)s, %(loser)s, %(winner)s, %(reason)s)"

@@ -1,7 +1,7 @@
 """Assets: the record of every thing that has a key. This noun owns record identity."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -12,7 +12,17 @@ from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
 from resources.metadata.finding import Ask, Thing, around, called, keys_like, nearest
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER, alive, asked, births, hold_names, leading_key, present_key, writable
+from resources.metadata.resolution import (
+    HOLDER,
+    alive,
+    asked,
+    births,
+    hold_names,
+    leading_key,
+    owners,
+    present_key,
+    writable,
+)
 from resources.models import Asset, AssetType, Field
 from resources.postgres.session import Row, Session
 
@@ -63,7 +73,7 @@ RESERVED: Final = ("merged", "moved_from", "object", "relation")
 
 _GIVEN = """
 FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, endpoint_id uuid, type text, name text, qualified_name text,
-  key_sha256 text, description text, metadata jsonb)
+  key_sha256 text, description text, metadata jsonb, own boolean)
 LEFT JOIN metadata.endpoint e ON e.tenant_id = %(tenant)s AND e.endpoint_id = a.endpoint_id
 """
 
@@ -90,9 +100,11 @@ JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
 WHERE metadata.is_collision(s.asset_id, s.qualified_name, s.key_sha256, a.qualified_name, decode(a.key_sha256, 'hex'))
   OR s.metadata || a.metadata <> s.metadata OR coalesce(a.description, s.description) IS DISTINCT FROM s.description
   OR (s.endpoint_id IS NULL AND e.endpoint_id IS NOT NULL AND s.qualified_name = a.qualified_name)
-  OR s.deleted_at IS NOT NULL
+  OR (s.deleted_at IS NOT NULL AND a.own)
 """
 )
+
+_WOULD_CHANGE = "SELECT 1" + _CHANGED + "LIMIT 1"
 
 # In the order of the ids, and only what changes: a commit that refers to these assets is not held up. A statement of
 # its own, so that the UPDATE after it starts from the newest rows.
@@ -103,8 +115,8 @@ _MERGE = (
 UPDATE metadata.asset t SET
   description = coalesce(c.description, t.description), metadata = t.metadata || c.metadata,
   endpoint_id = coalesce(t.endpoint_id, c.endpoint_id), version = t.version + 1, updated_at = clock_timestamp(),
-  deleted_at = NULL
-FROM (SELECT s.asset_id, a.description, a.metadata, e.endpoint_id
+  deleted_at = CASE WHEN NOT c.own OR t.metadata ? 'merged' THEN t.deleted_at END
+FROM (SELECT s.asset_id, a.description, a.metadata, e.endpoint_id, a.own
 """
     + _CHANGED
     + """) c
@@ -141,23 +153,47 @@ def registered(session: Session, assets: Iterable[Asset]) -> tuple[int, dict[Can
     """`register`, and the entity of each key."""
     given = list(assets)
     keys = {asset.key for asset in given}
-    found = alive(session, keys)
-    born: dict[CanonicalKey, Entity] = {}
-    if len(found) < len(keys):
-        hold_names(session, exclusive=False)
-        # Counted before it is looked: somebody else's birth in between is the one that is expected here, not one more.
-        expected = births(session, keys)
-        found = writable(session, keys)  # by the names as they stay; what is gone comes back by its own
-        born = {key: expected[key] for key in keys - found.keys()}
+    there = _as_given(session, given, keys)
+    if there is not None:
+        return 0, there
+    hold_names(session, exclusive=False)
+    # Counted before it is looked: somebody else's birth in between is the one that is expected here, not one more.
+    expected = births(session, keys)
+    found = writable(session, keys)  # by the names as they stay; what is gone comes back by its own
+    born = {key: expected[key] for key in keys - found.keys()}
     entities = found | born
     _check_each_is_its_own(entities)
-    if not given:
-        return 0, entities
-    rows = [_row(entities[asset.key], asset) for asset in given]
-    parameters = {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
+    parameters = _parameters(session, given, entities, own=owners(session, keys).keys() | born.keys())
     created = session.count(_CREATE, parameters) if born else 0
     locked = [row["asset_id"] for row in session.rows(_LOCK, parameters)]
     return created + (session.count(_MERGE, {**parameters, "locked": locked}) if locked else 0), entities
+
+
+def _as_given(
+    session: Session, given: Collection[Asset], keys: Collection[CanonicalKey]
+) -> dict[CanonicalKey, Entity] | None:
+    """The entities of assets that are all there as given, so that nothing is to be written: no names need be held.
+
+    None otherwise: then whoever writes decides anew, with the names held. Until then a thing may be merged or gone.
+    """
+    found = alive(session, keys)
+    if len(found) < len(keys):
+        return None
+    _check_each_is_its_own(found)
+    if given and session.rows(_WOULD_CHANGE, _parameters(session, given, found, own=found.keys())):
+        return None
+    return found
+
+
+def _parameters(
+    session: Session,
+    given: Iterable[Asset],
+    entities: Mapping[CanonicalKey, Entity],
+    *,
+    own: Collection[CanonicalKey],
+) -> Row:
+    rows = [_row(entities[asset.key], asset) | {"own": asset.key in own} for asset in given]
+    return {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
 
 
 def _check_each_is_its_own(entities: Mapping[CanonicalKey, Entity]) -> None:
@@ -200,8 +236,7 @@ class Assets(Noun):
     def register_assets(self, assets: Iterable[Asset]) -> int:
         """Make sure that the assets exist; how many rows that wrote. Raises ReservedMetadata, OneThingTwice."""
         given = [said_by_callers(asset) for asset in assets]
-        with self.session() as session:
-            return register(session, given)
+        return self.sessions.perform(lambda session: register(session, given))
 
     def asset(self, thing: CanonicalKey | Entity) -> Asset:
         """One asset with its open fields, under the key that it has or had last.

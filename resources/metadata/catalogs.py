@@ -8,7 +8,7 @@ from uuid import UUID
 from identity.errors import MetadataError
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, endpoint_key
-from resources.metadata.met import met, moved
+from resources.metadata.met import merged, met, moved
 from resources.metadata.noun import Noun
 from resources.metadata.plans import Collected as Collected  # part of what `apply_plan` promises
 from resources.metadata.plans import Known, KnownAsset
@@ -124,19 +124,37 @@ def current_catalog(session: Session, endpoint: str, *, also: Collection[UUID] =
     ]
 
 
-def compared_catalog(
-    session: Session, endpoint: str, objects: Mapping[CanonicalKey, str | None]
-) -> tuple[Sequence[KnownAsset], Mapping[CanonicalKey, CanonicalKey]]:
-    """What a look is compared with: `current_catalog`, and the seen names that lead to the same object elsewhere.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What a look is compared with: `current_catalog`, and the seen names of what another endpoint has open.
+
+    `joined` are those names with the names there. Those of them in `renamed` do not lead there yet.
+    """
+
+    current: Sequence[KnownAsset]
+    joined: Mapping[CanonicalKey, CanonicalKey]
+    renamed: frozenset[CanonicalKey]
+
+
+def compared_catalog(session: Session, endpoint: str, objects: Mapping[CanonicalKey, str | None]) -> Compared:
+    """What a look is compared with.
 
     `objects` are the source's own ids of what was seen. What another endpoint has open as the same object stays its
-    own; what it gave up is known here, and so is what was named before this endpoint was registered.
+    own, under a new name as well; what it gave up is known here, and so is what was named before this endpoint was
+    registered.
     """
-    found = met(session, endpoint_parameters(session, endpoint), objects)
+    parameters = endpoint_parameters(session, endpoint)
+    found = met(session, parameters, objects)
     same = [one for one in found if one.object and one.object == objects[one.key]]
-    joined = {one.key: one.name for one in same if one.open and not one.own}
-    ours = {one.id for one in found if one.own} | {one.id for one in same if not one.open}
-    return current_catalog(session, endpoint, also=sorted(ours)), joined
+    known = [one for one in merged(session, parameters, objects) if one.key not in {other.key for other in same}]
+    ours = {one.id for one in found if one.own} | {one.id for one in (*same, *known) if not one.open}
+    current = current_catalog(session, endpoint, also=sorted(ours))
+    mine = {asset.object for asset in current if asset.collected}
+    joined = {one.key: one.name for one in same if one.open and not one.own and one.object not in mine}
+    seen = {one: str(key) for key, one in objects.items() if one is not None}
+    taken = {asset.name for asset in current if asset.open and seen.get(asset.object or "", asset.name) == asset.name}
+    renamed = {one.key: one.name for one in known if one.open and one.object not in mine and str(one.key) not in taken}
+    return Compared(current=current, joined=joined | renamed, renamed=frozenset(renamed))
 
 
 def _endpoint_id(session: Session, endpoint: str) -> EntityId:

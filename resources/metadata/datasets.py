@@ -8,6 +8,7 @@ from resources.metadata.assets import registered, said_by_callers
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import present_key
 from resources.models import Asset, AssetType, DatasetSummary, PublishPolicy
+from resources.postgres.session import Session
 
 # What is there as given is kept out of the conflict: a conflict locks its row, and a publish may hold it for long.
 _REGISTER = """
@@ -52,7 +53,8 @@ class Datasets(Noun):
         wanted = [(said_by_callers(asset), policy) for asset, policy in datasets]
         if not wanted:
             return 0
-        with self.session() as session:
+
+        def work(session: Session) -> int:
             written, entities = registered(session, [asset for asset, _policy in wanted])
             return written + session.count(
                 _REGISTER,
@@ -62,6 +64,8 @@ class Datasets(Noun):
                     "policies": [policy for _asset, policy in wanted],
                 },
             )
+
+        return self.sessions.perform(work)
 
     def datasets(self, *, collected: bool = False) -> list[DatasetSummary]:
         """All datasets that we materialize, by key; with `collected` the tables of the sources too."""

@@ -1,11 +1,12 @@
 """Things of one endpoint that are called otherwise: moved away from it, or known by another endpoint too."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from identity.ids import key_digest
 from identity.keys import CanonicalKey
+from resources.metadata.resolution import present_key
 from resources.postgres.session import Row, Session
 
 # By the digests of names; what was moved away since this endpoint saw it is not another endpoint's. An own name is met
@@ -18,6 +19,23 @@ WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.key_sha256 = ANY (%(
   AND (x.kind <> 'primary' OR a.endpoint_id IS NULL) AND a.endpoint_id IS DISTINCT FROM %(endpoint)s
   AND a.metadata ->> 'moved_from' IS DISTINCT FROM %(slug)s
 ORDER BY x.key
+"""
+
+# What this endpoint saw, and somebody merged into another one's: found by the source's own id, whatever it is called.
+_MERGED = f"""
+WITH RECURSIVE way (object, winner) AS (
+  SELECT l.metadata ->> 'object', l.metadata -> 'merged' ->> 'into' FROM metadata.asset l
+  WHERE l.tenant_id = %(tenant)s AND l.metadata ? 'merged' AND l.endpoint_id = %(endpoint)s
+    AND l.metadata ->> 'object' = ANY (%(objects)s)
+  UNION
+  SELECT w.object, m.metadata -> 'merged' ->> 'into'
+  FROM way w JOIN metadata.asset m ON m.tenant_id = %(tenant)s AND m.asset_id = w.winner::uuid
+  WHERE m.metadata ? 'merged'
+)
+SELECT w.object, a.asset_id, {present_key("a.qualified_name")} AS name, a.deleted_at IS NULL AS open
+FROM way w JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = w.winner::uuid
+WHERE NOT a.metadata ? 'merged' AND a.metadata ->> 'object' = w.object AND a.endpoint_id IS DISTINCT FROM %(endpoint)s
+ORDER BY w.object, a.asset_id
 """
 
 # A statement of its own: the few that it is about have an index.
@@ -60,6 +78,23 @@ def met(session: Session, endpoint: Row, keys: Collection[CanonicalKey]) -> list
             object=row["object"],
             open=row["open"],
             own=row["own"],
+        )
+        for row in rows
+    ]
+
+
+def merged(session: Session, endpoint: Row, objects: Mapping[CanonicalKey, str | None]) -> list[Met]:
+    """What of these seen objects this endpoint knew, and was merged into what another endpoint has as the same one."""
+    seen = {one: key for key, one in objects.items() if one is not None}
+    rows = session.rows(_MERGED, {**endpoint, "objects": sorted(seen)}) if seen else []
+    return [
+        Met(
+            key=seen[row["object"]],
+            id=row["asset_id"],
+            name=CanonicalKey.parse(row["name"]),
+            object=row["object"],
+            open=row["open"],
+            own=False,
         )
         for row in rows
     ]

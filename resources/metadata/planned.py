@@ -6,13 +6,13 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from identity.ids import Entity
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, key_text
 from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
 from resources.metadata.aliases import rename
 from resources.metadata.catalogs import CatalogOvertaken, endpoint_parameters
 from resources.metadata.columns import close_all_fields, close_fields, rename_fields, write_fields
 from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Collected, Plan, outcome
-from resources.metadata.resolution import births, hold_names, owners
+from resources.metadata.resolution import births, hold_names, owners, present_key
 from resources.models import Asset
 from resources.postgres.errors import NameTaken, RenameRefused, UnknownName
 from resources.postgres.session import Row, Session
@@ -55,9 +55,14 @@ WHERE metadata.is_collision(
 """
 )
 
-# Before the rows are written, in the order in which they will be: what is only declared has no type of its own.
-_RETYPED = """
-SELECT metadata.tell_retyped(jsonb_agg(jsonb_build_object('key', t.qualified_name, 'type', t.now)
+_LOCK_ASSETS = """
+SELECT a.asset_id FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(ids)s)
+ORDER BY a.asset_id FOR NO KEY UPDATE
+"""
+
+# Before the rows are written: what is only declared has no type of its own.
+_RETYPED = f"""
+SELECT metadata.tell_retyped(jsonb_agg(jsonb_build_object('key', {present_key("t.qualified_name")}, 'type', t.now)
   ORDER BY t.qualified_name))
 FROM (
   SELECT s.qualified_name, a.type AS now
@@ -93,6 +98,9 @@ ORDER BY 2, 3
 ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
 """
 
+_CALLED_SO: Final = "its source calls it so: it is the same object there"
+_NAME_JOINED = "SELECT metadata.name_joined(%(keys)s, %(ids)s, %(reason)s) AS named"
+
 _SET_FINGERPRINT = """
 UPDATE metadata.endpoint SET schema_fingerprint = %(fingerprint)s, updated_at = clock_timestamp()
 WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s AND schema_fingerprint IS DISTINCT FROM %(fingerprint)s
@@ -104,16 +112,23 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
 
     Raises CatalogOvertaken when somebody renamed something since the plan was made; then the transaction is lost.
     """
-    hold_names(session, exclusive=bool(plan.renamed or plan.replaced))
+    hold_names(session, exclusive=bool(plan.renamed or plan.replaced or plan.joined_anew))
     before = _own(session, plan, set(plan.replaced))
     written = _close_things(session, before.values()) + _rename_assets(session, plan)
     born = _births(session, plan)
-    written += _create_assets(session, plan, born)
+    created = _create_assets(session, plan, born)
+    declared = plan.created if created < len(plan.created) else ()  # by somebody, meanwhile
     ids = born | _own(session, plan, _keys_of(plan) - born.keys())
+    _lock_assets(
+        session, {ids[key] for key in (*(one.key for one in (*declared, *plan.changed, *plan.reopened)), *plan.closed)}
+    )
+    written += created
     ids |= {key: ids[name] for key, name in plan.joined}
+    written += _name_joined(session, plan, ids)
     written += _redeclare(session, before, ids)
     written += sum(
         (
+            _merge_assets(session, plan.endpoint, declared, born),
             _merge_assets(session, plan.endpoint, (*plan.changed, *plan.reopened), ids),
             close_fields(session, plan.fields_closed, ids),
             rename_fields(session, plan, ids),
@@ -159,9 +174,20 @@ def _rename_assets(session: Session, plan: Plan) -> int:
     if not plan.renamed:
         return 0
     try:
-        return len(rename(session, dict(plan.renamed), reason="its source calls it so: it is the same object there"))
+        return len(rename(session, dict(plan.renamed), reason=_CALLED_SO))
     except RENAME_REFUSALS:
         raise CatalogOvertaken(endpoint=plan.endpoint) from None
+
+
+def _name_joined(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> int:
+    if not plan.joined_anew:
+        return 0
+    keys = sorted(plan.joined_anew)
+    parameters = {"keys": list(map(key_text, keys)), "ids": [ids[key].id.value for key in keys], "reason": _CALLED_SO}
+    (row,) = session.rows(_NAME_JOINED, parameters)
+    if row["named"] < len(keys):
+        raise CatalogOvertaken(endpoint=plan.endpoint)
+    return len(keys)
 
 
 def _births(session: Session, plan: Plan) -> dict[CanonicalKey, Entity]:
@@ -184,10 +210,14 @@ def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mappin
 def _create_assets(session: Session, plan: Plan, born: Mapping[CanonicalKey, Entity]) -> int:
     if not plan.created:
         return 0
-    created = session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created, born))
-    if created == len(plan.created):
-        return created
-    return created + _merge_assets(session, plan.endpoint, plan.created, born)
+    return session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created, born))
+
+
+def _lock_assets(session: Session, things: Collection[Entity]) -> None:
+    """All at once, in the order of their ids and after what is born: as whoever declares them does."""
+    if things:
+        ids = sorted(thing.id.value for thing in things)
+        session.rows(_LOCK_ASSETS, {"tenant": session.tenant_value, "ids": ids})
 
 
 def _merge_assets(

@@ -80,7 +80,7 @@ class Plan:
     """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them.
 
     `joined` are names of this endpoint that lead to what another endpoint collects as the same object, and its names:
-    nothing but edges is written about them.
+    nothing but edges is written about them. Those in `joined_anew` do not lead there yet: its source calls it so now.
 
     First the things that had the names in `replaced` are closed, because something else has these names; then come the
     renames; everything else is by the names from after that. Of columns, `fields_closed` comes first, by their old
@@ -93,6 +93,7 @@ class Plan:
     replaced: tuple[CanonicalKey, ...] = ()
     renamed: tuple[Move, ...] = ()
     joined: tuple[Move, ...] = ()
+    joined_anew: frozenset[CanonicalKey] = frozenset()
     created: tuple[Asset, ...] = ()
     changed: tuple[Asset, ...] = ()
     reopened: tuple[Asset, ...] = ()

@@ -65,7 +65,7 @@ class IdentityCollision(MetadataError):
 
 
 class NameTaken(MetadataError):
-    """{detail}; nothing was renamed"""
+    """{detail}; nothing was written"""
 
     detail: str
 

@@ -9,14 +9,14 @@ GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
   metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
   metadata.unmerge_entities, metadata.name_legacy_ids, metadata.tell_retyped, metadata.alias_endpoint,
-  metadata.part_endpoint
+  metadata.part_endpoint, metadata.name_joined
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,
   metadata.unknown_identity, metadata.names_of,
   metadata.edges_at, metadata.name_digest, metadata.holders_of,
   metadata.slugs_of, metadata.key_at, metadata.spellings, metadata.endpoint_names, metadata.present_key,
-  metadata.stored_key, metadata.stored_moves, metadata.below, metadata.is_provisional,
+  metadata.below, metadata.is_provisional,
   metadata.names_within, metadata.sources_at, metadata.names_around, metadata.leading_key
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION

@@ -9,6 +9,7 @@ from cli_calls import FLIGHTS, WEATHER, Run, Writer
 from test_cli_surface import shape
 
 from metadata_assets.cli import documents
+from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 
@@ -153,14 +154,18 @@ def test_migrate_identities_once(run: Run, filled: dict[str, UUID], store: Metad
     graph = GraphStore(store.sessions)
     graph.create_collection("old", name="old")
     graph.add_items("old", [WEATHER])
+    graph.add_reference_edges([ReferenceEdge(FLIGHTS, WEATHER)])
     with psycopg.connect(metadata_url, autocommit=True) as superuser:  # as an earlier release stored it
         superuser.execute("SELECT set_config('metadata.actor', 'old', false)")
         superuser.execute("SELECT set_config('metadata.tenant', %s, false)", [str(store.tenant)])
         superuser.execute("UPDATE metadata.collection_item SET reference = %s", [str(FLIGHTS)])
+        superuser.execute("UPDATE metadata.relationship SET valid_to = now() WHERE producer = 'reference'")
     dry = run("migrate", "identities", "--dry-run", "--json").json
+    assert dry["edges"] == {"opened": 1, "closed": 0}, "what it would do, and does not"
     assert dry["collections"] == [{"slug": "old", "wrapped": [{"key": str(FLIGHTS), "reference": None}], "dropped": []}]
     assert graph.items("old") == [FLIGHTS]
     done = run("migrate", "identities", "--json").json
+    assert done["edges"] == dry["edges"]
     assert [str(one) for one in graph.items("old")] == [done["collections"][0]["wrapped"][0]["reference"]]
     again = run("migrate", "identities", "--json").json
     assert again == {"dry_run": False, "collections": [], "edges": {"opened": 0, "closed": 0}}

@@ -154,6 +154,53 @@ def test_one_server_collected_by_two_endpoints_is_joined_and_stays_so(shop: Twic
     assert shop.settled("shop", "replica")
 
 
+@pytest.mark.parametrize("order", [("shop", "replica"), ("replica", "shop")])
+def test_what_is_joined_stays_so_when_its_source_renames_it(shop: Twice, order: tuple[str, str]) -> None:
+    """Found by the source's own id: its new name is one more name of the winner."""
+    shop.source.run("CREATE TABLE items (id int)")
+    for endpoint in ("shop", "replica"):
+        shop.source.collect_into(shop.store, endpoint)
+    orders, items = shop.id("orders"), shop.id("items")
+    merges = [shop.merge(shop.key(name, "replica"), shop.key(name)) for name in ("orders", "items")]
+    shop.source.run("ALTER TABLE orders RENAME TO purchases")
+    for endpoint in order:
+        assert shop.source.collect_into(shop.store, endpoint).assets.new == 0
+    assert shop.id("purchases", "replica") == shop.id("purchases") == shop.id("orders", "replica") == orders
+    assert shop.open() == {
+        *(shop.key(name) for name in ("purchases", "items", "report")),
+        shop.key("report", "replica"),
+    }
+    assert shop.settled("shop", "replica")
+    (alias,) = [
+        one
+        for one in shop.store.aliases_of(shop.key("purchases"))
+        if one.key == shop.key("purchases", "replica") and one.valid_to is None
+    ]
+    assert (alias.kind, alias.reason) == ("endpoint", "its source calls it so: it is the same object there")
+
+    shop.source.run(
+        "ALTER TABLE items RENAME TO t", "ALTER TABLE purchases RENAME TO items", "ALTER TABLE t RENAME TO purchases"
+    )
+    for endpoint in order:
+        assert shop.source.collect_into(shop.store, endpoint).assets.new == 0
+    for endpoint in ("shop", "replica"):
+        assert (shop.id("items", endpoint), shop.id("purchases", endpoint)) == (orders, items)
+    assert shop.settled("shop", "replica")
+
+    shop.source.run("ALTER TABLE items RENAME TO sold", "CREATE TABLE items (id int)")
+    for endpoint in order:
+        assert shop.source.collect_into(shop.store, endpoint).assets.new == 1
+    assert shop.id("sold", "replica") == orders
+    assert shop.id("items", "replica") not in {orders, items, shop.id("items")}, "another table"
+
+    shop.store.unmerge(merges[0])
+    for endpoint in order:
+        shop.source.collect_into(shop.store, endpoint)
+    assert shop.key("sold", "replica") in shop.open()
+    assert shop.id("sold", "replica") != shop.id("sold") == orders
+    assert shop.settled("shop", "replica")
+
+
 def test_either_of_two_that_are_one_object_may_win(shop: Twice) -> None:
     shop.source.collect_into(shop.store, "replica")
     shop.merge(shop.key("orders"), shop.key("orders", "replica"))

@@ -28,3 +28,10 @@ def test_what_was_known_below_a_provisional_endpoint_is_collected_as_the_same(
     assert store.entity(orders).id == born, "renamed in its source, and still the same"
     assert store.name_of(store.entity(provisional)).table == "purchases"
     assert len(contents(metadata_url)["asset"]) == 2
+
+    thing = store.entity(orders)
+    assert "moved_from" not in store.asset(orders).metadata, "it was never anywhere else"
+    source.run("DROP TABLE purchases")
+    assert source.collect_into(store).assets.closed == 1
+    assert store.presence(thing)[1] is not None
+    assert source.collect_into(store).rows_written == 0

@@ -197,3 +197,21 @@ def test_an_id_never_changes_its_key(url: str) -> None:
         connection.execute(statement, (str(DELAYS),))
     assert refused.value.sqlstate == "MA409"
     assert str(FLIGHTS) not in str(refused.value)
+
+
+def test_a_swap_is_told_once_for_each_with_states_that_were(store: MetadataStore, url: str) -> None:
+    """A unique index makes the two lay their names down first: a state that nobody ever saw."""
+    one, other, third = (dataset_key("lake", schema="nyc", table=f"swapped{number}") for number in range(3))
+    store.register_assets([Asset(key=key, type=AssetType.DATASET) for key in (one, other)])
+    ids = {str(store.entity(key).id): key for key in (one, other)}
+    for batch in ({one: other, other: one}, {other: third, one: other}):
+        with acting(url, "metadata_app", TENANT) as connection:
+            since, before = last(connection), {row["asset_id"]: row for row in states(connection, "asset")}
+        store.rename(batch)
+        with acting(url, "metadata_app", TENANT) as connection:
+            rows = [row for row in told(connection, since) if row["entity_type"] == "ASSET"]
+            after = {row["asset_id"]: row for row in states(connection, "asset")}
+        assert sorted(str(row["entity_id"]) for row in rows) == sorted(ids)
+        for row in rows:
+            assert row["before_state"] == before[str(row["entity_id"])]
+            assert row["after_state"] == after[str(row["entity_id"])]

@@ -137,6 +137,17 @@ def test_an_edge_that_ended_while_merged_does_not_come_back(lake: Lake) -> None:
     assert neighbours(lake, "winner") == {("winner", "both"), ("winner", "back")}, "the last is what was said since"
 
 
+def test_an_edge_that_the_winner_was_given_and_that_is_asserted_since_stays(lake: Lake) -> None:
+    lake.assets("loser", "winner", "target", "other")
+    link(lake, "loser", "target")
+    link(lake, "loser", "other")
+    merge = lake.store.merge(lake.entity("loser"), lake.entity("winner"))
+    link(lake, "winner", "target")
+    lake.store.unmerge(merge)
+    assert neighbours(lake, "winner") == {("winner", "target")}, "said of it, not only brought along"
+    assert neighbours(lake, "loser") == {("loser", "target"), ("loser", "other")}
+
+
 def test_merges_of_two_that_are_linked_are_taken_back_the_way_they_came(lake: Lake) -> None:
     lake.assets("a", "b", "source", "origin")
     link(lake, "a", "source")

@@ -2,9 +2,9 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -102,11 +102,11 @@ class Model:
             self.claims[now], self.own[entity] = Claim(entity, own=True), now
         return True
 
-    def merge(self, number: int, loser: str, winner: str) -> bool:
-        if not {loser, winner} <= self.claims.keys():
+    def merge(self, number: int, loser: Entity, winner: Entity) -> bool:
+        one, other = loser.id.value, winner.id.value
+        if one == other or one not in self.own or other not in self.open:
             return False
-        one, other = self.claims[loser].entity, self.claims[winner].entity
-        if one == other or other not in self.open:
+        if any(one == merge.loser for merge in self.merges.values()):
             return False
         given = {name: claim for name, claim in self.claims.items() if claim.entity == one}
         self.merges[number] = Merge(one, other, one in self.open, given)
@@ -140,6 +140,7 @@ class Writer:
 
     lake: Lake
     merges: dict[int, UUID]
+    says: Iterator[int] = field(default_factory=itertools.count)
 
     def does(self, operation: str, *arguments: Any) -> bool:
         try:
@@ -149,7 +150,9 @@ class Writer:
         return True
 
     def declare(self, name: str) -> None:
-        self.lake.assets(name)
+        """With something new to say, so that it is written."""
+        said = {f"by {id(self)}": next(self.says)}
+        self.lake.store.register_assets([replace(self.lake.asset(name), metadata=said)])
 
     def drop(self, name: str) -> None:
         self._collected(name, anew=False)
@@ -182,8 +185,8 @@ class Writer:
     def rename(self, batch: Mapping[str, str]) -> None:
         self.lake.store.rename({self.lake.key(was): self.lake.key(now) for was, now in batch.items()})
 
-    def merge(self, number: int, loser: str, winner: str) -> None:
-        self.merges[number] = self.lake.store.merge(self.lake.entity(loser), self.lake.entity(winner))
+    def merge(self, number: int, loser: Entity, winner: Entity) -> None:
+        self.merges[number] = self.lake.store.merge(loser, winner)
 
     def unmerge(self, number: int) -> None:
         if number not in self.merges:
@@ -195,13 +198,12 @@ _names = st.sampled_from(NAMES)
 _batches = st.dictionaries(_names, _names, min_size=1, max_size=4) | st.permutations(NAMES).map(
     lambda after: dict(zip(NAMES, after, strict=True))
 )
-_single = st.one_of(
+_operations = st.one_of(
     st.tuples(st.sampled_from(["declare", "drop", "recreate"]), _names),
     st.tuples(st.just("rename"), _batches),
+    st.tuples(st.just("merge"), st.integers(0, 5), _names, _names),
     st.tuples(st.just("unmerge"), st.integers(0, 5)),
 )
-# Merges take entities: looking their names up is a step of its own, so two at once have no one order.
-_operations = _single | st.tuples(st.just("merge"), st.integers(0, 5), _names, _names)
 
 
 class Names(RuleBasedStateMachine):
@@ -227,14 +229,23 @@ class Names(RuleBasedStateMachine):
 
     @rule(operation=_operations)
     def one(self, operation: tuple[Any, ...]) -> None:
-        name, *arguments = operation
-        if name == "merge" and arguments[0] in self.writers[0].merges:
-            return  # numbers name merges: each once
-        assert self.writers[0].does(name, *arguments) == self.model.does(name, *arguments), operation
+        given = self.prepared(operation)
+        if given is not None:
+            assert self.writers[0].does(*given) == self.model.does(*given), operation
 
-    @rule(first=_single, second=_single)
-    def two_at_once(self, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+    def prepared(self, operation: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Merges take entities: looking their names up is a step of its own. Numbers name merges, each once."""
+        if operation[0] != "merge":
+            return operation
+        name, number, *names = operation
+        return None if number in self.writers[0].merges else (name, number, *map(self.lake.entity, names))
+
+    @rule(one=_operations, other=_operations)
+    def two_at_once(self, one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
         """What comes out is what one after the other would give, in one of the two orders."""
+        first, second = self.prepared(one), self.prepared(other)
+        if first is None or second is None or one[:2] == other[:2] == ("merge", one[1]):
+            return
         running = [
             self.pool.submit(writer.does, *one) for writer, one in zip(self.writers, (first, second), strict=True)
         ]

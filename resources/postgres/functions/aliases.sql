@@ -69,7 +69,8 @@ BEGIN
 END $$;
 
 -- What a collection saw at one endpoint, and is now said to be at another one, remembers where it was seen: that
--- endpoint's next look finds it again. Back there, or seen at the new one, there is nothing to remember.
+-- endpoint's next look finds it again. Back there, or seen at the new one, there is nothing to remember. By the slugs
+-- of registered endpoints.
 CREATE OR REPLACE FUNCTION metadata.with_origin(p_metadata jsonb, p_was text, p_now text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
@@ -79,8 +80,9 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Rename things, all in one transaction and judged by what comes out: A and B may change names, and so may three in a
--- circle. p_moves: [{was, now, name, kind, endpoint_id}]: keys, the new own name, and the kind of alias that the old key
--- becomes. What is called so already is left alone.
+-- circle. p_moves: [{was, now, name, kind}]: keys, the new own name, and the kind of alias that the old key becomes. What
+-- is called so already is left alone. A key below a provisional endpoint that is registered is the same name as the one
+-- below the registered one.
 -- Answers one row for each thing that got another name. Old names keep leading to it, until something else takes them.
 -- Lock order: names, idempotency, assets in the order of their ids.
 -- Errors (CONSTRAINT says which): MA404 asset_key unknown name; MA422 rename_batch one thing or one name twice, or
@@ -89,21 +91,23 @@ $$;
 CREATE OR REPLACE FUNCTION metadata.rename_entities(
   p_key text, p_fingerprint bytea, p_batch uuid, p_moves jsonb, p_reason text
 ) RETURNS TABLE (entity_id uuid, was text, now text, replayed boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_actor text := current_setting('metadata.actor');
   v_batch uuid := p_batch;
   v_now timestamptz;
+  v_moves jsonb;
+  v_names jsonb;
   v_ids uuid[];
   v_was text[];
   v_new text[];
   v_holders uuid[];
   v_problem text;
-  v_given text[] := ARRAY(SELECT DISTINCT m.was FROM jsonb_to_recordset(p_moves) AS m (was text) ORDER BY 1);
-  v_digests bytea[] := ARRAY(
-    SELECT metadata.name_digest(u.was) FROM unnest(v_given) WITH ORDINALITY AS u (was, n) ORDER BY u.n);
+  v_given text[];
+  v_digests bytea[];
 BEGIN
   PERFORM metadata.refuse_legacy(ARRAY(
     SELECT split_part(m.now, ':', 3) FROM jsonb_to_recordset(p_moves) AS m (now text)));
@@ -120,6 +124,11 @@ BEGIN
       ORDER BY o.key;
     RETURN;
   END IF;
+  v_moves := metadata.stored_moves(p_moves);
+  v_names := metadata.endpoint_names();
+  v_given := ARRAY(SELECT DISTINCT m.was FROM jsonb_to_recordset(v_moves) AS m (was text) ORDER BY 1);
+  v_digests := ARRAY(
+    SELECT metadata.name_digest(u.was) FROM unnest(v_given) WITH ORDINALITY AS u (was, n) ORDER BY u.n);
 
   SELECT min(m.was) INTO v_problem
   FROM unnest(v_given, v_digests) AS m (was, digest)
@@ -135,8 +144,8 @@ BEGIN
       SELECT 1 FROM metadata.alias p
       WHERE p.tenant_id = v_tenant AND p.entity_id = a.asset_id AND p.valid_to IS NULL AND p.kind = 'primary')
     THEN '%s is called %s by now' ELSE '%s is gone, and its name %s is another thing''s now' END,
-    m.was, a.qualified_name)) INTO v_problem
-  FROM jsonb_to_recordset(p_moves) AS m (was text, now text)
+    m.was, metadata.present_key(a.qualified_name, v_names))) INTO v_problem
+  FROM jsonb_to_recordset(v_moves) AS m (was text, now text)
   JOIN unnest(v_given, v_digests) AS g (was, digest) ON g.was = m.was
   JOIN metadata.alias x ON x.tenant_id = v_tenant AND x.key_sha256 = g.digest AND x.valid_to IS NULL
   JOIN metadata.asset a ON a.tenant_id = v_tenant AND a.asset_id = x.entity_id
@@ -145,7 +154,9 @@ BEGIN
     SELECT CASE
         WHEN count(DISTINCT m.was) < count(*) THEN format('%s is renamed twice', min(m.was))
         WHEN count(DISTINCT m.now) < count(*) THEN format('several things are to be called %s', min(m.now)) END
-    INTO v_problem FROM jsonb_to_recordset(p_moves) AS m (was text, now text);
+    INTO v_problem FROM (
+      SELECT metadata.present_key(m.was, v_names) AS was, metadata.present_key(m.now, v_names) AS now
+      FROM jsonb_to_recordset(v_moves) AS m (was text, now text)) m;
   END IF;
   IF v_problem IS NOT NULL THEN
     RAISE EXCEPTION '%', v_problem USING ERRCODE = 'MA422', CONSTRAINT = 'rename_batch';
@@ -153,7 +164,7 @@ BEGIN
 
   SELECT array_agg(x.entity_id ORDER BY m.was), array_agg(m.was ORDER BY m.was), array_agg(m.now ORDER BY m.was)
   INTO v_ids, v_was, v_new
-  FROM jsonb_to_recordset(p_moves) AS m (was text, now text)
+  FROM jsonb_to_recordset(v_moves) AS m (was text, now text)
   JOIN unnest(v_given, v_digests) AS g (was, digest) ON g.was = m.was
   JOIN metadata.alias x ON x.tenant_id = v_tenant AND x.key_sha256 = g.digest AND x.valid_to IS NULL
   WHERE x.kind = 'primary' AND m.was <> m.now;
@@ -161,16 +172,19 @@ BEGIN
     RETURN;
   END IF;
 
+  -- Joined, here and below: of an array every row would be compared with every element.
   SELECT coalesce(array_agg(x.entity_id), '{}') INTO v_holders
-  FROM metadata.alias x
-  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.kind = 'primary' AND x.entity_id <> ALL (v_ids)
-    AND x.key_sha256 = ANY (ARRAY(SELECT metadata.name_digest(n) FROM unnest(v_new) AS n));
+  FROM metadata.spellings(v_new) s
+  CROSS JOIN LATERAL (
+    SELECT y.entity_id, y.kind FROM metadata.alias y  -- the kind would call for the index of things
+    WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = s.digest OFFSET 0) x
+  WHERE x.kind = 'primary' AND NOT EXISTS (SELECT 1 FROM unnest(v_ids) AS r (id) WHERE r.id = x.entity_id);
   PERFORM 1 FROM metadata.asset a
   WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_ids || v_holders)
   ORDER BY a.asset_id FOR NO KEY UPDATE;
 
   -- A new statement, a new snapshot: what is gone by now is in nobody's way.
-  SELECT min(a.qualified_name) INTO v_problem
+  SELECT min(metadata.present_key(a.qualified_name, v_names)) INTO v_problem
   FROM metadata.asset a WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_holders) AND a.deleted_at IS NULL;
   IF v_problem IS NOT NULL THEN
     RAISE EXCEPTION 'something else is called %', v_problem
@@ -178,35 +192,47 @@ BEGIN
   END IF;
 
   -- Names that change hands within the batch are laid down first: a unique index looks at every row as it is written.
+  -- The audit trail leaves that step out (audit_update).
   UPDATE metadata.asset a SET qualified_name = a.qualified_name || '#' || a.asset_id
-  WHERE a.tenant_id = v_tenant AND a.asset_id = ANY (v_ids) AND a.qualified_name = ANY (v_new);
+  FROM unnest(v_ids, v_was) AS r (id, was) JOIN unnest(v_new) AS n (now) ON n.now = r.was
+  WHERE a.tenant_id = v_tenant AND a.asset_id = r.id;
   UPDATE metadata.asset a SET
     qualified_name = m.now, name = m.name, version = a.version + 1, updated_at = clock_timestamp(),
-    metadata = metadata.with_origin(a.metadata, split_part(m.was, ':', 3), split_part(m.now, ':', 3)),
-    endpoint_id = (SELECT e.endpoint_id FROM metadata.endpoint e
-                   WHERE e.tenant_id = v_tenant AND e.endpoint_id = m.endpoint_id)
-  FROM jsonb_to_recordset(p_moves) AS m (was text, now text, name text, endpoint_id uuid)
-  JOIN unnest(v_ids, v_was) AS r (id, was) ON r.was = m.was
-  WHERE a.tenant_id = v_tenant AND a.asset_id = r.id;  -- no function here: the index is only asked for what cannot leak
+    metadata = metadata.with_origin(a.metadata, m.was_at, m.now_at),
+    endpoint_id = (SELECT e.endpoint_id FROM metadata.endpoint e WHERE e.tenant_id = v_tenant AND e.slug = m.now_at)
+  FROM (
+    SELECT r.id, m.now, m.name, split_part(metadata.present_key(m.was, v_names), ':', 3) AS was_at,
+      split_part(metadata.present_key(m.now, v_names), ':', 3) AS now_at
+    FROM jsonb_to_recordset(v_moves) AS m (was text, now text, name text)
+    JOIN unnest(v_ids, v_was) AS r (id, was) ON r.was = m.was) m
+  WHERE a.tenant_id = v_tenant AND a.asset_id = m.id;  -- no function here: the index is only asked for what cannot leak
 
   v_now := clock_timestamp();
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
-  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL
-    AND x.key_sha256 = ANY (ARRAY(SELECT metadata.name_digest(n) FROM unnest(v_was || v_new) AS n));
+  FROM (
+    SELECT o.alias_id
+    FROM (SELECT metadata.name_digest(n) AS digest FROM unnest(v_was) AS n
+          UNION SELECT s.digest FROM metadata.spellings(v_new) s) d
+    CROSS JOIN LATERAL (
+      SELECT y.alias_id FROM metadata.alias y
+      WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = d.digest OFFSET 0) o) c
+  WHERE x.tenant_id = v_tenant AND x.alias_id = c.alias_id;
   INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, reason, batch_id)
   SELECT v_tenant, n.key, metadata.name_digest(n.key), n.id, n.kind, v_now, v_actor, p_reason, p_batch
   FROM (
     SELECT r.now AS key, r.id, 'primary' AS kind FROM unnest(v_ids, v_new) AS r (id, now)
     UNION ALL
-    SELECT m.was, v_ids[array_position(v_was, m.was)], m.kind
-    FROM jsonb_to_recordset(p_moves) AS m (was text, kind text)
-    WHERE m.was = ANY (v_was) AND m.was <> ALL (v_new)) n
+    SELECT m.was, r.id, m.kind
+    FROM jsonb_to_recordset(v_moves) AS m (was text, kind text)
+    JOIN unnest(v_ids, v_was) AS r (id, was) ON r.was = m.was
+    WHERE NOT EXISTS (SELECT 1 FROM unnest(v_new) AS o (now) WHERE o.now = m.was)) n
   ORDER BY n.id, n.key;
 
   INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
   SELECT v_tenant, p_batch, 'entity.renamed', jsonb_build_object(
     'batch_id', p_batch, 'actor', v_actor, 'reason', p_reason,
-    'renames', jsonb_agg(jsonb_build_object('entity_id', r.id, 'was', r.was, 'now', r.now) ORDER BY r.was))
+    'renames', jsonb_agg(jsonb_build_object('entity_id', r.id, 'was', metadata.present_key(r.was, v_names),
+      'now', metadata.present_key(r.now, v_names)) ORDER BY r.was))
   FROM unnest(v_ids, v_was, v_new) AS r (id, was, now);
 
   RETURN QUERY SELECT r.id, r.was, r.now, false FROM unnest(v_ids, v_was, v_new) AS r (id, was, now) ORDER BY r.was;

@@ -11,14 +11,21 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- What a rename lays down (`name#id`, rename_entities, which nobody else can write) never was: that step is left out,
+-- and the next one has the state from before it.
 CREATE OR REPLACE FUNCTION metadata.audit_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format(
     'INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, before_state, after_state)
      SELECT o.tenant_id, %1$L, o.%2$I, ''UPDATE'', current_setting(''metadata.actor''), session_user,
-       to_jsonb(o), to_jsonb(n)
-     FROM old_rows o JOIN new_rows n ON n.tenant_id = o.tenant_id AND n.%2$I = o.%2$I', upper(TG_TABLE_NAME), TG_ARGV[0]);
+       %3$s, to_jsonb(n)
+     FROM old_rows o JOIN new_rows n ON n.tenant_id = o.tenant_id AND n.%2$I = o.%2$I %4$s',
+    upper(TG_TABLE_NAME), TG_ARGV[0],
+    CASE TG_TABLE_NAME WHEN 'asset' THEN
+      'to_jsonb(o) || jsonb_build_object(''qualified_name'', split_part(o.qualified_name, ''#'', 1))'
+    ELSE 'to_jsonb(o)' END,
+    CASE TG_TABLE_NAME WHEN 'asset' THEN 'WHERE n.qualified_name <> o.qualified_name || ''#'' || o.asset_id' ELSE '' END);
   RETURN NULL;
 END $$;
 

@@ -127,32 +127,39 @@ BEGIN
     ORDER BY g.key, x.kind = 'primary' DESC, g.spelling = g.key DESC, g.digest;
 END $$;
 
--- A key as it is stored: in the spelling that leads somewhere, itself where none does.
-CREATE OR REPLACE FUNCTION metadata.stored_key(p_key text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-DECLARE v_tenant uuid := metadata.current_tenant(); v_spellings text[]; v_digests bytea[];
-BEGIN
-  SELECT array_agg(s.spelling), array_agg(s.digest) INTO v_spellings, v_digests
-  FROM metadata.spellings(ARRAY[p_key]) s;
-  IF cardinality(v_digests) = 1 THEN
-    RETURN p_key;
-  END IF;
-  RETURN coalesce((
-    SELECT v_spellings[array_position(v_digests, x.key_sha256)] FROM metadata.alias x
-    WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key_sha256 = ANY (v_digests)
-    ORDER BY x.kind = 'primary' DESC, x.key = p_key DESC, x.key LIMIT 1), p_key);
-END $$;
-
 -- Moves for `rename_entities`, in the spellings that are stored: what is called so already is left alone there, and a
--- name that something else has is found, whichever slug was written.
+-- name that something else has is found, whichever slug was written. What nobody is called is below the registered
+-- endpoint. Call it with the names held, so that no endpoint is registered meanwhile.
 CREATE OR REPLACE FUNCTION metadata.stored_moves(p_moves jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(jsonb_agg(m.move || jsonb_build_object(
-    'was', metadata.stored_key(m.move ->> 'was'), 'now', metadata.stored_key(m.move ->> 'now'))), '[]')
-  FROM jsonb_array_elements(p_moves) AS m (move)
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_names jsonb := metadata.endpoint_names();
+  v_stored jsonb;
+BEGIN
+  IF v_names IS NULL THEN
+    RETURN p_moves;
+  END IF;
+  WITH moves AS MATERIALIZED (
+    SELECT m.move, m.move ->> 'was' AS was, m.move ->> 'now' AS now FROM jsonb_array_elements(p_moves) AS m (move)
+  ), spelled AS MATERIALIZED (
+    SELECT s.key, s.spelling, s.digest
+    FROM metadata.spellings(ARRAY(SELECT m.was FROM moves m UNION SELECT m.now FROM moves m)) s
+  ), stored AS MATERIALIZED (
+    SELECT DISTINCT ON (s.key) s.key, s.spelling
+    FROM spelled s CROSS JOIN LATERAL (
+      SELECT x.kind FROM metadata.alias x
+      WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL AND x.key_sha256 = s.digest OFFSET 0) x
+    ORDER BY s.key, x.kind = 'primary' DESC, s.spelling = s.key DESC, s.spelling
+  )
+  SELECT jsonb_agg(m.move || jsonb_build_object(
+    'was', coalesce(w.spelling, m.was), 'now', coalesce(n.spelling, metadata.present_key(m.now, v_names))))
+  INTO v_stored
+  FROM moves m LEFT JOIN stored w ON w.key = m.was LEFT JOIN stored n ON n.key = m.now;
+  RETURN coalesce(v_stored, '[]');
+END $$;
 
 -- What is below a slug and leads somewhere, with whom it leads to, and whom the same key below another slug leads to.
 CREATE OR REPLACE FUNCTION metadata.below(p_slug text, p_other text)

@@ -98,8 +98,9 @@ END $$;
 
 -- Names came to lead somewhere. Nodes stay with what they target: they go along when it is renamed or merged. Where it
 -- is gone and another thing has its name now, they lead to that one, and it is told. The edges at all of these names
--- are brought in line. Nodes target keys below registered endpoints; names are told so, too (present_key). OFFSET 0: each name is looked up by an index; a join of two large tables without statistics
--- may go through all of one for each row of the other.
+-- are brought in line. Nodes target keys below registered endpoints, and names are told so (present_key); the ends of
+-- edges are kept as given, in any spelling. OFFSET 0: each name is looked up by an index; a join of two large tables
+-- without statistics may go through all of one for each row of the other.
 CREATE OR REPLACE FUNCTION metadata.follow_names() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan AS $$
@@ -159,7 +160,8 @@ BEGIN
         SELECT 1 FROM metadata.alias p
         WHERE p.tenant_id = v_tenant AND p.entity_id = o.entity_id AND p.valid_to IS NULL AND p.kind = 'primary'))
       FROM metadata.alias o
-      WHERE o.tenant_id = v_tenant AND o.key_sha256 = n.key_sha256 AND o.alias_id <> n.alias_id
+      WHERE o.tenant_id = v_tenant AND o.alias_id <> n.alias_id
+        AND o.key_sha256 = ANY (ARRAY(SELECT s.digest FROM metadata.spellings(ARRAY[n.key]) s))
       ORDER BY o.valid_from DESC LIMIT 1);
   END IF;
   IF v_was IS NOT NULL THEN
@@ -171,9 +173,9 @@ BEGIN
     PERFORM metadata.tell_updated(v_heirs, v_heirs_of, 'recreated');
   END IF;
   IF EXISTS (SELECT 1 FROM metadata.reference_edge e WHERE e.tenant_id = v_tenant) THEN
-    v_edges := metadata.edges_at(metadata.references_to(
-      ARRAY(SELECT k.key FROM new_rows n CROSS JOIN LATERAL (
-        VALUES (n.key), (metadata.present_key(n.key, v_names))) k (key)) || metadata.identity_keys(v_moved)));
+    v_edges := metadata.edges_at(metadata.references_to(ARRAY(
+      SELECT s.spelling FROM metadata.spellings(ARRAY(SELECT n.key FROM new_rows n)) s)
+      || metadata.identity_keys(v_moved)));
     IF cardinality(v_edges) > 0 THEN
       PERFORM metadata.hold_edges();
       PERFORM metadata.resolve_edges(v_edges);

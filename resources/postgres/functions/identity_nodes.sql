@@ -106,6 +106,10 @@ DECLARE
   v_same boolean;
 BEGIN
   PERFORM metadata.hold_names(cardinality(v_edges) > 0);
+  v_edges := metadata.edges_at(metadata.references_to(ARRAY[v_self]));  -- nobody adds one from here on
+  IF cardinality(v_edges) > 0 THEN
+    PERFORM metadata.hold_names(true);
+  END IF;
   v_target := metadata.present_reference(p_target);
   SELECT n.target_key = v_target AND n.metadata = p_metadata INTO v_same
   FROM metadata.identity_node n WHERE n.tenant_id = v_tenant AND n.identity_id = p_id;
@@ -143,9 +147,11 @@ SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_present text[];
+  v_names jsonb;
 BEGIN
   PERFORM metadata.hold_names(false);
-  SELECT array_agg(coalesce(n.present_key, g.target) ORDER BY g.number) INTO v_present
+  v_names := metadata.endpoint_names();
+  SELECT array_agg(coalesce(n.present_key, metadata.present_key(g.target, v_names)) ORDER BY g.number) INTO v_present
   FROM unnest(p_targets) WITH ORDINALITY AS g (target, number)
   LEFT JOIN metadata.assets_named(p_targets) n ON n.key = g.target;
 

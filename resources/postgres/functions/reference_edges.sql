@@ -115,7 +115,7 @@ $$;
 CREATE OR REPLACE FUNCTION metadata.names_of(p_references text[]) RETURNS TABLE (reference text, name text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan AS $$
-  SELECT g.r, g.r FROM unnest(p_references) AS g (r)
+  SELECT s.key, s.spelling FROM metadata.spellings(p_references) s
   UNION
   SELECT n.key, x.key FROM metadata.assets_named(p_references) n
   JOIN metadata.alias x ON x.tenant_id = (SELECT metadata.current_tenant()) AND x.entity_id = n.asset_id
