@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from identity.credential_words import FLAGS, SECRET, is_no_password, is_no_secret
+
 
 class Span(NamedTuple):
     """A part of a text that must not be repeated; the credential itself starts at `secret`, after a user's name."""
@@ -16,23 +18,15 @@ class Span(NamedTuple):
     secret: int
 
 
-_SECRET: Final = r"""
-    (?:passw(?:or)?d|passwort|kennwort|passphrase|passcode|passfile|pwd|secret|token|credential|signature
-      |(?:api|access|account|secret|private|shared|storage|encryption|subscription|signing|master)[ _-]?key
-      |(?<![a-z])(?:pass|psw|pw|sig)|(?-i:(?<=[a-z])P(?:ass|w)))
-    (?:[_-]?(?:value|string|text|plain|base64|b64|json))?s?\d{0,2}
-"""
-_FLAGS: Final = re.IGNORECASE | re.VERBOSE
-_NAME: Final = re.compile(rf"[\w.\- ]*?{_SECRET}\s*", _FLAGS)
 _NAMED: Final = re.compile(
-    rf"""{_SECRET} (?:[\\"'`\])]*+ \s*+ (?P<sign>=>|=(?![=>])|:=|:(?!:)) | (?P<space>[^\S\n]++))""", _FLAGS
+    rf"""{SECRET} (?:[\\"'`\])]*+ \s*+ (?P<sign>=>|=(?![=>])|:=|:(?!:)) | (?P<space>[^\S\n]++))""", FLAGS
 )
 _VALUE: Final = re.compile(
     r"""
     [^\S\n]*+ (?:\n\s*+(?=["']))?
     (?: \\++["'`][^"'`\\]*+ | ""[^"]++"" | ''[^']++''
       | [a-z]{0,2}'(?:[^'\\]|\\.|'')*+'? | [a-z]{0,2}"(?:[^"\\]|\\.|"")*+"? | `[^`]*+`?
-      | \{[^{}]*+\}?
+      | \{(?:[^}\n]|\}\}){0,300}+\}(?=\s*+(?:;|\Z)) | \{(?:\{++[^{}]*+\}*+|[^{}]*+\}?)
       | (?:[^\s;&"'`<>\\]|\\.|&(?![\w.%-]{1,60}=)|<(?!/))++
     )
     """,
@@ -44,7 +38,7 @@ _AUTHORIZATION: Final = re.compile(r"""authorization[\\"']*+\s*+[:=]\s*+[\\"']*+
 _BEARER: Final = re.compile(r"\bbearer[\s:]{1,9}([\w.~+/=-]{6,})", re.IGNORECASE)
 _OPTION: Final = re.compile(r"(?<!\S)(?:-u|--user)[ =]([^\s:]{1,200}:)(\S++)")
 _LOGIN: Final = re.compile(r"login\s{1,9}\S{1,80}\s{1,9}\Z")
-_ELEMENT: Final = re.compile(rf"<[\w:.-]{{0,80}}?{_SECRET}(?:\s[^<>]{{0,200}})?>([^<]++)", _FLAGS)
+_ELEMENT: Final = re.compile(rf"<[\w:.-]{{0,80}}?{SECRET}(?:\s[^<>]{{0,200}})?>([^<]++)", FLAGS)
 _SHAPES: Final = re.compile(
     r"""(?<![\w-])
     (?: A(?:KIA|SIA)[0-9A-Z]{16}\b                              # ids of access keys of AWS
@@ -64,17 +58,11 @@ _STARTS: Final = (
     *("dapi", "ya29.", "sk-", "k_live_", "xox", "aiza", "gocspx-"),
 )
 
-# What stands where a credential would, and is none: references and placeholders; in sentences, types and other words.
-_NO_SECRET: Final = re.compile(
-    r"""[*•.…_-]+ | x{3,}
-    | <.*> | env:\w+ | \$\w+ | \$?\{\{?[\w.: -]*\}?\} | \$\([\w.-]+\) | %\(\w+\)s | %\w | \? | :\w+
-    | null | none | nil | true | false""",
-    _FLAGS | re.DOTALL,
-)
+# In sentences, types and other words.
 _WORD: Final = re.compile(
     r"""yes|no|not|is|are|was|str|string|text|varchar|character|bytes|bytea|int|integer|bigint|bool|boolean|uuid|char|the|a
     |optional|required|hashed|hidden|secret|changed|expired|rotated|invalid|missing|wrong|passw(?:or)?d|token|strict""",
-    _FLAGS,
+    FLAGS,
 )
 _FOLDER: Final = re.compile(r"[\w.~-]*/")
 _COLUMN: Final = re.compile(r"""\(*[a-z_"]\w*"?\.[a-z_"]\w*"?[),;]*""", re.IGNORECASE)
@@ -121,16 +109,6 @@ def plain_spans(text: str) -> Iterator[Span]:
             yield Span(key.end(), len(text) if end < 0 else end, key.end())
             if end < 0:
                 break
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether what is called so is a credential: `password`, `db.sslPassword`, `AWS_SECRET_ACCESS_KEY`."""
-    return len(name) <= 200 and _NAME.fullmatch(name) is not None
-
-
-def is_no_secret(value: str) -> bool:
-    """Whether a value only stands for a credential: `***`, `env:NAME`, nothing."""
-    return not value or _NO_SECRET.fullmatch(value) is not None
 
 
 def _named(text: str, lower: str) -> Iterator[Span]:
@@ -182,6 +160,8 @@ def _unquoted(text: str, start: int, end: int) -> Iterator[Span]:
     """The span of a value without its quotes, unless it is no secret."""
     while start < end and (text[start].isspace() or text[start] == "\\"):
         start += 1
+    if is_no_secret(text[start:end]):
+        return
     for quote in "'\"`":
         opening = text.find(quote, start, min(end, start + 3))
         if opening >= 0 and (opening == start or text[start:opening].isalpha()):
@@ -220,7 +200,7 @@ def _of_url(rest: str, at: int) -> Iterator[Span]:
     port = _PORT.match(rest)
     if port and (port[2] or "." in port[1] or port[1] == "localhost"):  # an @ in a path, or in what comes next
         return
-    if not is_no_secret(rest[colon + 1 : end]):
+    if not is_no_password(rest[colon + 1 : end]):
         yield Span(at, at + end, at + colon + 1)
 
 
@@ -235,12 +215,12 @@ def _without_scheme(word: str, at: int) -> Iterator[Span]:
             user, _, password = left[start:].partition(":")
             start, user = start + user.rfind("/") + 1, user[user.rfind("/") + 1 :]
             is_user = not set(user) & {"/", "@", *_EDGES} and user.lower() not in _LABELS
-            if len(password) > 2 and is_user and not user.isdecimal() and not is_no_secret(password):
+            if len(password) > 2 and is_user and not user.isdecimal() and not is_no_password(password):
                 yield Span(at + start, at + end, at + start + len(user) + 1)
     slash = left.find("/")
     if slash > 0 and (right.startswith("//") or "oracle:" in left.lower() or re.match(r"[\w.-]{1,253}:\d", right)):
         start = slash + 1
-        if left[start:] and not is_no_secret(left[start:]):
+        if left[start:] and not is_no_password(left[start:]):
             yield Span(at + start, at + end, at + start)
 
 

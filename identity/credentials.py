@@ -12,7 +12,8 @@ from html import unescape
 from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
-from identity.credential_shapes import Span, is_no_secret, is_secret_name, plain_spans
+from identity.credential_shapes import Span, plain_spans
+from identity.credential_words import is_no_secret, is_secret_name
 
 HIDDEN: Final = "***"
 

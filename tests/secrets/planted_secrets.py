@@ -11,6 +11,7 @@ from identity.errors import MetadataError
 
 SECRET = "Kanari-31337"
 URL = f"postgresql://jo:{SECRET}@db/x"
+WORD = "Kanari31337"  # it could be the name of a placeholder
 
 
 def percent(text: str) -> str:
@@ -37,6 +38,20 @@ SPELLINGS: Mapping[str, tuple[str, str]] = {
     "signed url": (f"https://store.example.com/c?sv=2024&sig={SECRET}%3D&se=2030", SECRET),
     "odbc": (f"Driver={{PG}};Server=db;Uid=jo;Pwd={SECRET};", SECRET),
     "odbc, braces": (f"DRIVER={{PG}};UID=jo;PWD={{{SECRET};x}};SERVER=db", SECRET),
+    "odbc, a word in braces": (f"DRIVER={{PG}};UID=jo;PWD={{{WORD}}};SERVER=db", WORD),
+    "odbc, words in braces": (f"DRIVER={{PG}};UID=jo;PWD={{my {WORD}}}", WORD),
+    "odbc, a brace in braces": (f"UID=jo;PWD={{a}}}}{{{WORD}}};SERVER=db", WORD),
+    "two braces": (f"password={{{{{WORD} {SECRET}}}}}", WORD),
+    "a dollar": (f"host=db password=${WORD}", WORD),
+    "a dollar and a hyphen": (f"PWD=${SECRET}", SECRET),
+    "a colon": (f"UID=jo;PWD=:{WORD}", WORD),
+    "percent and parentheses": (f"pwd=%({WORD})s", WORD),
+    "angle brackets": (f"password: '<{WORD}>'", WORD),
+    "json, braces": (json.dumps({"user": "jo", "password": f"{{{WORD}}}"}), WORD),
+    "userinfo, braces": (f"postgresql://jo:{{{WORD}}}@db/x", WORD),
+    "userinfo, a dollar": (f"postgresql://jo:${WORD}@db/x", WORD),
+    "userinfo, angle brackets": (f"postgresql://jo:<{WORD}>@db/x", WORD),
+    "no scheme, braces": (f"jo:{{{WORD}}}@db", WORD),
     "odbc, encoded": (f"Server%3Ddb%3BPwd%3D{SECRET}%3B", SECRET),
     "ado, a space": (f"Data Source=db; Password = my {SECRET}; User ID=jo", SECRET),
     "dsn": (f"host=db user=jo password='{SECRET}'", SECRET),
