@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from identity.credential_issuers import issued_keys
 from identity.credential_words import FLAGS, SECRET, is_no_password, is_no_secret
+from identity.credential_words import is_secret_name as is_secret_name
 
 
 class Span(NamedTuple):
@@ -39,25 +41,10 @@ _BEARER: Final = re.compile(r"\bbearer[\s:]{1,9}([\w.~+/=-]{6,})", re.IGNORECASE
 _OPTION: Final = re.compile(r"(?<!\S)(?:-u|--user)[ =]([^\s:]{1,200}:)(\S++)")
 _LOGIN: Final = re.compile(r"login\s{1,9}\S{1,80}\s{1,9}\Z")
 _ELEMENT: Final = re.compile(rf"<[\w:.-]{{0,80}}?{SECRET}(?:\s[^<>]{{0,200}})?>([^<]++)", FLAGS)
-_SHAPES: Final = re.compile(
-    r"""(?<![\w-])
-    (?: A(?:KIA|SIA)[0-9A-Z]{16}\b                              # ids of access keys of AWS
-      | eyJ[\w-]{8,}\.eyJ[\w-]{8,}(?:\.[\w-]*)?                 # JSON Web Tokens
-      | (?:gh[pousr]_|github_pat_|glpat-|npm_|pypi-|hvs\.|dapi|ya29\.|sk-|[rs]k_live_|xox[abeoprs]-)[\w-]{16,}
-      | AIza[\w-]{30,} | GOCSPX-[\w-]{20,}                      # keys of Google
-    )
-    """,
-    re.VERBOSE,
-)
 _PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 
-# One of these is in whatever the expressions above find: a search for a word is faster than one for an expression.
+# One of these is in whatever the names of secrets find: a search for a word is faster than one for an expression.
 _WORDS: Final = ("pass", "pwd", "secret", "token", "key", "credential", "kennwort", "sig", "psw", "pw", "identified")
-_STARTS: Final = (
-    *("akia", "asia", "eyj", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-", "hvs."),
-    *("dapi", "ya29.", "sk-", "k_live_", "xox", "aiza", "gocspx-"),
-)
-
 # In sentences, types and other words.
 _WORD: Final = re.compile(
     r"""yes|no|not|is|are|was|str|string|text|varchar|character|bytes|bytea|int|integer|bigint|bool|boolean|uuid|char|the|a
@@ -100,9 +87,8 @@ def plain_spans(text: str) -> Iterator[Span]:
                 yield from _user_info(word[0], word.start())
         yield from _split_by_spaces(text)
     yield from _headers(text, lower)
-    if any(start in lower for start in _STARTS):
-        for shape in _SHAPES.finditer(text):
-            yield Span(shape.start(), shape.end(), shape.start())
+    for start, end in issued_keys(text, lower):
+        yield Span(start, end, start)
     if "-----begin" in lower:
         for key in _PRIVATE_KEY.finditer(text):
             end = text.find("-----END", key.end())

@@ -12,6 +12,7 @@ from identity.errors import MetadataError
 SECRET = "Kanari-31337"
 URL = f"postgresql://jo:{SECRET}@db/x"
 WORD = "Kanari31337"  # it could be the name of a placeholder
+TOKEN = "Kanari31337x7Rk2Lm9QpZ4vT8sYwBc3HdJ6"
 
 
 def percent(text: str) -> str:
@@ -75,7 +76,7 @@ SPELLINGS: Mapping[str, tuple[str, str]] = {
     "option": (f"mysql --password {SECRET} -h db", SECRET),
     "base64": (b64(URL), b64(URL)),
     "hexadecimal": (URL.encode().hex(), SECRET.encode().hex()),
-    "token": (f"clone with ghp_{SECRET.replace('-', '')}aaaaaaaaaaaa", SECRET.replace("-", "")),
+    "token": (f"clone with ghp_{TOKEN}", TOKEN),
 }
 
 
