@@ -19,7 +19,7 @@ _SHAPES: Final = re.compile(
       | pypi-(?:AgEIcHlwaS5vcmc|AgENdGVzdC5weXBpLm9yZw)[\w-]{50,}         # pypi.org and test.pypi.org, in base64
       | hvs\.(?P<vault>[\w-]{24,})
       | ya29\.(?P<google>[\w-]{20,})
-      | sk-(?:proj-|svcacct-|admin-|ant-(?:api|admin)\d\d-|or-v1-)?(?P<model>[\w-]{20,})  # OpenAI, Anthropic, OpenRouter
+      | sk-(?:proj-|svcacct-|admin-|ant-(?:api|admin)\d\d-|or-v1-)?(?P<model>[\w-]{20,})  # OpenAI, Anthropic and others
       | [rs]k_live_(?P<stripe>[A-Za-z0-9]{16,})
       | xox[abeoprs]-(?P<slack>(?:\d{1,13}-){0,3}[\w-]{10,})
       | AIza(?P<cloud>[\w-]{35}) | GOCSPX-(?P<client>[\w-]{28})           # keys of Google

@@ -5,6 +5,7 @@ Every rule takes time in proportion to the text: searches start at a word that i
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from identity.credential_issuers import issued_keys
@@ -40,7 +41,9 @@ _AUTHORIZATION: Final = re.compile(r"""authorization[\\"']*+\s*+[:=]\s*+[\\"']*+
 _BEARER: Final = re.compile(r"\bbearer[\s:]{1,9}([\w.~+/=-]{6,})", re.IGNORECASE)
 _OPTION: Final = re.compile(r"(?<!\S)(?:-u|--user)[ =]([^\s:]{1,200}:)(\S++)")
 _LOGIN: Final = re.compile(r"login\s{1,9}\S{1,80}\s{1,9}\Z")
-_ELEMENT: Final = re.compile(rf"<[\w:.-]{{0,80}}?{SECRET}(?:\s[^<>]{{0,200}})?>([^<]++)", FLAGS)
+_ELEMENT: Final = re.compile(
+    rf"<[\w:.-]{{0,80}}?{SECRET}(?:\s[^<>]{{0,200}})?>\s*+(?:<!\[CDATA\[((?:[^\]]|\](?!\]>))++)|([^<]++))", FLAGS
+)
 _PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 
 # One of these is in whatever the names of secrets find: a search for a word is faster than one for an expression.
@@ -104,7 +107,7 @@ def _named(text: str, lower: str) -> Iterator[Span]:
         yield from _values_after(_IDENTIFIED, text)
     if "<" in text:
         for found in _ELEMENT.finditer(text):
-            yield from _unquoted(text, *found.span(1))
+            yield from _unquoted(text, *found.span(1 if found[1] else 2))
 
 
 def _values_after(names: re.Pattern[str], text: str) -> Iterator[Span]:
@@ -169,14 +172,14 @@ def _user_info(word: str, at: int) -> Iterator[Span]:
     """user:password@ of a word that has an @, with and without a scheme; user/password@ as Oracle writes it."""
     heads = word.split("://")
     place = len(heads[0]) + 3
-    for rest in heads[1:]:
-        yield from _of_url(rest, at + place)
+    for head, rest in pairwise(heads):
+        yield from _of_url(rest, at + place, is_web=bool(_WEB.search(head)))
         place += len(rest) + 3
     if len(heads) == 1:
         yield from _without_scheme(word, at)
 
 
-def _of_url(rest: str, at: int) -> Iterator[Span]:
+def _of_url(rest: str, at: int, *, is_web: bool) -> Iterator[Span]:
     quoted = min((place for mark in "\"'`<>" if (place := rest.find(mark)) >= 0), default=len(rest))
     end = rest.rfind("@", 0, quoted)
     end = rest.rfind("@") if end < 0 else end
@@ -184,7 +187,7 @@ def _of_url(rest: str, at: int) -> Iterator[Span]:
     if colon < 0:
         return
     port = _PORT.match(rest)
-    if port and (port[2] or "." in port[1] or port[1] == "localhost"):  # an @ in a path, or in what comes next
+    if port and (port[2] or (is_web and _is_host(port[1]))):  # an @ in what comes next, or in the path of a page
         return
     if not is_no_password(rest[colon + 1 : end]):
         yield Span(at, at + end, at + colon + 1)
@@ -210,16 +213,26 @@ def _without_scheme(word: str, at: int) -> Iterator[Span]:
             yield Span(at + start, at + end, at + start)
 
 
-_BROKEN: Final = re.compile(r"://[^\s/:@\"'`<>\[]{0,200}:(?!\d{1,5}(?:[\s/]|\Z))[^\s/@\"'`<>]{1,200}[^\S\n]")
+_WEB: Final = re.compile(r"(?:https?|wss?)\Z", re.IGNORECASE)
+_BROKEN: Final = re.compile(
+    r"""(https?|wss?)?://([^\s/:@"'`<>\[]{0,200}):([^\s/@"'`<>]{1,200})[^\S\n]""", re.IGNORECASE
+)
+
+
+def _is_host(name: str) -> bool:
+    return "." in name or name == "localhost"
 
 
 def _split_by_spaces(text: str) -> Iterator[Span]:
     """user:password@ of a URL whose password has a space in it, which nobody encoded."""
     for found in _BROKEN.finditer(text):
+        web, user, word = found.groups()
+        if word.isdecimal() and len(word) <= 5 and (web or _is_host(user)):  # a port, and a sentence that goes on
+            continue
         line = text.find("\n", found.end(), found.end() + 200)
         end = text.rfind("@", found.end(), found.end() + 200 if line < 0 else line)
         if end >= 0:
-            yield Span(found.start() + 3, end, text.index(":", found.start() + 3) + 1)
+            yield Span(found.start(2), end, found.start(3))
 
 
 def _headers(text: str, lower: str) -> Iterator[Span]:

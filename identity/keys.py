@@ -26,7 +26,7 @@ from functools import total_ordering
 from typing import Self, assert_never
 from urllib.parse import unquote_to_bytes
 
-from identity.credentials import holds_credential, spellings
+from identity.credentials import holds_credential
 from identity.errors import WITHHELD, InvalidEndpoint, InvalidKey
 
 PREFIX = "mid1"
@@ -245,14 +245,9 @@ def check_text(name: str, error: type[InvalidKey] = InvalidKey) -> None:
 
 def refuse_credentials(text: str, error: type[InvalidKey]) -> None:
     """Raises the error, which does not repeat the text, when the text says a credential, in whatever encoding."""
-    if holds_credential(text) or (("://" in text or "%" in text) and any(map(_is_url_with_user, spellings(text)))):
+    if holds_credential(text):
         fix = "name the table, file, topic or job, not the connection to it"
         raise error(value=WITHHELD, reason="it looks like a connection with a credential", fix=fix)
-
-
-def _is_url_with_user(text: str) -> bool:
-    """Whether a name may be a URL with a password, however that is written; sentences are judged less strictly."""
-    return ":" in text.partition("://")[2].rpartition("@")[0]
 
 
 _SHAPE = f"a key is {PREFIX}:<kind>:<endpoint>:<segments>, for example {PREFIX}:dataset:jfk:flights/public/flights"

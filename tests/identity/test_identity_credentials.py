@@ -3,6 +3,8 @@
 import pytest
 
 from identity.credentials import holds_credential, scrub, scrubbed
+from identity.errors import InvalidKey
+from identity.keys import check_name
 from tests.secrets.planted_secrets import SECRET, SPELLINGS, URL
 
 PLAIN = [
@@ -43,6 +45,15 @@ PLAIN = [
     "postgresql://ann@db/x",
     "postgresql://ann@db:5432/x",
     "see http://127.0.0.1:3000/runs",
+    "connect to postgresql://db.example.com:5432 as jo@example.org",
+    "auth: required",
+    "login=administrator",
+    "authentication: kerberos5forall",
+    "de:ad:be:ef:00:11:22:33:44:55",
+    "2013 11 12 13 14 15 16 17 18 19",
+    "C:\\data\\160\\x.csv",
+    "year=2024/hour=22/x@y",
+    "AT&T&#38;Co",
     "SELECT u.password, u.token FROM users u",
     "C:\\data\\x.csv",
     "password::text",
@@ -76,18 +87,42 @@ PLAIN = [
     "a" * 64,
     "0123456789abcdef" * 4,
 ]
-NAMES_WITH_A_PREFIX = """
-npm_package_downloads_daily npm_weekly_downloads_by_scope_2024 npm_registry_mirror_status npm_PackageDownloads2024
-npm_packagedownloadsbycountryandregiondaily sk-learn-model-training-v2 sk-preprocessing-pipeline_v1
-sk-Dataset-Monthly-Report-2024 sk-SalesByCountryAndYear2024 sk-bratislava-region-2024-01-31 sk-proj-kickoff-2024-notes
-dapi_endpoints_usage_metrics dapiusagemetricsdaily01 dapi_v2_requests_by_customer pypi-downloads-by-country-2024
-pypi-package-metadata-snapshot pypi-AgentDownloads2024ByRegion glpat-geologic-patterns-of-alps glpat-patient-visits-2023
-xoxo-campaign-results-2024 xoxb-bot-messages-per-channel-q3 hvs.heat_vulnerability_survey_2024
-ya29.yearly_average_temperature sk_live_streams_by_region rk_live_rankings_by_country2024 ghp_green_house_project_emissions
-gho_global_health_observatory_2023 ghs_groundhandling_services_daily ghr_guest_house_reservations_2024
-github_pat_patterns_by_repository_and_year_2024 ASIAPACIFICSALESDATA AKIATERRITORYTABLES
-AIzawaDataPlatformUsageByCountryAndYears 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2024
-""".split()
+NAMES_WITH_A_PREFIX = [
+    "npm_package_downloads_daily",
+    "npm_weekly_downloads_by_scope_2024",
+    "npm_registry_mirror_status",
+    "npm_PackageDownloads2024",
+    "npm_packagedownloadsbycountryandregiondaily",
+    "sk-learn-model-training-v2",
+    "sk-preprocessing-pipeline_v1",
+    "sk-Dataset-Monthly-Report-2024",
+    "sk-SalesByCountryAndYear2024",
+    "sk-bratislava-region-2024-01-31",
+    "sk-proj-kickoff-2024-notes",
+    "dapi_endpoints_usage_metrics",
+    "dapiusagemetricsdaily01",
+    "dapi_v2_requests_by_customer",
+    "pypi-downloads-by-country-2024",
+    "pypi-package-metadata-snapshot",
+    "pypi-AgentDownloads2024ByRegion",
+    "glpat-geologic-patterns-of-alps",
+    "glpat-patient-visits-2023",
+    "xoxo-campaign-results-2024",
+    "xoxb-bot-messages-per-channel-q3",
+    "hvs.heat_vulnerability_survey_2024",
+    "ya29.yearly_average_temperature",
+    "sk_live_streams_by_region",
+    "rk_live_rankings_by_country2024",
+    "ghp_green_house_project_emissions",
+    "gho_global_health_observatory_2023",
+    "ghs_groundhandling_services_daily",
+    "ghr_guest_house_reservations_2024",
+    "github_pat_patterns_by_repository_and_year_2024",
+    "ASIAPACIFICSALESDATA",
+    "AKIATERRITORYTABLES",
+    "AIzawaDataPlatformUsageByCountryAndYears",
+    "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2024",
+]
 ISSUED = [
     "AKIAIOSFODNN7EXAMPLE",
     "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
@@ -163,6 +198,18 @@ LONG = [
     "a.b@c:1:" * 12000,
     "p=" * 50000,
     "dbPw" * 25000,
+    "password={" * 11000,
+    "pwd={{" * 16000,
+    "00 " * 33000,
+    "ab_z" * 25000,
+    "=3D" * 33000,
+    "=\n" * 50000,
+    "auth_" * 20000,
+    "auth: " * 16000,
+    "<password><![CDATA[]" * 5000,
+    "glpat-" * 16000,
+    "npm_a1B" * 14000,
+    "{" * 100000 + "password=",
 ]
 
 
@@ -174,6 +221,25 @@ def test_a_credential_is_hidden_and_hiding_it_twice_changes_nothing(spelling: st
     assert "***" in clean
     assert scrub(clean) == clean
     assert holds_credential(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(text for text, _ in SPELLINGS.values()),
+        *PLAIN,
+        "http://ci.example.org:8080/x:y@z",
+        "s3://a:b@c/d",
+        "kafka://h.x:1/t@2",
+    ],
+)
+def test_what_is_refused_in_a_name_is_what_is_hidden_in_a_text(text: str) -> None:
+    try:
+        check_name(text)
+    except InvalidKey:
+        assert scrub(text) != text
+    else:
+        assert scrub(text) == text
 
 
 @pytest.mark.parametrize("key", ISSUED)
