@@ -71,6 +71,7 @@ FILES_AND_STREAMS: Final = (
         name="file",
         levels=(None, None, "path"),
         hosts=(("localhost", "local"),),
+        local=True,
         naming=Naming.POSIX,
         namespace="file://{host}",
         dataset="{table}",

@@ -148,7 +148,7 @@ def _namespace(rule: System, names: Mapping[Level, str | None], server: Authorit
     if rule.scheme == "spanner":
         name, project, *domain = host.split(".", 2)
         return f"spanner://{':'.join([*domain, project, name])}"
-    port = server.port or rule.port
+    port = None if "\\" in host else server.port or rule.port  # the name of an instance stands for its port
     with_port = f"{host}:{port}" if port else host
     levels = {str(level): name for level, name in names.items()}
     return (rule.namespace or "").format(server=with_port, host=host if server.port is None else with_port, **levels)

@@ -55,6 +55,18 @@ class Limit:
     levels: tuple[Level, ...] = LEVELS
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of connection URLs that decides where the server is, by its name in lower case."""
+
+    name: str
+    says: Literal["host", "default", "region", "port", "instance", "elsewhere"]
+    """A `default` is the host where the URL has none, a `region` belongs to a host that is one word. `elsewhere`: what
+    is not in the URL says where the server is."""
+    host: str = "{}"
+    """The host, of what the parameter says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
     """The naming rules of one system. A setting of one server is told with `dataclasses.replace(system, fold=…)`."""
@@ -74,6 +86,16 @@ class System:
     """Levels that a key of this system may leave absent although the system has them."""
     hosts: tuple[tuple[str, str], ...] = ()
     """Hosts, or with a dot in front ends of hosts, that mean the same: as others write them, and as we do."""
+    local: bool = False
+    """It may be reached by a socket or is a file, so that a URL of it may have no host."""
+    embedded: bool = False
+    """Each of its databases is a file: a URL of it names the file, and no server."""
+    hyphens: bool = False
+    """An underscore in what its host is called is a hyphen in the host."""
+    parameters: tuple[Parameter, ...] = ()
+    """What in its URLs says where the server is, besides the host and port before the path."""
+    between_parameters: str = ";"
+    """What stands before a parameter, except where a ? starts a query."""
     several_hosts: bool = False
     """Its URLs may list hosts, with commas between them, each of which leads to all of it."""
     port: int | None = None

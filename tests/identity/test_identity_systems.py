@@ -163,6 +163,18 @@ def test_what_a_system_has_once_has_one_key_whoever_names_it(
 ONE_SERVER = [
     ("file", "file:///x", "file://localhost/x", "file://LOCALHOST/y"),
     ("kafka", "kafka://b1:9092", "kafka://b1,b2:9092", "kafka://user:secret@B1.,b2,b3:9094"),
+    (
+        "snowflake",
+        "snowflake://org-my_acct",
+        "snowflake://u:p@ORG-MY_ACCT.snowflakecomputing.com",
+        "snowflake://org-my-acct",
+    ),
+    (
+        "mssql",
+        "jdbc:sqlserver://db;instanceName=A",
+        r"mssql+pymssql://DB\a/x",
+        "jdbc:sqlserver://;serverName=db;instanceName=a",
+    ),
     ("snowflake", "snowflake://org-acct", "jdbc:snowflake://org-acct.snowflakecomputing.com:443/?db=x"),
     ("wasbs", "wasb://c@a.blob.core.windows.net", "wasbs://c@a.dfs.core.windows.net"),
     ("hive", "hive://h", "jdbc:hive2://h:10000/default"),
