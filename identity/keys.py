@@ -293,7 +293,7 @@ def _decode(encoded: str, text: str) -> str | None:
         return ""
     if not _ENCODED_SEGMENT.fullmatch(encoded):
         raise InvalidKey(value=text, reason="a segment is not encoded canonically", fix=_ENCODING)
-    segment = _decode_utf8(encoded)
+    segment = decoded_utf8(encoded)
     if segment is None:
         raise InvalidKey(value=text, reason="a segment does not decode to UTF-8", fix=_ENCODING)
     if _encode(segment) != encoded:
@@ -307,7 +307,8 @@ _ENCODING = (
 )
 
 
-def _decode_utf8(encoded: str) -> str | None:
+def decoded_utf8(encoded: str) -> str | None:
+    """The text that is percent-encoded so; None when its bytes are no UTF-8."""
     try:
         return unquote_to_bytes(encoded).decode("utf-8")
     except UnicodeDecodeError:  # its text would repeat the bytes: the caller answers outside of this block

@@ -72,6 +72,7 @@ FILES_AND_STREAMS: Final = (
         levels=(None, None, "path"),
         hosts=(("localhost", "local"),),
         local=True,
+        encoded=True,
         naming=Naming.POSIX,
         namespace="file://{host}",
         dataset="{table}",

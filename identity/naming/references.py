@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import assert_never
-from urllib.parse import unquote
 
 from identity.errors import InvalidKey
-from identity.keys import CanonicalKey, ColumnKey, dataset_key, refuse_credentials
+from identity.keys import CanonicalKey, ColumnKey, dataset_key, decoded_utf8, refuse_credentials
 from identity.naming.rules import SYSTEMS, system
 from identity.naming.servers import Authority, authorities, endpoint_of, first_known, known_by_its_host
 from identity.naming.spelling import folded, stored, too_long
@@ -84,7 +83,7 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
 
         s3://bucket/prefix/part-0.parquet   abfss://container@account.dfs.core.windows.net/path   file:/data/x.csv
 
-    Byte for byte: only the path of a file: URL is percent-decoded. What follows a ? or # could be part of a name or a
+    Byte for byte: only the path of a file: URL is percent-decoded, and refused when it is no UTF-8. What follows a ? or # could be part of a name or a
     signature, so it is refused. Raises InvalidUrl, InvalidReference, InvalidKey; none repeats the URL.
     """
     url = re.sub(r"\A([a-z]+):/(?!/)", r"\1:///", url)
@@ -103,9 +102,10 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
     name = f"/{path}" if rooted else path
     names = {"source": container(network, url)} if "source" in rules.used else {}
     check_bucket(rules, network.rpartition("@")[2], server, url)
-    return reference_key(
-        unquote(name) if rules.scheme == "file" else name, of=rules, endpoint=endpoint_of(server, known), **names
-    )
+    plain = decoded_utf8(name) if rules.encoded else name
+    if plain is None:
+        raise refused(url, "its path does not decode to UTF-8", "rename the file, or give the endpoint and the path")
+    return reference_key(plain, of=rules, endpoint=endpoint_of(server, known), **names)
 
 
 def refused(value: str, reason: str, fix: str) -> InvalidReference:

@@ -106,6 +106,8 @@ class System:
     """Quotes do not keep the case."""
     folds_ascii_only: bool = True
     """Letters outside ASCII keep their case."""
+    columns: Fold | None = None
+    """What it does to the case of columns in a statement, where that is not what it does to tables."""
     folded: tuple[Level, ...] = LEVELS
     one_case: tuple[tuple[Level, Fold], ...] = ()
     """Levels where no two names differ by case alone: written in this one, whoever says the name, quoted or not."""
@@ -121,6 +123,8 @@ class System:
     """What may stand outside quotes, besides ASCII letters and digits."""
     bare_unicode: bool = False
     """Everything outside ASCII may stand outside quotes, too."""
+    encoded: bool = False
+    """Paths are percent-encoded in its URLs."""
     rooted: bool = True
     """A path starts with a slash; not where it starts below a container."""
     domains: bool = False
