@@ -50,16 +50,17 @@ def reference_key(
 def column_key(name: str, *, of: System | str, dataset: CanonicalKey) -> ColumnKey:
     """The column that a statement means by its name alone, such as `Dep_Delay` or `"Dep Delay"`.
 
-    Folded and cut as the name of a table is. Where the system has no identifiers, or compares the names of columns
+    Folded as the system folds columns, and cut as the name of a table is. Where the system has no identifiers, or compares the names of columns
     without case, a name is taken as it is: spell it as the catalog does. Raises as `reference_key`.
     """
     rules = system(of) if isinstance(of, str) else of
     refuse_credentials(name, InvalidReference)
     if rules.naming is not Naming.IDENTIFIERS:
-        return ColumnKey(dataset, _not_empty(name))
+        return ColumnKey(dataset, _not_empty(name, name))
     part, *others = _parts(name, replace(rules, dots_in_quotes=False))
     if others:
         raise refused(name, "it has several parts", "give the name of the column alone, one with a dot in quotes")
+    rules = rules.for_columns
     spelled = stored(folded(part.text, "table", rules, quoted=part.quoted), "table", rules)
     if too_long(spelled, "table", rules.limit):
         raise refused(name, "the name of the column is too long", "give the name that the catalog has")
@@ -140,7 +141,7 @@ def _said(reference: str, rules: System) -> dict[Level, str]:
         case Naming.IDENTIFIERS:
             return _identifiers(reference, rules)
         case Naming.VERBATIM:
-            return {"table": _not_empty(reference)}
+            return {"table": _not_empty(reference, reference)}
         case Naming.POSIX:
             return {"table": _path(reference, rules)}
         case Naming.ASSET_KEY:
@@ -164,7 +165,7 @@ def _parts(reference: str, rules: System) -> Iterator[_Part]:
         if rest[:1] in closing:
             text, rest = _quoted(rest, closing[rest[:1]], rules, reference)
             names = _between_dots(text, rules) if rules.dots_in_quotes else [text]
-            yield from (_Part(_not_empty(name), True) for name in names)
+            yield from (_Part(_not_empty(name, reference), True) for name in names)
         else:
             text, dot, after = rest.partition(".")
             yield _Part(_bare(text, rules, reference), False)
@@ -205,12 +206,12 @@ def _bare(text: str, rules: System, reference: str) -> str:
             close = rules.quotes[0] if rules.quotes else "its own key"
             fix = f"write the name in {close}, spelled as the catalog spells it"
             raise refused(reference, f"{character!r} cannot stand outside quotes", fix)
-    return _not_empty(text)
+    return _not_empty(text, reference)
 
 
-def _not_empty(name: str) -> str:
+def _not_empty(name: str, reference: str) -> str:
     if not name:
-        raise refused(name, "a part of it is empty", "write the name")
+        raise refused(reference, "a part of it is empty", "write a name before and after each dot")
     return name
 
 
@@ -222,7 +223,7 @@ def _path(reference: str, rules: System) -> str:
     steps = [step for step in reference.split("/") if step not in ("", ".")]
     if ".." in steps:
         raise refused(reference, "where .. leads depends on links", "write the path that it leads to")
-    return "/" + "/".join(steps) if rules.rooted else _not_empty("/".join(steps))
+    return "/" + "/".join(steps) if rules.rooted else _not_empty("/".join(steps), reference)
 
 
 def asset_path(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ A key has three places, source, schema and table; `levels` says what a system ca
 case of a reference is its own rule, and `documented` says where that rule is written. Nothing is folded anywhere else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -139,6 +139,14 @@ class System:
     def __post_init__(self) -> None:
         if not self.scheme:
             object.__setattr__(self, "scheme", self.name)
+
+    @property
+    def for_columns(self) -> "System":
+        """The rules of the names of columns, at the level of a table."""
+        if self.columns is None:
+            return self
+        above = tuple((level, fold) for level, fold in self.one_case if level != "table")
+        return replace(self, fold=self.columns, one_case=above)
 
     @property
     def used(self) -> tuple[Level, ...]:

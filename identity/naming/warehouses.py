@@ -31,6 +31,7 @@ WAREHOUSES: Final = (
     System(
         name="bigquery",
         levels=("project", "dataset", "table"),
+        columns=Fold.CASELESS,  # GoogleSQL, Case sensitivity
         quotes=("``",),
         backslash=True,
         dots_in_quotes=True,
@@ -50,6 +51,7 @@ WAREHOUSES: Final = (
         default_schema="default",
         port=443,
         fold=Fold.LOWER,
+        columns=Fold.CASELESS,  # Databricks, Names: Unity Catalog preserves column name casing
         folds_quoted=True,
         folds_ascii_only=False,
         quotes=("``",),

@@ -77,6 +77,13 @@ def test_an_openlineage_pair_leads_back(vector: dict[str, Any]) -> None:
     assert pair == ((vector["namespace"], vector["text"]) if vector["back"] is True else tuple(vector["back"]))
 
 
+@pytest.mark.parametrize("reference", ["a.b.", ".b", "a..c", '"a"."".c'])
+def test_an_empty_part_is_refused_naming_the_reference(reference: str) -> None:
+    with pytest.raises(MetadataError, match="a part of it is empty") as refusal:
+        reference_key(reference, of="postgres", endpoint="e", source="d")
+    assert refusal.value.facts["value"] == reference
+
+
 def published() -> list[dict[str, str]]:
     with PUBLISHED.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines, delimiter="\t"))
