@@ -50,8 +50,9 @@ def reference_key(
 def column_key(name: str, *, of: System | str, dataset: CanonicalKey) -> ColumnKey:
     """The column that a statement means by its name alone, such as `Dep_Delay` or `"Dep Delay"`.
 
-    Folded as the system folds columns, and cut as the name of a table is. Where the system has no identifiers, or compares the names of columns
-    without case, a name is taken as it is: spell it as the catalog does. Raises as `reference_key`.
+    Folded as the system folds columns, and cut as the name of a table is. Where the system has no identifiers, or
+    compares the names of columns without case, a name is taken as it is: spell it as the catalog does. Raises as
+    `reference_key`.
     """
     rules = system(of) if isinstance(of, str) else of
     refuse_credentials(name, InvalidReference)
@@ -84,8 +85,9 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
 
         s3://bucket/prefix/part-0.parquet   abfss://container@account.dfs.core.windows.net/path   file:/data/x.csv
 
-    Byte for byte: only the path of a file: URL is percent-decoded, and refused when it is no UTF-8. What follows a ? or # could be part of a name or a
-    signature, so it is refused. Raises InvalidUrl, InvalidReference, InvalidKey; none repeats the URL.
+    Byte for byte: only the path of a file: URL is percent-decoded, and refused when it is no UTF-8. What follows a ? or
+    # could be part of a name or a signature, so it is refused. Raises InvalidUrl, InvalidReference, InvalidKey; none
+    repeats the URL.
     """
     url = re.sub(r"\A([a-z]+):/(?!/)", r"\1:///", url)
     servers = authorities(url)

@@ -1,4 +1,5 @@
-"""How each system names its things, as values: no function here knows one system by name.
+"""How each system names its things, as values. The functions know no system by its name, but for the namespaces of Glue
+and Spanner, which are no URLs: openlineage.py reads and writes these two.
 
 A key has three places, source, schema and table; `levels` says what a system calls them. What an engine does to the
 case of a reference is its own rule, and `documented` says where that rule is written. Nothing is folded anywhere else.
@@ -131,6 +132,10 @@ class System:
     """A source may stand in a domain: example.com:my-project."""
     everywhere: bool = False
     """There is one of it in the world: its names are unique without a host."""
+    streams: bool = False
+    """Its things are streams of messages, neither tables nor files."""
+    alone: bool = False
+    """Its name alone is a namespace of OpenLineage: of the one in the world, or of the machine at hand."""
     namespace: str | None = None
     """The namespace OpenLineage gives it, over {server}, {host}, {source}, {schema}; None when it has no such name."""
     dataset: str = ""

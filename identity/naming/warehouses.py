@@ -38,6 +38,7 @@ WAREHOUSES: Final = (
         bare="_-",
         bare_unicode=True,
         everywhere=True,
+        alone=True,
         domains=True,
         namespace="bigquery",
         dataset=_THREE,

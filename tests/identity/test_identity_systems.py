@@ -109,6 +109,8 @@ def test_the_rules_of_a_system_are_whole(rules: Any) -> None:
     assert SYSTEMS[rules.name] is rules
     assert SYNONYMS.get(rules.name, rules.name) == rules.scheme
     assert DEFAULT_PORTS.get(rules.scheme) == rules.port
+    assert not rules.alone or rules.everywhere or rules.local
+    assert not rules.streams or rules.naming is Naming.VERBATIM
     assert rules.default_schema is None or "schema" in rules.used
     assert rules.default_source is None or "source" in rules.used
     assert rules.may_lack <= set(rules.used) - {"table"}
@@ -184,6 +186,7 @@ ONE_SERVER = [
     ),
     ("snowflake", "snowflake://org-acct", "jdbc:snowflake://org-acct.snowflakecomputing.com:443/?db=x"),
     ("wasbs", "wasb://c@a.blob.core.windows.net", "wasbs://c@a.dfs.core.windows.net"),
+    ("file", "files://nas", "file://nas/data"),
     ("hive", "hive://h", "jdbc:hive2://h:10000/default"),
     ("clickhouse", "clickhouse://h:9000", "clickhousedb+connect://h:9000"),
     ("awsathena", "awsathena+rest://:@athena.us-east-1.amazonaws.com:443/x", "athena://athena.us-east-1.amazonaws.com"),
