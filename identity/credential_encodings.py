@@ -22,6 +22,7 @@ _ESCAPES: Final = re.compile(
     | (?P<wide>[\uff01-\uff5e])""",
     re.VERBOSE,
 )
+_ESCAPED: Final = re.compile(r"[%\\&=\uff01-\uff5e]")
 _BLOB: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}+={0,2}")
 _SPACED: Final = re.compile(
     r"(?<![0-9A-Za-z])(?:0x)?[0-9A-Fa-f]{2}(?:[ :,;_-]{1,2}(?:0x)?[0-9A-Fa-f]{2}){7,}(?![0-9A-Za-z])"
@@ -40,7 +41,7 @@ def undone(text: str) -> tuple[str, list[int]] | None:
     parts: list[str] = []
     places: list[int] = []
     done = 0
-    if not {"%", "\\", "&", "="} & set(text) and text.isascii():
+    if not _ESCAPED.search(text):
         return None
     for found in _ESCAPES.finditer(text):
         start, end = found.span()

@@ -31,13 +31,14 @@ _STARTS: Final = (
     *("akia", "asia", "eyj", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-", "hvs."),
     *("dapi", "ya29.", "sk-", "k_live_", "xox", "aiza", "gocspx-"),
 )
+_SHORTEST: Final = 20
 _RUN: Final = re.compile(r"[A-Za-z0-9]{8,}")
 _WORDLIKE: Final = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}|[A-Z]{3,}|\d{3,}")
 
 
 def issued_keys(text: str, lower: str) -> Iterator[tuple[int, int]]:
     """Where a text, given in lower case as well, has a key that can be told by its shape."""
-    if any(start in lower for start in _STARTS):
+    if len(text) >= _SHORTEST and any(start in lower for start in _STARTS):
         for found in _SHAPES.finditer(text):
             kind = found.lastgroup
             if kind is None or _is_drawn_by_lot(found[kind], cased=kind not in ("aws", "databricks")):

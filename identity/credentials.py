@@ -21,6 +21,8 @@ _MARKS: Final = re.compile(
     r"|(?:[0-9A-Fa-f]{2}[ ,;]{1,2}(?:0x)?){6}"
 )
 _LAYERS: Final = 6
+_SHORTEST: Final = 4  # pw=x
+_SHORTEST_ENCODED: Final = 10  # basic, a blank and four digits of base64
 
 
 def spellings(text: str) -> list[str]:
@@ -33,7 +35,7 @@ def spellings(text: str) -> list[str]:
 
 def holds_credential(text: str) -> bool:
     """Whether something in the text looks like a credential, in whatever encoding."""
-    return _MARKS.search(text) is not None and next(_spans(text), None) is not None
+    return len(text) >= _SHORTEST and _MARKS.search(text) is not None and next(_spans(text), None) is not None
 
 
 def may_be_connection(text: str) -> bool:
@@ -141,6 +143,8 @@ def _found(text: str, *, depth: int) -> Iterator[tuple[str, Span, list[int] | No
 
 def _encoded(text: str, depth: int) -> Iterator[Span]:
     """Runs of base64 or hexadecimal digits that say a credential."""
+    if len(text) < _SHORTEST_ENCODED:
+        return
     for start, end in logins(text):
         yield Span(start, end, start)
     if depth:

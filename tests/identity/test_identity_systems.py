@@ -90,7 +90,7 @@ def test_an_empty_part_is_refused_naming_the_reference(reference: str) -> None:
 
 
 def test_the_names_of_openlineage_in_both_directions() -> None:
-    """One example of each naming of https://openlineage.io/docs/spec/naming, as OpenLineage's Python client writes it."""
+    """One example of each naming of https://openlineage.io/docs/spec/naming, as its Python client writes it."""
     assert len(PUBLISHED) == 26
     keys = [openlineage_key(row["namespace"], row["name"]) for row in PUBLISHED]
     assert len(set(keys)) == len(keys)
