@@ -84,6 +84,13 @@ def _cut(text: str, cuts: list[int]) -> tuple[str, ...]:
 _CLOSE = [*'/.:%~#aAbB"\\', "\u00e9", "e\u0301"]
 
 
+close_names = st.one_of(
+    st.lists(st.sampled_from(_CLOSE), min_size=1, max_size=4).map("".join),
+    st.sampled_from([*TOKENS, *SIXTY_THREE_BYTES]),
+    names,
+).filter(lambda name: not holds_credential(name))
+
+
 def hostile_tuples(seed: int, count: int) -> list[tuple[str | None, str | None, str]]:
     """Tuples of short names of what separates, quotes, escapes and looks alike: the same ones for a seed.
 
