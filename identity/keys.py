@@ -238,7 +238,7 @@ def check_text(name: str, error: type[InvalidKey] = InvalidKey) -> None:
     """Raises the error when PostgreSQL cannot store the text: it has a NUL, or half of a surrogate pair."""
     if "\0" in name:
         raise error(value=name, reason="it contains the NUL character", fix="no system stores such a name: remove it")
-    if _SURROGATE.search(name):
+    if not name.isascii() and _SURROGATE.search(name):
         fix = "it was decoded wrongly: read the name as UTF-8"
         raise error(value=name, reason="it contains a lone surrogate, which is not text", fix=fix)
 
@@ -291,6 +291,8 @@ def _decode(encoded: str, text: str) -> str | None:
         return None
     if encoded == _EMPTY:
         return ""
+    if _PLAIN.fullmatch(encoded) and encoded not in _DOTS:
+        return encoded
     if not _ENCODED_SEGMENT.fullmatch(encoded):
         raise InvalidKey(value=text, reason="a segment is not encoded canonically", fix=_ENCODING)
     segment = decoded_utf8(encoded)
