@@ -201,7 +201,8 @@ def _without_scheme(word: str, at: int) -> Iterator[Span]:
     left, right = word[:end], word[end + 1 :]
     if _HOST.match(right):
         edge = max(left.rfind(mark) for mark in _EDGES) + 1
-        for start in {0, edge}:
+        before = left.partition(":")[0]  # a password may have such a mark in it
+        for start in {0, edge, max(before.rfind(mark) for mark in _EDGES) + 1}:
             user, _, password = left[start:].partition(":")
             start, user = start + user.rfind("/") + 1, user[user.rfind("/") + 1 :]
             is_user = not set(user) & {"/", "@", *_EDGES} and user.lower() not in _LABELS

@@ -17,7 +17,7 @@ HIDDEN: Final = "***"
 
 # Without one of these a text is no credential: a quick look, for names are looked at by the million.
 _MARKS: Final = re.compile(
-    r"[=:@%\\&\uff01-\uff5e]|[A-Za-z0-9+/_-]{16}|--|(?i:bearer|identified|login|password)\s|-u |</"
+    r"[=:@%\\&<\uff01-\uff5e]|[A-Za-z0-9+/_-]{16}|--|(?i:bearer|identified|login|password)\s|-u "
     r"|(?:[0-9A-Fa-f]{2}[ ,;]{1,2}(?:0x)?){6}"
 )
 _LAYERS: Final = 6

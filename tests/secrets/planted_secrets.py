@@ -87,6 +87,8 @@ SPELLINGS: Mapping[str, tuple[str, str]] = {
     "quoted-printable": ("".join(f"={byte:02X}" for byte in URL.encode()), "=4B=61=6E=61=72=69"),
     "quoted-printable, marks": (f"postgresql:=2F=2Fjo=3A{SECRET}=40db", SECRET),
     "xml": (f"<db><password>{SECRET}</password></db>", SECRET),
+    "xml, not closed": (f"<password>{SECRET}", SECRET),
+    "no scheme, braces, quotes": (f"'jo:{{{WORD}}}@db'", WORD),
     "cdata": (f"<db><password><![CDATA[{SECRET}]]></password></db>", SECRET),
     "url, encoded four times": (quote(quote(quote(quote(URL, safe=""), safe=""), safe=""), safe=""), SECRET),
     "url, a port for a password": (f"postgresql://jo.doe:31337/{SECRET}@db", SECRET),
