@@ -3,7 +3,6 @@
 Escapes are those of URLs, JSON, programs, shells, HTML and mail; digits are hexadecimal and base64, UTF-16 included.
 """
 
-import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterator
@@ -127,7 +126,7 @@ def _bytes_of_base64(run: str) -> bytes:
     code = run.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         return b64decode(code + "=" * (-len(code) % 4))
-    except (binascii.Error, ValueError):  # one digit too many
+    except ValueError:  # one digit too many
         return b64decode(code[:-1])
 
 
