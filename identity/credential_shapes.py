@@ -5,7 +5,12 @@ Every rule takes time in proportion to the text: searches start at a word that i
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
+
+from identity.credential_issuers import issued_keys
+from identity.credential_words import FLAGS, SECRET, is_no_password, is_no_secret
+from identity.credential_words import is_secret_name as is_secret_name
 
 
 class Span(NamedTuple):
@@ -16,23 +21,16 @@ class Span(NamedTuple):
     secret: int
 
 
-_SECRET: Final = r"""
-    (?:passw(?:or)?d|passwort|kennwort|passphrase|passcode|passfile|pwd|secret|token|credential|signature
-      |(?:api|access|account|secret|private|shared|storage|encryption|subscription|signing|master)[ _-]?key
-      |(?<![a-z])(?:pass|psw|pw|sig)|(?-i:(?<=[a-z])P(?:ass|w)))
-    (?:[_-]?(?:value|string|text|plain|base64|b64|json))?s?\d{0,2}
-"""
-_FLAGS: Final = re.IGNORECASE | re.VERBOSE
-_NAME: Final = re.compile(rf"[\w.\- ]*?{_SECRET}\s*", _FLAGS)
 _NAMED: Final = re.compile(
-    rf"""{_SECRET} (?:[\\"'`\])]*+ \s*+ (?P<sign>=>|=(?![=>])|:=|:(?!:)) | (?P<space>[^\S\n]++))""", _FLAGS
+    rf"""{SECRET} (?:[\\"'`\])]*+ \s*+ (?P<sign>=>|=(?![=>])|:=|:(?!:)) | (?P<space>[^\S\n]++))""", FLAGS
 )
 _VALUE: Final = re.compile(
     r"""
     [^\S\n]*+ (?:\n\s*+(?=["']))?
     (?: \\++["'`][^"'`\\]*+ | ""[^"]++"" | ''[^']++''
       | [a-z]{0,2}'(?:[^'\\]|\\.|'')*+'? | [a-z]{0,2}"(?:[^"\\]|\\.|"")*+"? | `[^`]*+`?
-      | \{[^{}]*+\}?
+      | \{(?:[^}\n]|\}\}){0,300}+\}(?=\s*+(?:;|\Z))
+      | \{(?:\{++[^{}]*+\}*+|[^{}]*+\}?)(?:[^\s;&"'`<>\\,)\]}]++)?
       | (?:[^\s;&"'`<>\\]|\\.|&(?![\w.%-]{1,60}=)|<(?!/))++
     )
     """,
@@ -44,37 +42,18 @@ _AUTHORIZATION: Final = re.compile(r"""authorization[\\"']*+\s*+[:=]\s*+[\\"']*+
 _BEARER: Final = re.compile(r"\bbearer[\s:]{1,9}([\w.~+/=-]{6,})", re.IGNORECASE)
 _OPTION: Final = re.compile(r"(?<!\S)(?:-u|--user)[ =]([^\s:]{1,200}:)(\S++)")
 _LOGIN: Final = re.compile(r"login\s{1,9}\S{1,80}\s{1,9}\Z")
-_ELEMENT: Final = re.compile(rf"<[\w:.-]{{0,80}}?{_SECRET}(?:\s[^<>]{{0,200}})?>([^<]++)", _FLAGS)
-_SHAPES: Final = re.compile(
-    r"""(?<![\w-])
-    (?: A(?:KIA|SIA)[0-9A-Z]{16}\b                              # ids of access keys of AWS
-      | eyJ[\w-]{8,}\.eyJ[\w-]{8,}(?:\.[\w-]*)?                 # JSON Web Tokens
-      | (?:gh[pousr]_|github_pat_|glpat-|npm_|pypi-|hvs\.|dapi|ya29\.|sk-|[rs]k_live_|xox[abeoprs]-)[\w-]{16,}
-      | AIza[\w-]{30,} | GOCSPX-[\w-]{20,}                      # keys of Google
-    )
-    """,
-    re.VERBOSE,
+_ELEMENT: Final = re.compile(
+    rf"<[\w:.-]{{0,80}}?{SECRET}(?:\s[^<>]{{0,200}})?>\s*+(?:<!\[CDATA\[((?:[^\]]|\](?!\]>))++)|([^<]++))", FLAGS
 )
 _PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 
-# One of these is in whatever the expressions above find: a search for a word is faster than one for an expression.
+# One of these is in whatever the names of secrets find: a search for a word is faster than one for an expression.
 _WORDS: Final = ("pass", "pwd", "secret", "token", "key", "credential", "kennwort", "sig", "psw", "pw", "identified")
-_STARTS: Final = (
-    *("akia", "asia", "eyj", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-", "hvs."),
-    *("dapi", "ya29.", "sk-", "k_live_", "xox", "aiza", "gocspx-"),
-)
-
-# What stands where a credential would, and is none: references and placeholders; in sentences, types and other words.
-_NO_SECRET: Final = re.compile(
-    r"""[*•.…_-]+ | x{3,}
-    | <.*> | env:\w+ | \$\w+ | \$?\{\{?[\w.: -]*\}?\} | \$\([\w.-]+\) | %\(\w+\)s | %\w | \? | :\w+
-    | null | none | nil | true | false""",
-    _FLAGS | re.DOTALL,
-)
+# In sentences, types and other words.
 _WORD: Final = re.compile(
     r"""yes|no|not|is|are|was|str|string|text|varchar|character|bytes|bytea|int|integer|bigint|bool|boolean|uuid|char|the|a
     |optional|required|hashed|hidden|secret|changed|expired|rotated|invalid|missing|wrong|passw(?:or)?d|token|strict""",
-    _FLAGS,
+    FLAGS,
 )
 _FOLDER: Final = re.compile(r"[\w.~-]*/")
 _COLUMN: Final = re.compile(r"""\(*[a-z_"]\w*"?\.[a-z_"]\w*"?[),;]*""", re.IGNORECASE)
@@ -112,25 +91,14 @@ def plain_spans(text: str) -> Iterator[Span]:
                 yield from _user_info(word[0], word.start())
         yield from _split_by_spaces(text)
     yield from _headers(text, lower)
-    if any(start in lower for start in _STARTS):
-        for shape in _SHAPES.finditer(text):
-            yield Span(shape.start(), shape.end(), shape.start())
+    for start, end in issued_keys(text, lower):
+        yield Span(start, end, start)
     if "-----begin" in lower:
         for key in _PRIVATE_KEY.finditer(text):
             end = text.find("-----END", key.end())
             yield Span(key.end(), len(text) if end < 0 else end, key.end())
             if end < 0:
                 break
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether what is called so is a credential: `password`, `db.sslPassword`, `AWS_SECRET_ACCESS_KEY`."""
-    return len(name) <= 200 and _NAME.fullmatch(name) is not None
-
-
-def is_no_secret(value: str) -> bool:
-    """Whether a value only stands for a credential: `***`, `env:NAME`, nothing."""
-    return not value or _NO_SECRET.fullmatch(value) is not None
 
 
 def _named(text: str, lower: str) -> Iterator[Span]:
@@ -140,7 +108,7 @@ def _named(text: str, lower: str) -> Iterator[Span]:
         yield from _values_after(_IDENTIFIED, text)
     if "<" in text:
         for found in _ELEMENT.finditer(text):
-            yield from _unquoted(text, *found.span(1))
+            yield from _unquoted(text, *found.span(1 if found[1] else 2))
 
 
 def _values_after(names: re.Pattern[str], text: str) -> Iterator[Span]:
@@ -182,6 +150,8 @@ def _unquoted(text: str, start: int, end: int) -> Iterator[Span]:
     """The span of a value without its quotes, unless it is no secret."""
     while start < end and (text[start].isspace() or text[start] == "\\"):
         start += 1
+    if is_no_secret(text[start:end]):
+        return
     for quote in "'\"`":
         opening = text.find(quote, start, min(end, start + 3))
         if opening >= 0 and (opening == start or text[start:opening].isalpha()):
@@ -203,14 +173,14 @@ def _user_info(word: str, at: int) -> Iterator[Span]:
     """user:password@ of a word that has an @, with and without a scheme; user/password@ as Oracle writes it."""
     heads = word.split("://")
     place = len(heads[0]) + 3
-    for rest in heads[1:]:
-        yield from _of_url(rest, at + place)
+    for head, rest in pairwise(heads):
+        yield from _of_url(rest, at + place, is_web=bool(_WEB.search(head)))
         place += len(rest) + 3
     if len(heads) == 1:
         yield from _without_scheme(word, at)
 
 
-def _of_url(rest: str, at: int) -> Iterator[Span]:
+def _of_url(rest: str, at: int, *, is_web: bool) -> Iterator[Span]:
     quoted = min((place for mark in "\"'`<>" if (place := rest.find(mark)) >= 0), default=len(rest))
     end = rest.rfind("@", 0, quoted)
     end = rest.rfind("@") if end < 0 else end
@@ -218,9 +188,9 @@ def _of_url(rest: str, at: int) -> Iterator[Span]:
     if colon < 0:
         return
     port = _PORT.match(rest)
-    if port and (port[2] or "." in port[1] or port[1] == "localhost"):  # an @ in a path, or in what comes next
+    if port and (port[2] or (is_web and _is_host(port[1]))):  # an @ in what comes next, or in the path of a page
         return
-    if not is_no_secret(rest[colon + 1 : end]):
+    if not is_no_password(rest[colon + 1 : end]):
         yield Span(at, at + end, at + colon + 1)
 
 
@@ -231,29 +201,40 @@ def _without_scheme(word: str, at: int) -> Iterator[Span]:
     left, right = word[:end], word[end + 1 :]
     if _HOST.match(right):
         edge = max(left.rfind(mark) for mark in _EDGES) + 1
-        for start in {0, edge}:
+        before = left.partition(":")[0]  # a password may have such a mark in it
+        for start in {0, edge, max(before.rfind(mark) for mark in _EDGES) + 1}:
             user, _, password = left[start:].partition(":")
             start, user = start + user.rfind("/") + 1, user[user.rfind("/") + 1 :]
             is_user = not set(user) & {"/", "@", *_EDGES} and user.lower() not in _LABELS
-            if len(password) > 2 and is_user and not user.isdecimal() and not is_no_secret(password):
+            if len(password) > 2 and is_user and not user.isdecimal() and not is_no_password(password):
                 yield Span(at + start, at + end, at + start + len(user) + 1)
     slash = left.find("/")
     if slash > 0 and (right.startswith("//") or "oracle:" in left.lower() or re.match(r"[\w.-]{1,253}:\d", right)):
         start = slash + 1
-        if left[start:] and not is_no_secret(left[start:]):
+        if left[start:] and not is_no_password(left[start:]):
             yield Span(at + start, at + end, at + start)
 
 
-_BROKEN: Final = re.compile(r"://[^\s/:@\"'`<>\[]{0,200}:(?!\d{1,5}(?:[\s/]|\Z))[^\s/@\"'`<>]{1,200}[^\S\n]")
+_WEB: Final = re.compile(r"(?:https?|wss?)\Z", re.IGNORECASE)
+_BROKEN: Final = re.compile(
+    r"""(https?|wss?)?://([^\s/:@"'`<>\[]{0,200}):([^\s/@"'`<>]{1,200})[^\S\n]""", re.IGNORECASE
+)
+
+
+def _is_host(name: str) -> bool:
+    return "." in name or name == "localhost"
 
 
 def _split_by_spaces(text: str) -> Iterator[Span]:
     """user:password@ of a URL whose password has a space in it, which nobody encoded."""
     for found in _BROKEN.finditer(text):
+        web, user, word = found.groups()
+        if word.isdecimal() and len(word) <= 5 and (web or _is_host(user)):  # a port, and a sentence that goes on
+            continue
         line = text.find("\n", found.end(), found.end() + 200)
         end = text.rfind("@", found.end(), found.end() + 200 if line < 0 else line)
         if end >= 0:
-            yield Span(found.start() + 3, end, text.index(":", found.start() + 3) + 1)
+            yield Span(found.start(2), end, found.start(3))
 
 
 def _headers(text: str, lower: str) -> Iterator[Span]:

@@ -1,50 +1,50 @@
 """Credentials in texts: found, hidden, refused. The only place that knows what one looks like.
 
 Texts come from files, events, catalogs and people, who paste things: connection URLs, connection strings, headers.
-Encodings are undone as often as they are found: percent-encoding, escapes of JSON and HTML, base64, hexadecimal.
+Encodings (credential_encodings.py) are undone as often as they are found, up to six layers of them.
 """
 
-import binascii
 import re
-from base64 import b64decode
 from collections.abc import Iterator, Mapping, Set
-from html import unescape
 from typing import Any, Final
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
-from identity.credential_shapes import Span, is_no_secret, is_secret_name, plain_spans
+from identity.credential_encodings import digits, logins, undone
+from identity.credential_shapes import Span, plain_spans
+from identity.credential_words import is_no_secret, is_secret_name
 
 HIDDEN: Final = "***"
 
 # Without one of these a text is no credential: a quick look, for names are looked at by the million.
 _MARKS: Final = re.compile(
-    r"[=:@%\\&\uff01-\uff5e]|[A-Za-z0-9+/_-]{16}|--|(?i:bearer|identified|login|password)\s|-u |</"
+    r"[=:@%\\&<\uff01-\uff5e]|[A-Za-z0-9+/_-]{16}|--|(?i:bearer|identified|login|password)\s|-u "
+    r"|(?:[0-9A-Fa-f]{2}[ ,;]{1,2}(?:0x)?){6}"
 )
-_ESCAPES: Final = re.compile(
-    r"""(?P<bytes>(?:%[0-9A-Fa-f]{2})+)
-    | \\u(?P<unicode>[0-9A-Fa-f]{4}) | \\u\{(?P<braces>[0-9A-Fa-f]{1,6})\}
-    | \\x(?P<hex>[0-9A-Fa-f]{2}) | \\(?P<escaped>["'\\/]) | (?P<blank>\\[tnr])
-    | (?P<html>&(?:\#\d{2,7}|\#[xX][0-9A-Fa-f]{1,6}|quot|amp|apos|lt|gt|colon|commat|equals|semi|sol|lowbar);)
-    | (?P<wide>[\uff01-\uff5e])""",
-    re.VERBOSE,
-)
-_BLOB: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}+={0,2}")
-_BASIC: Final = re.compile(r"\bbasic[\s:]{1,9}([A-Za-z0-9+/_-]{4,}={0,2})", re.IGNORECASE)
-_PRINTABLE: Final = re.compile(r"[\x20-\x7e\s]+")
-_LAYERS: Final = 3
+_LAYERS: Final = 6
+_SHORTEST: Final = 4  # pw=x
+_SHORTEST_ENCODED: Final = 10  # basic, a blank and four digits of base64
 
 
 def spellings(text: str) -> list[str]:
-    """The text and what it says when its percent-encoding is undone once, twice and three times."""
+    """The text and what it says when its percent-encoding is undone once, twice and so on, until nothing changes."""
     spelled = [text]
-    for _ in range(3):
-        spelled.append(unquote(spelled[-1], errors="replace"))
+    while len(spelled) <= _LAYERS and (plainer := unquote(spelled[-1], errors="replace")) != spelled[-1]:
+        spelled.append(plainer)
     return spelled
 
 
 def holds_credential(text: str) -> bool:
     """Whether something in the text looks like a credential, in whatever encoding."""
-    return _MARKS.search(text) is not None and next(_spans(text), None) is not None
+    return len(text) >= _SHORTEST and _MARKS.search(text) is not None and next(_spans(text), None) is not None
+
+
+def may_be_connection(text: str) -> bool:
+    """Whether the text holds a credential or has the marks of a connection URL, a DSN or a list of parameters.
+
+    What is refused anyway is not repeated then: whoever typed a URL in place of a name may have written one that is
+    broken, or whose secret is its path.
+    """
+    return any(mark in one for one in spellings(text) for mark in ("://", "@", "=", ";")) or holds_credential(text)
 
 
 def scrub(text: str) -> str:
@@ -134,102 +134,25 @@ def _found(text: str, *, depth: int) -> Iterator[tuple[str, Span, list[int] | No
             yield layer, span, offsets
         for span in _encoded(layer, depth):
             yield layer, span, offsets
-        undone = _undone(layer)
-        if undone is None:
+        plainer = undone(layer)
+        if plainer is None:
             return
-        layer, places = undone
+        layer, places = plainer
         offsets = places if offsets is None else [offsets[place] for place in places]
-
-
-def _undone(text: str) -> tuple[str, list[int]] | None:
-    """The text with one layer of escapes undone, and the place of each of its characters before; None without any."""
-    parts: list[str] = []
-    places: list[int] = []
-    done = 0
-    if "%" not in text and "\\" not in text and "&" not in text and text.isascii():
-        return None
-    for found in _ESCAPES.finditer(text):
-        start, end = found.span()
-        plain, width = _meant(found)
-        parts += [text[done:start], plain]
-        places += range(done, start)
-        if width:  # escaped bytes: some characters are several
-            for one in plain:
-                places.append(start)
-                start += width * (1 if "\udc80" <= one <= "\udcff" else len(one.encode()))
-        else:
-            places += [start] * len(plain)
-        done = end
-    if not done:
-        return None
-    places += range(done, len(text) + 1)
-    return "".join([*parts, text[done:]]), places
-
-
-def _meant(found: re.Match[str]) -> tuple[str, int]:
-    """What an escape says; and how wide one byte of it is, if it spells bytes."""
-    said = found[0]
-    match found.lastgroup:
-        case "bytes":
-            return unquote_to_bytes(said).decode(errors="surrogateescape"), 3
-        case "unicode" | "braces" | "hex" as kind:
-            number = int(found[kind], 16)
-            return (chr(number) if number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF else "\ufffd"), 0
-        case "escaped":
-            return found["escaped"], 0
-        case "blank":
-            return " ", 0
-        case "html":
-            return unescape(said), 0
-    return chr(ord(said) - 0xFEE0), 0
 
 
 def _encoded(text: str, depth: int) -> Iterator[Span]:
     """Runs of base64 or hexadecimal digits that say a credential."""
-    for found in _BASIC.finditer(text) if "asic" in text.lower() else ():
-        if ":" in _text_of(_bytes_of_base64(found[1])):
-            yield Span(*found.span(1), found.start(1))
-    if not depth:
+    if len(text) < _SHORTEST_ENCODED:
         return
-    for found in _BLOB.finditer(text):
-        for start, end in _pieces(*found.span(), text):
-            if any(said and holds(said, depth - 1) for said in _readings(text[start:end])):
+    for start, end in logins(text):
+        yield Span(start, end, start)
+    if depth:
+        for start, end, said in digits(text):
+            if holds(said, depth - 1):
                 yield Span(start, end, start)
 
 
 def holds(text: str, depth: int) -> bool:
     """`holds_credential`, in a text that was itself encoded."""
     return next(_found(text, depth=depth), None) is not None
-
-
-def _pieces(start: int, end: int, text: str) -> Iterator[tuple[int, int]]:
-    """A run of digits of base64, and its parts where it may be a path or several words."""
-    yield start, end
-    if not {"/", "-", "_"} & set(text[start:end]):
-        return
-    parts = list(re.finditer(r"[A-Za-z0-9+]{16,}={0,2}", text[start:end]))
-    if len(parts) > 1 or (parts and parts[0].span() != (0, end - start)):
-        yield from ((start + part.start(), start + part.end()) for part in parts)
-
-
-def _readings(run: str) -> Iterator[str]:
-    if run != run.lower():  # text is not spelled without a capital letter
-        yield _text_of(_bytes_of_base64(run))
-    if len(run) % 2 == 0 and re.fullmatch(r"[0-9A-Fa-f]+", run):
-        yield _text_of(bytes.fromhex(run))
-
-
-def _bytes_of_base64(run: str) -> bytes:
-    digits = run.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        return b64decode(digits + "=" * (-len(digits) % 4))
-    except (binascii.Error, ValueError):  # one digit too many
-        return b64decode(digits[:-1])
-
-
-def _text_of(found: bytes) -> str:
-    """What bytes say, when they are text."""
-    if not found.isascii():
-        return ""
-    text = found.decode()
-    return text if _PRINTABLE.fullmatch(text) else ""

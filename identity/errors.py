@@ -4,7 +4,7 @@ import inspect
 from string import Formatter
 from typing import Any, ClassVar, dataclass_transform, get_origin
 
-from identity.credentials import holds_credential, scrub, scrubbed, spellings
+from identity.credentials import may_be_connection, scrub, scrubbed
 
 
 @dataclass_transform(kw_only_default=True)
@@ -90,7 +90,7 @@ def shown(value: str) -> str:
     Everything that could be a URL, a DSN or a key=value connection string is withheld, percent-encoded ones too.
     Showing twice changes nothing.
     """
-    if any(mark in text for mark in ("://", "@", "=", ";") for text in spellings(value)) or holds_credential(value):
+    if may_be_connection(value):
         return WITHHELD
     return value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 1] + "…"
 

@@ -26,7 +26,7 @@ from functools import total_ordering
 from typing import Self, assert_never
 from urllib.parse import unquote_to_bytes
 
-from identity.credentials import holds_credential, spellings
+from identity.credentials import holds_credential
 from identity.errors import WITHHELD, InvalidEndpoint, InvalidKey
 
 PREFIX = "mid1"
@@ -238,21 +238,16 @@ def check_text(name: str, error: type[InvalidKey] = InvalidKey) -> None:
     """Raises the error when PostgreSQL cannot store the text: it has a NUL, or half of a surrogate pair."""
     if "\0" in name:
         raise error(value=name, reason="it contains the NUL character", fix="no system stores such a name: remove it")
-    if _SURROGATE.search(name):
+    if not name.isascii() and _SURROGATE.search(name):
         fix = "it was decoded wrongly: read the name as UTF-8"
         raise error(value=name, reason="it contains a lone surrogate, which is not text", fix=fix)
 
 
 def refuse_credentials(text: str, error: type[InvalidKey]) -> None:
     """Raises the error, which does not repeat the text, when the text says a credential, in whatever encoding."""
-    if holds_credential(text) or (("://" in text or "%" in text) and any(map(_is_url_with_user, spellings(text)))):
+    if holds_credential(text):
         fix = "name the table, file, topic or job, not the connection to it"
         raise error(value=WITHHELD, reason="it looks like a connection with a credential", fix=fix)
-
-
-def _is_url_with_user(text: str) -> bool:
-    """Whether a name may be a URL with a password, however that is written; sentences are judged less strictly."""
-    return ":" in text.partition("://")[2].rpartition("@")[0]
 
 
 _SHAPE = f"a key is {PREFIX}:<kind>:<endpoint>:<segments>, for example {PREFIX}:dataset:jfk:flights/public/flights"
@@ -296,9 +291,11 @@ def _decode(encoded: str, text: str) -> str | None:
         return None
     if encoded == _EMPTY:
         return ""
+    if _PLAIN.fullmatch(encoded) and encoded not in _DOTS:
+        return encoded
     if not _ENCODED_SEGMENT.fullmatch(encoded):
         raise InvalidKey(value=text, reason="a segment is not encoded canonically", fix=_ENCODING)
-    segment = _decode_utf8(encoded)
+    segment = decoded_utf8(encoded)
     if segment is None:
         raise InvalidKey(value=text, reason="a segment does not decode to UTF-8", fix=_ENCODING)
     if _encode(segment) != encoded:
@@ -312,7 +309,8 @@ _ENCODING = (
 )
 
 
-def _decode_utf8(encoded: str) -> str | None:
+def decoded_utf8(encoded: str) -> str | None:
+    """The text that is percent-encoded so; None when its bytes are no UTF-8."""
     try:
         return unquote_to_bytes(encoded).decode("utf-8")
     except UnicodeDecodeError:  # its text would repeat the bytes: the caller answers outside of this block

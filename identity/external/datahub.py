@@ -18,7 +18,7 @@ from identity.keys import CanonicalKey, Kind, dashboard_key, dataset_key, job_ke
 from identity.naming import InvalidReference
 from identity.naming.references import asset_name, asset_path
 
-_PLATFORMS: Final = {"postgresql": "postgres", "abfs": "abs", "wasbs": "abs"}
+_PLATFORMS: Final = {"postgresql": "postgres", "files": "file", "abfs": "abs", "wasbs": "abs"}
 _DATASET: Final = re.compile(r"urn:li:dataset:\(urn:li:dataPlatform:([^,():]+),([^,()]+),([A-Z_]+)\)")
 _JOB: Final = re.compile(r"urn:li:dataJob:\(urn:li:dataFlow:\(([^,():]+),([^,()]+),([^,()]+)\),([^,()]+)\)")
 _DASHBOARD: Final = re.compile(r"urn:li:dashboard:\(([^,():]+),([^,()]+)\)")

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from identity.errors import InvalidKey, InvalidUrl, MetadataError
 from identity.keys import CanonicalKey, Kind
-from identity.naming import SYSTEMS, Naming, System
+from identity.naming import Naming, System, UnknownSystem, system
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -141,9 +141,13 @@ def system_of(key: CanonicalKey, systems: Mapping[str, str]) -> System:
 
 
 def rules_of(name: str) -> System:
-    """The rules of a system; of one without rules, a scheduler or a BI tool, that its names are what they are."""
-    known = SYSTEMS.get(name.lower())
-    return known or System(name=name, levels=(None, None, "name"), naming=Naming.VERBATIM, documented="")
+    """The rules of a system, by any of its names or `name+driver`; of one without rules, a scheduler or a BI tool, that
+    its names are what they are.
+    """
+    try:
+        return system(name)
+    except UnknownSystem:
+        return System(name=name, levels=(None, None, "name"), naming=Naming.VERBATIM, documented="")
 
 
 def joined(key: CanonicalKey, rules: System) -> str:

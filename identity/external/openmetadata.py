@@ -102,7 +102,7 @@ def _dataset_entity(rules: System) -> Entity | None:
     match rules.naming:
         case Naming.IDENTIFIERS:
             return "table"
-        case Naming.VERBATIM if rules.name in ("kafka", "pubsub"):
+        case Naming.VERBATIM if rules.streams:
             return "topic"
         case Naming.VERBATIM | Naming.POSIX:
             return "container"
@@ -130,8 +130,9 @@ def _dataset(slug: str, parts: list[str], rules: System, fqn: str) -> CanonicalK
         source = None if database == _NO_DATABASE and _may_be_default(rules) else database
         if source is None or "source" in rules.used:
             return dataset_key(slug, table=_unworded(table), schema=schema, source=source)
-    if rules.naming is not Naming.IDENTIFIERS and len(parts) == len(rules.used):
-        names = dict(zip(rules.used, parts, strict=True))
+    levels = rules.used if len(parts) == len(rules.used) else [one for one in rules.used if one not in rules.may_lack]
+    if rules.naming is not Naming.IDENTIFIERS and len(parts) == len(levels):
+        names = dict(zip(levels, parts, strict=True))
         return dataset_key(slug, table=names["table"], schema=names.get("schema"), source=names.get("source"))
     raise invalid(fqn, "it has not the parts of its system", "copy the fullyQualifiedName from OpenMetadata")
 

@@ -1,6 +1,7 @@
 """From what people and tools call a thing to its canonical key: references, URLs, OpenLineage pairs.
 
-The rules of each system are values (rules.py); the functions know none of them by name.
+The rules of each system are values (rules.py); the functions know none of them by name, but for two namespaces that are
+no URLs (systems.py).
 """
 
 from identity.naming.openlineage import openlineage_key, openlineage_pair

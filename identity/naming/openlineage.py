@@ -27,7 +27,7 @@ from identity.naming.systems import LEVELS, Level, Naming, System
 FREE: Final = "openlineage"
 """The system of a namespace that is a word and no URL. Its host is the word."""
 
-_BARE: Final = {"bigquery": GLOBAL, "pubsub": GLOBAL, "file": LOCAL}
+_ALONE: Final = {rules.scheme: GLOBAL if rules.everywhere else LOCAL for rules in ALL if rules.alone}
 _ARN: Final = re.compile(r"arn:(aws[a-z-]*):glue:([a-z0-9-]+):([0-9]{12})")
 _SPANNER: Final = re.compile(rf"spanner://({DOMAIN})?([a-z0-9-]+)[:/]([a-z0-9-]+)")  # Airflow writes a slash
 _WORD: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
@@ -64,8 +64,8 @@ def openlineage_key(namespace: str, name: str, known: Mapping[Authority, str] = 
 def openlineage_server(namespace: str, known: Container[Authority] = frozenset()) -> tuple[Authority, dict[Level, str]]:
     """The server a namespace names, and what it says of the levels above a dataset. Raises as openlineage_key."""
     text = namespace.removesuffix("://")  # "bigquery://" in older versions of the page
-    if text in _BARE:
-        return Authority(text, _BARE[text], None), {}
+    if text in _ALONE:
+        return Authority(text, _ALONE[text], None), {}
     if arn := _ARN.fullmatch(namespace):
         return _glue(arn, namespace), {}
     if instance := _SPANNER.fullmatch(namespace):
@@ -139,7 +139,7 @@ def _written(rule: System, dataset: str, names: Mapping[Level, str | None], serv
 
 def _namespace(rule: System, names: Mapping[Level, str | None], server: Authority) -> str:
     host = f"[{server.host}]" if ":" in server.host else server.host
-    if rule.scheme in _BARE and host == _BARE[rule.scheme]:
+    if rule.scheme in _ALONE and host == _ALONE[rule.scheme]:
         return rule.scheme
     if rule.scheme == "glue":
         region, _, account = host.rpartition(".")
@@ -148,7 +148,7 @@ def _namespace(rule: System, names: Mapping[Level, str | None], server: Authorit
     if rule.scheme == "spanner":
         name, project, *domain = host.split(".", 2)
         return f"spanner://{':'.join([*domain, project, name])}"
-    port = server.port or rule.port
+    port = None if "\\" in host else server.port or rule.port  # the name of an instance stands for its port
     with_port = f"{host}:{port}" if port else host
     levels = {str(level): name for level, name in names.items()}
     return (rule.namespace or "").format(server=with_port, host=host if server.port is None else with_port, **levels)

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import assert_never
-from urllib.parse import unquote
 
 from identity.errors import InvalidKey
-from identity.keys import CanonicalKey, ColumnKey, dataset_key, refuse_credentials
+from identity.keys import CanonicalKey, ColumnKey, dataset_key, decoded_utf8, refuse_credentials
 from identity.naming.rules import SYSTEMS, system
 from identity.naming.servers import Authority, authorities, endpoint_of, first_known, known_by_its_host
 from identity.naming.spelling import folded, stored, too_long
@@ -51,16 +50,18 @@ def reference_key(
 def column_key(name: str, *, of: System | str, dataset: CanonicalKey) -> ColumnKey:
     """The column that a statement means by its name alone, such as `Dep_Delay` or `"Dep Delay"`.
 
-    Folded and cut as the name of a table is. Where the system has no identifiers, or compares the names of columns
-    without case, a name is taken as it is: spell it as the catalog does. Raises as `reference_key`.
+    Folded as the system folds columns, and cut as the name of a table is. Where the system has no identifiers, or
+    compares the names of columns without case, a name is taken as it is: spell it as the catalog does. Raises as
+    `reference_key`.
     """
     rules = system(of) if isinstance(of, str) else of
     refuse_credentials(name, InvalidReference)
     if rules.naming is not Naming.IDENTIFIERS:
-        return ColumnKey(dataset, _not_empty(name))
+        return ColumnKey(dataset, _not_empty(name, name))
     part, *others = _parts(name, replace(rules, dots_in_quotes=False))
     if others:
         raise refused(name, "it has several parts", "give the name of the column alone, one with a dot in quotes")
+    rules = rules.for_columns
     spelled = stored(folded(part.text, "table", rules, quoted=part.quoted), "table", rules)
     if too_long(spelled, "table", rules.limit):
         raise refused(name, "the name of the column is too long", "give the name that the catalog has")
@@ -84,8 +85,9 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
 
         s3://bucket/prefix/part-0.parquet   abfss://container@account.dfs.core.windows.net/path   file:/data/x.csv
 
-    Byte for byte: only the path of a file: URL is percent-decoded. What follows a ? or # could be part of a name or a
-    signature, so it is refused. Raises InvalidUrl, InvalidReference, InvalidKey; none repeats the URL.
+    Byte for byte: only the path of a file: URL is percent-decoded, and refused when it is no UTF-8. What follows a ? or
+    # could be part of a name or a signature, so it is refused. Raises InvalidUrl, InvalidReference, InvalidKey; none
+    repeats the URL.
     """
     url = re.sub(r"\A([a-z]+):/(?!/)", r"\1:///", url)
     servers = authorities(url)
@@ -103,9 +105,10 @@ def location_key(url: str, known: Mapping[Authority, str] = MappingProxyType({})
     name = f"/{path}" if rooted else path
     names = {"source": container(network, url)} if "source" in rules.used else {}
     check_bucket(rules, network.rpartition("@")[2], server, url)
-    return reference_key(
-        unquote(name) if rules.scheme == "file" else name, of=rules, endpoint=endpoint_of(server, known), **names
-    )
+    plain = decoded_utf8(name) if rules.encoded else name
+    if plain is None:
+        raise refused(url, "its path does not decode to UTF-8", "rename the file, or give the endpoint and the path")
+    return reference_key(plain, of=rules, endpoint=endpoint_of(server, known), **names)
 
 
 def refused(value: str, reason: str, fix: str) -> InvalidReference:
@@ -140,7 +143,7 @@ def _said(reference: str, rules: System) -> dict[Level, str]:
         case Naming.IDENTIFIERS:
             return _identifiers(reference, rules)
         case Naming.VERBATIM:
-            return {"table": _not_empty(reference)}
+            return {"table": _not_empty(reference, reference)}
         case Naming.POSIX:
             return {"table": _path(reference, rules)}
         case Naming.ASSET_KEY:
@@ -164,7 +167,7 @@ def _parts(reference: str, rules: System) -> Iterator[_Part]:
         if rest[:1] in closing:
             text, rest = _quoted(rest, closing[rest[:1]], rules, reference)
             names = _between_dots(text, rules) if rules.dots_in_quotes else [text]
-            yield from (_Part(_not_empty(name), True) for name in names)
+            yield from (_Part(_not_empty(name, reference), True) for name in names)
         else:
             text, dot, after = rest.partition(".")
             yield _Part(_bare(text, rules, reference), False)
@@ -205,12 +208,12 @@ def _bare(text: str, rules: System, reference: str) -> str:
             close = rules.quotes[0] if rules.quotes else "its own key"
             fix = f"write the name in {close}, spelled as the catalog spells it"
             raise refused(reference, f"{character!r} cannot stand outside quotes", fix)
-    return _not_empty(text)
+    return _not_empty(text, reference)
 
 
-def _not_empty(name: str) -> str:
+def _not_empty(name: str, reference: str) -> str:
     if not name:
-        raise refused(name, "a part of it is empty", "write the name")
+        raise refused(reference, "a part of it is empty", "write a name before and after each dot")
     return name
 
 
@@ -222,7 +225,7 @@ def _path(reference: str, rules: System) -> str:
     steps = [step for step in reference.split("/") if step not in ("", ".")]
     if ".." in steps:
         raise refused(reference, "where .. leads depends on links", "write the path that it leads to")
-    return "/" + "/".join(steps) if rules.rooted else _not_empty("/".join(steps))
+    return "/" + "/".join(steps) if rules.rooted else _not_empty("/".join(steps), reference)
 
 
 def asset_path(text: str) -> tuple[str, ...]:

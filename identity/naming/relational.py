@@ -2,10 +2,19 @@
 
 from typing import Final
 
-from identity.naming.systems import Fold, Limit, System
+from identity.naming.systems import Fold, Limit, Parameter, System
 
 _TWO: Final = "{schema}.{table}"
 _THREE: Final = "{source}.{schema}.{table}"
+
+# Microsoft JDBC Driver, Building the connection URL and Setting the connection properties.
+_MICROSOFT: Final = (
+    Parameter("servername", "host"),
+    Parameter("server", "host"),
+    Parameter("instancename", "instance"),
+    Parameter("portnumber", "port"),
+    Parameter("port", "port"),
+)
 
 RELATIONAL: Final = (
     System(
@@ -14,6 +23,7 @@ RELATIONAL: Final = (
         levels=("database", "schema", "table"),
         default_schema="public",
         port=5432,
+        local=True,
         fold=Fold.LOWER,
         quotes=('""',),
         bare="_$",
@@ -52,7 +62,9 @@ RELATIONAL: Final = (
         name="mysql",
         levels=(None, "database", "table"),
         port=3306,
+        local=True,
         fold=Fold.CONFIGURED,
+        columns=Fold.CASELESS,  # on any platform; lower_case_table_names is for databases and tables
         quotes=("``",),
         bare="_$",
         bare_unicode=True,
@@ -65,7 +77,9 @@ RELATIONAL: Final = (
         name="mariadb",
         levels=(None, "database", "table"),
         port=3306,
+        local=True,
         fold=Fold.CONFIGURED,
+        columns=Fold.CASELESS,  # on any platform; lower_case_table_names is for databases and tables
         quotes=("``",),
         bare="_$",
         bare_unicode=True,
@@ -78,6 +92,7 @@ RELATIONAL: Final = (
         name="oceanbase",
         levels=(None, "database", "table"),
         fold=Fold.CONFIGURED,  # no default port: 2881 is the server's, 2883 its proxy's
+        columns=Fold.CASELESS,  # on any platform; lower_case_table_names is for databases and tables
         quotes=("``",),
         bare="_$",
         bare_unicode=True,
@@ -91,6 +106,7 @@ RELATIONAL: Final = (
         levels=("database", "schema", "table"),
         default_schema="dbo",
         port=1433,
+        parameters=_MICROSOFT,
         fold=Fold.CONFIGURED,
         quotes=("[]", '""'),
         bare="_$#@",
@@ -109,6 +125,7 @@ RELATIONAL: Final = (
         may_lack=frozenset({"source"}),  # OpenLineage's name of it has none
         default_schema="dbo",
         port=1433,
+        parameters=_MICROSOFT,
         fold=Fold.CONFIGURED,
         quotes=("[]", '""'),
         bare="_$#@",
@@ -159,6 +176,8 @@ RELATIONAL: Final = (
         also=("teradatasql",),
         levels=(None, "database", "table"),
         port=1025,
+        parameters=(Parameter("dbs_port", "port"),),
+        between_parameters="/,",
         fold=Fold.CASELESS,
         quotes=('""',),
         bare="_$#",
@@ -172,6 +191,7 @@ RELATIONAL: Final = (
     System(
         name="sqlite",
         levels=("file", "schema", "table"),
+        embedded=True,
         may_lack=frozenset({"source"}),
         default_schema="main",
         fold=Fold.CASELESS,
@@ -183,6 +203,7 @@ RELATIONAL: Final = (
     System(
         name="duckdb",
         levels=("catalog", "schema", "table"),
+        embedded=True,
         may_lack=frozenset({"source"}),
         default_schema="main",
         fold=Fold.CASELESS,

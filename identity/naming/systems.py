@@ -1,10 +1,11 @@
-"""How each system names its things, as values: no function here knows one system by name.
+"""How each system names its things, as values. The functions know no system by its name, but for the namespaces of Glue
+and Spanner, which are no URLs: openlineage.py reads and writes these two.
 
 A key has three places, source, schema and table; `levels` says what a system calls them. What an engine does to the
 case of a reference is its own rule, and `documented` says where that rule is written. Nothing is folded anywhere else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -55,6 +56,18 @@ class Limit:
     levels: tuple[Level, ...] = LEVELS
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of connection URLs that decides where the server is, by its name in lower case."""
+
+    name: str
+    says: Literal["host", "default", "region", "port", "instance", "elsewhere"]
+    """A `default` is the host where the URL has none, a `region` belongs to a host that is one word. `elsewhere`: what
+    is not in the URL says where the server is."""
+    host: str = "{}"
+    """The host, of what the parameter says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
     """The naming rules of one system. A setting of one server is told with `dataclasses.replace(system, fold=…)`."""
@@ -74,6 +87,16 @@ class System:
     """Levels that a key of this system may leave absent although the system has them."""
     hosts: tuple[tuple[str, str], ...] = ()
     """Hosts, or with a dot in front ends of hosts, that mean the same: as others write them, and as we do."""
+    local: bool = False
+    """It may be reached by a socket or is a file, so that a URL of it may have no host."""
+    embedded: bool = False
+    """Each of its databases is a file: a URL of it names the file, and no server."""
+    hyphens: bool = False
+    """An underscore in what its host is called is a hyphen in the host."""
+    parameters: tuple[Parameter, ...] = ()
+    """What in its URLs says where the server is, besides the host and port before the path."""
+    between_parameters: str = ";"
+    """What stands before a parameter, except where a ? starts a query."""
     several_hosts: bool = False
     """Its URLs may list hosts, with commas between them, each of which leads to all of it."""
     port: int | None = None
@@ -84,6 +107,8 @@ class System:
     """Quotes do not keep the case."""
     folds_ascii_only: bool = True
     """Letters outside ASCII keep their case."""
+    columns: Fold | None = None
+    """What it does to the case of columns in a statement, where that is not what it does to tables."""
     folded: tuple[Level, ...] = LEVELS
     one_case: tuple[tuple[Level, Fold], ...] = ()
     """Levels where no two names differ by case alone: written in this one, whoever says the name, quoted or not."""
@@ -99,12 +124,18 @@ class System:
     """What may stand outside quotes, besides ASCII letters and digits."""
     bare_unicode: bool = False
     """Everything outside ASCII may stand outside quotes, too."""
+    encoded: bool = False
+    """Paths are percent-encoded in its URLs."""
     rooted: bool = True
     """A path starts with a slash; not where it starts below a container."""
     domains: bool = False
     """A source may stand in a domain: example.com:my-project."""
     everywhere: bool = False
     """There is one of it in the world: its names are unique without a host."""
+    streams: bool = False
+    """Its things are streams of messages, neither tables nor files."""
+    alone: bool = False
+    """Its name alone is a namespace of OpenLineage: of the one in the world, or of the machine at hand."""
     namespace: str | None = None
     """The namespace OpenLineage gives it, over {server}, {host}, {source}, {schema}; None when it has no such name."""
     dataset: str = ""
@@ -113,6 +144,14 @@ class System:
     def __post_init__(self) -> None:
         if not self.scheme:
             object.__setattr__(self, "scheme", self.name)
+
+    @property
+    def for_columns(self) -> "System":
+        """The rules of the names of columns, at the level of a table."""
+        if self.columns is None:
+            return self
+        above = tuple((level, fold) for level, fold in self.one_case if level != "table")
+        return replace(self, fold=self.columns, one_case=above)
 
     @property
     def used(self) -> tuple[Level, ...]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from identity.naming.systems import Fold, Level, Limit, System
+from identity.naming.systems import Fold, Level, Limit, Parameter, System
 
 _TWO: Final = "{schema}.{table}"
 _THREE: Final = "{source}.{schema}.{table}"
@@ -16,6 +16,8 @@ WAREHOUSES: Final = (
         default_schema="PUBLIC",
         hosts=((".snowflakecomputing.com", ""),),  # as JDBC writes it; others leave it out
         port=443,
+        hyphens=True,  # Snowflake, Account identifiers: a host name has a hyphen for each underscore
+        parameters=(Parameter("account", "host"), Parameter("region", "region")),
         fold=Fold.UPPER,
         quotes=('""',),
         bare="_$",
@@ -29,12 +31,14 @@ WAREHOUSES: Final = (
     System(
         name="bigquery",
         levels=("project", "dataset", "table"),
+        columns=Fold.CASELESS,  # GoogleSQL, Case sensitivity
         quotes=("``",),
         backslash=True,
         dots_in_quotes=True,
         bare="_-",
         bare_unicode=True,
         everywhere=True,
+        alone=True,
         domains=True,
         namespace="bigquery",
         dataset=_THREE,
@@ -48,6 +52,7 @@ WAREHOUSES: Final = (
         default_schema="default",
         port=443,
         fold=Fold.LOWER,
+        columns=Fold.CASELESS,  # Databricks, Names: Unity Catalog preserves column name casing
         folds_quoted=True,
         folds_ascii_only=False,
         quotes=("``",),
@@ -63,6 +68,7 @@ WAREHOUSES: Final = (
         levels=(None, "database", "table"),
         default_schema="default",
         port=10000,
+        parameters=(Parameter("servicediscoverymode", "elsewhere"),),  # ZooKeeper says which server it is
         fold=Fold.LOWER,
         folds_quoted=True,
         folds_ascii_only=False,
@@ -94,6 +100,8 @@ WAREHOUSES: Final = (
         levels=("catalog", "database", "table"),
         default_source="AwsDataCatalog",
         port=443,
+        hosts=((".amazonaws.com.cn", ".amazonaws.com"),),
+        parameters=tuple(Parameter(name, "default", "athena.{}.amazonaws.com") for name in ("region", "awsregion")),
         default_schema="default",
         fold=Fold.LOWER,
         folds_quoted=True,

@@ -29,6 +29,8 @@ SYSTEMS = {
     "etl": "dagster",
     "air": "airflow",
     "bi": "looker",
+    "files": "files",
+    "sa": "postgresql+psycopg",
 }
 SERVERS = {
     "jfk": Authority("postgresql", "db", None),

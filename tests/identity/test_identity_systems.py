@@ -1,6 +1,5 @@
 """The naming rules as values: complete, consistent, and right on vectors, our own and OpenLineage's."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +33,14 @@ from identity.naming.openlineage import openlineage_server
 from identity.naming.rules import ALL
 
 ROOT = Path(__file__).resolve().parents[2]
-VECTORS = [json.loads(line) for line in (ROOT / "tests/vectors/naming.jsonl").read_text("ascii").splitlines()]
-PUBLISHED = ROOT.parent / "shared/data/vectors/openlineage_naming.tsv"
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (ROOT / "tests/vectors" / name).read_text("ascii").splitlines()]
+
+
+VECTORS = lines("naming.jsonl")
+PUBLISHED = lines("openlineage_naming.jsonl")
 
 
 def key_of(vector: dict[str, Any]) -> CanonicalKey:
@@ -77,22 +82,22 @@ def test_an_openlineage_pair_leads_back(vector: dict[str, Any]) -> None:
     assert pair == ((vector["namespace"], vector["text"]) if vector["back"] is True else tuple(vector["back"]))
 
 
-def published() -> list[dict[str, str]]:
-    with PUBLISHED.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines, delimiter="\t"))
+@pytest.mark.parametrize("reference", ["a.b.", ".b", "a..c", '"a"."".c'])
+def test_an_empty_part_is_refused_naming_the_reference(reference: str) -> None:
+    with pytest.raises(MetadataError, match="a part of it is empty") as refusal:
+        reference_key(reference, of="postgres", endpoint="e", source="d")
+    assert refusal.value.facts["value"] == reference
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published vectors are not beside this checkout")
-def test_the_vectors_of_openlineage_in_both_directions() -> None:
-    rows = published()
-    assert len(rows) == 26
-    keys = [openlineage_key(row["namespace"], row["name"]) for row in rows]
+def test_the_names_of_openlineage_in_both_directions() -> None:
+    """One example of each naming of https://openlineage.io/docs/spec/naming, as its Python client writes it."""
+    assert len(PUBLISHED) == 26
+    keys = [openlineage_key(row["namespace"], row["name"]) for row in PUBLISHED]
     assert len(set(keys)) == len(keys)
-    for row, key in zip(rows, keys, strict=True):
+    for row, key in zip(PUBLISHED, keys, strict=True):
         server, _ = openlineage_server(row["namespace"])
         assert openlineage_pair(key, server) == (row["namespace"], row["name"])
-        parts = {str(part) for part in json.loads(row["parts_json"]).values()}
-        assert {name for name in (key.source, key.schema, key.table) if name} - {"topic"} <= parts
+        assert {name for name in (key.source, key.schema, key.table) if name} - {"topic"} <= set(row["parts"].values())
 
 
 @pytest.mark.parametrize("rules", ALL, ids=lambda rules: rules.name)
@@ -102,6 +107,8 @@ def test_the_rules_of_a_system_are_whole(rules: Any) -> None:
     assert SYSTEMS[rules.name] is rules
     assert SYNONYMS.get(rules.name, rules.name) == rules.scheme
     assert DEFAULT_PORTS.get(rules.scheme) == rules.port
+    assert not rules.alone or rules.everywhere or rules.local
+    assert not rules.streams or rules.naming is Naming.VERBATIM
     assert rules.default_schema is None or "schema" in rules.used
     assert rules.default_source is None or "source" in rules.used
     assert rules.may_lack <= set(rules.used) - {"table"}
@@ -163,8 +170,21 @@ def test_what_a_system_has_once_has_one_key_whoever_names_it(
 ONE_SERVER = [
     ("file", "file:///x", "file://localhost/x", "file://LOCALHOST/y"),
     ("kafka", "kafka://b1:9092", "kafka://b1,b2:9092", "kafka://user:secret@B1.,b2,b3:9094"),
+    (
+        "snowflake",
+        "snowflake://org-my_acct",
+        "snowflake://u:p@ORG-MY_ACCT.snowflakecomputing.com",
+        "snowflake://org-my-acct",
+    ),
+    (
+        "mssql",
+        "jdbc:sqlserver://db;instanceName=A",
+        r"mssql+pymssql://DB\a/x",
+        "jdbc:sqlserver://;serverName=db;instanceName=a",
+    ),
     ("snowflake", "snowflake://org-acct", "jdbc:snowflake://org-acct.snowflakecomputing.com:443/?db=x"),
     ("wasbs", "wasb://c@a.blob.core.windows.net", "wasbs://c@a.dfs.core.windows.net"),
+    ("file", "files://nas", "file://nas/data"),
     ("hive", "hive://h", "jdbc:hive2://h:10000/default"),
     ("clickhouse", "clickhouse://h:9000", "clickhousedb+connect://h:9000"),
     ("awsathena", "awsathena+rest://:@athena.us-east-1.amazonaws.com:443/x", "athena://athena.us-east-1.amazonaws.com"),

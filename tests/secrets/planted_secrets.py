@@ -11,6 +11,8 @@ from identity.errors import MetadataError
 
 SECRET = "Kanari-31337"
 URL = f"postgresql://jo:{SECRET}@db/x"
+WORD = "Kanari31337"  # it could be the name of a placeholder
+TOKEN = "Kanari31337x7Rk2Lm9QpZ4vT8sYwBc3HdJ6"
 
 
 def percent(text: str) -> str:
@@ -37,6 +39,20 @@ SPELLINGS: Mapping[str, tuple[str, str]] = {
     "signed url": (f"https://store.example.com/c?sv=2024&sig={SECRET}%3D&se=2030", SECRET),
     "odbc": (f"Driver={{PG}};Server=db;Uid=jo;Pwd={SECRET};", SECRET),
     "odbc, braces": (f"DRIVER={{PG}};UID=jo;PWD={{{SECRET};x}};SERVER=db", SECRET),
+    "odbc, a word in braces": (f"DRIVER={{PG}};UID=jo;PWD={{{WORD}}};SERVER=db", WORD),
+    "odbc, words in braces": (f"DRIVER={{PG}};UID=jo;PWD={{my {WORD}}}", WORD),
+    "odbc, a brace in braces": (f"UID=jo;PWD={{a}}}}{{{WORD}}};SERVER=db", WORD),
+    "two braces": (f"password={{{{{WORD} {SECRET}}}}}", WORD),
+    "a dollar": (f"host=db password=${WORD}", WORD),
+    "a dollar and a hyphen": (f"PWD=${SECRET}", SECRET),
+    "a colon": (f"UID=jo;PWD=:{WORD}", WORD),
+    "percent and parentheses": (f"pwd=%({WORD})s", WORD),
+    "angle brackets": (f"password: '<{WORD}>'", WORD),
+    "json, braces": (json.dumps({"user": "jo", "password": f"{{{WORD}}}"}), WORD),
+    "userinfo, braces": (f"postgresql://jo:{{{WORD}}}@db/x", WORD),
+    "userinfo, a dollar": (f"postgresql://jo:${WORD}@db/x", WORD),
+    "userinfo, angle brackets": (f"postgresql://jo:<{WORD}>@db/x", WORD),
+    "no scheme, braces": (f"jo:{{{WORD}}}@db", WORD),
     "odbc, encoded": (f"Server%3Ddb%3BPwd%3D{SECRET}%3B", SECRET),
     "ado, a space": (f"Data Source=db; Password = my {SECRET}; User ID=jo", SECRET),
     "dsn": (f"host=db user=jo password='{SECRET}'", SECRET),
@@ -59,8 +75,25 @@ SPELLINGS: Mapping[str, tuple[str, str]] = {
     "sql": (f"ALTER ROLE jo PASSWORD '{SECRET}'", SECRET),
     "option": (f"mysql --password {SECRET} -h db", SECRET),
     "base64": (b64(URL), b64(URL)),
+    "base64 of utf-16": (base64.b64encode(URL.encode("utf-16-le")).decode(), "cABvAHMAdABn"),
+    "base64, not ascii": (b64(f"postgresql://jörg:{SECRET}@db"), b64(f"postgresql://jörg:{SECRET}@db")),
+    "base64 of a login": (json.dumps({"auths": {"hub": {"auth": b64(f"jo:{SECRET}")}}}), b64(f"jo:{SECRET}")),
+    "hexadecimal, 0x": ("0x" + URL.encode().hex(), SECRET.encode().hex()),
+    "hexadecimal, spaces": (URL.encode().hex(" "), SECRET.encode().hex(" ")),
+    "hexadecimal, colons": (URL.encode().hex(":").upper(), SECRET.encode().hex(":").upper()),
+    "octal": ("".join(f"\\{byte:03o}" for byte in URL.encode()), "\\113\\141\\156\\141\\162\\151"),
+    "eight digits": (URL.replace(":", "\\U0000003a").replace("@", "\\U00000040"), SECRET),
+    "html, no semicolons": ("".join(f"&#{byte}" for byte in URL.encode()), "&#75&#97&#110&#97&#114&#105"),
+    "quoted-printable": ("".join(f"={byte:02X}" for byte in URL.encode()), "=4B=61=6E=61=72=69"),
+    "quoted-printable, marks": (f"postgresql:=2F=2Fjo=3A{SECRET}=40db", SECRET),
+    "xml": (f"<db><password>{SECRET}</password></db>", SECRET),
+    "xml, not closed": (f"<password>{SECRET}", SECRET),
+    "no scheme, braces, quotes": (f"'jo:{{{WORD}}}@db'", WORD),
+    "cdata": (f"<db><password><![CDATA[{SECRET}]]></password></db>", SECRET),
+    "url, encoded four times": (quote(quote(quote(quote(URL, safe=""), safe=""), safe=""), safe=""), SECRET),
+    "url, a port for a password": (f"postgresql://jo.doe:31337/{SECRET}@db", SECRET),
     "hexadecimal": (URL.encode().hex(), SECRET.encode().hex()),
-    "token": (f"clone with ghp_{SECRET.replace('-', '')}aaaaaaaaaaaa", SECRET.replace("-", "")),
+    "token": (f"clone with ghp_{TOKEN}", TOKEN),
 }
 
 

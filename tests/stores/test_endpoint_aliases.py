@@ -276,9 +276,9 @@ def test_births_by_both_keys_while_it_is_registered_make_one_thing_each(
 @pytest.mark.parametrize(
     ("where", "slug"),
     [
-        ("db.example.com:5433", "postgresql_db-example-com-5433-72b0846926"),
-        ("postgresql://ann:secret@db.example.com:5433/shop?x=1", "postgresql_db-example-com-5433-72b0846926"),
-        ("postgresql_db-example-com-5433-72b0846926", "postgresql_db-example-com-5433-72b0846926"),
+        ("db.example.com:5433", "postgresql_db-example-com-5433-72b0846926267fd55b49"),
+        ("postgresql://ann:secret@db.example.com:5433/shop?x=1", "postgresql_db-example-com-5433-72b0846926267fd55b49"),
+        ("postgresql_db-example-com-5433-72b0846926267fd55b49", "postgresql_db-example-com-5433-72b0846926267fd55b49"),
         ("localhost", "postgresql_localhost"),
         ("postgresql_localhost", "postgresql_localhost"),
     ],
