@@ -115,7 +115,7 @@ def move(
     "register",
     examples=[
         "identity register db.example.com:5433 --as jfk --reason 'we named the server'",
-        "identity register postgresql_db-example-com-5433-72b0846926 --as jfk --dry-run",
+        "identity register postgresql_db-example-com-5433-72b0846926267fd55b49 --as jfk --dry-run",
     ],
     document=documents.REGISTERED,
 )
@@ -146,7 +146,9 @@ def register(
 @command(
     identity,
     "unregister",
-    examples=["identity unregister postgresql_db-example-com-5433-72b0846926 --reason 'it was another server'"],
+    examples=[
+        "identity unregister postgresql_db-example-com-5433-72b0846926267fd55b49 --reason 'it was another server'"
+    ],
     document=documents.UNREGISTERED,
 )
 def unregister(

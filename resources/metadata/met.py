@@ -4,18 +4,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from identity.ids import key_digest
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, key_text
 from resources.metadata.resolution import present_key
 from resources.postgres.session import Row, Session
 
-# By the digests of names; what was moved away since this endpoint saw it is not another endpoint's. An own name is met
-# when the thing was named before anybody registered the endpoint.
-_MET = """
-SELECT x.key, a.asset_id, a.qualified_name AS name, a.metadata ->> 'object' AS object, a.deleted_at IS NULL AS open,
-  x.kind = 'primary' AS own
+# By the digests of names, in every spelling; what was moved away since this endpoint saw it is not another endpoint's.
+# An own name is met when the thing was named before anybody registered the endpoint.
+_MET = f"""
+SELECT {present_key("x.key")} AS key, a.asset_id, {present_key("a.qualified_name")} AS name,
+  a.metadata ->> 'object' AS object, a.deleted_at IS NULL AS open, x.kind = 'primary' AS own
 FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL AND x.key_sha256 = ANY (%(keys)s)
+WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL
+  AND x.key_sha256 = ANY (ARRAY(SELECT s.digest FROM metadata.spellings(%(keys)s) s))
   AND (x.kind <> 'primary' OR a.endpoint_id IS NULL) AND a.endpoint_id IS DISTINCT FROM %(endpoint)s
   AND a.metadata ->> 'moved_from' IS DISTINCT FROM %(slug)s
 ORDER BY x.key
@@ -69,7 +69,7 @@ def met(session: Session, endpoint: Row, keys: Collection[CanonicalKey]) -> list
     """
     if not keys:
         return []
-    rows = session.rows(_MET, {**endpoint, "keys": sorted(map(key_digest, keys))})
+    rows = session.rows(_MET, {**endpoint, "keys": sorted(map(key_text, keys))})
     return [
         Met(
             key=CanonicalKey.parse(row["key"]),

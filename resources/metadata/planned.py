@@ -98,6 +98,12 @@ ORDER BY 2, 3
 ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
 """
 
+# Things that got the name they have by a rename, or had it before and got it back.
+_CALLED_BEFORE = """
+SELECT 1 FROM metadata.alias x
+WHERE x.tenant_id = %(tenant)s AND x.entity_id = ANY (%(ids)s) AND x.kind = 'primary' AND x.valid_to IS NOT NULL LIMIT 1
+"""
+
 _CALLED_SO: Final = "its source calls it so: it is the same object there"
 _NAME_JOINED = "SELECT metadata.name_joined(%(keys)s, %(ids)s, %(reason)s) AS named"
 
@@ -196,7 +202,11 @@ def _births(session: Session, plan: Plan) -> dict[CanonicalKey, Entity]:
     if not keys:
         return {}
     expected = births(session, keys)  # counted before it is looked: a declaration in between is the one expected
-    return expected | owners(session, keys - set(plan.replaced))
+    found = owners(session, keys - set(plan.replaced))
+    ids = [entity.id.value for entity in found.values()]
+    if found and session.rows(_CALLED_BEFORE, {"tenant": session.tenant_value, "ids": ids}):
+        raise CatalogOvertaken(endpoint=plan.endpoint)  # nothing had the name when the plan was made
+    return expected | found
 
 
 def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mapping[CanonicalKey, Entity]) -> int:
