@@ -25,9 +25,10 @@ _BEFORE = (
     "INSERT INTO metadata.dataset VALUES (%(tenant)s, %(id)s, 'immediately', 1)",
     """INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key,
       intent, attempt_id, run_id, step_key, retry_number, fencing_token, actor, metadata)
-    VALUES (%(tenant)s, %(made)s, %(id)s, '', 'k', 'i', %(id)s, 'r', 's', 0, 1, 'test', '{"model": "b7", "rows": 1}')""",
-    "INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor) "
-    "VALUES (%(tenant)s, %(id)s, 1, 'k', 'test')",
+    VALUES (%(tenant)s, %(made)s, %(id)s, '', 'k', 'i', %(id)s, 'r', 's', 0, 1, 'test',
+      '{"model": "b7", "rows": 1}')""",
+    """INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor)
+    VALUES (%(tenant)s, %(id)s, 1, 'k', 'test')""",
     "INSERT INTO metadata.version_partition VALUES (%(tenant)s, %(id)s, '', 1, NULL, %(made)s)",
 )
 
