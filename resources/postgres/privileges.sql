@@ -12,6 +12,10 @@ GRANT EXECUTE ON FUNCTION
   metadata.part_endpoint, metadata.name_joined
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
+  metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin, metadata.invalidate
+TO metadata_app;
+GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.partitions_changed TO metadata_app, metadata_readonly;
+GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,
   metadata.unknown_identity, metadata.names_of,
   metadata.edges_at, metadata.name_digest, metadata.holders_of,
