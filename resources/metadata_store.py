@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
+from resources.metadata.attempts import Attempts
 from resources.metadata.catalogs import Catalogs
 from resources.metadata.columns import Columns
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.legacy import Legacy
-from resources.metadata.materializations import Materializations
-from resources.metadata.versions import Versions
+from resources.metadata.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataStore(Legacy, EndpointAliases, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions):
+class MetadataStore(Legacy, EndpointAliases, Assets, Aliases, Catalogs, Columns, Datasets, Attempts, Runs):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))

@@ -58,6 +58,7 @@ ALLOWED = {
     "past the constructor": {
         "identity/errors.py": "errors that are pickled",
         "resources/models.py": "credentials are taken out of frozen records",
+        "resources/runs.py": "credentials are taken out of frozen records",
         "resources/postgres/session.py": "the same, of the actor",
         "identity/naming/systems.py": "a rule of naming that fills in its own default",
     },

@@ -24,8 +24,18 @@ ONLY_BY_FUNCTIONS = (
     "reference_edge",
     "collection",
     "collection_item",
+    "dag_version",
+    "active_dag",
+    "job",
+    "task",
+    "task_attempt",
+    "attempt_lease",
+    "mirror_position",
 )
-APPEND_ONLY = ("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version")
+APPEND_ONLY = (
+    *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
+    "dag_version",
+)
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 
 _OURS = "WITH ours AS (SELECT * FROM pg_class WHERE relnamespace = 'metadata'::regnamespace)"
