@@ -7,6 +7,7 @@ DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_version uuid;
   v_active uuid;
+  v_now timestamptz;
 BEGIN
   INSERT INTO metadata.dag_version (tenant_id, code_location, content_sha256, metadata)
   VALUES (v_tenant, p_code_location, p_content_sha256, p_metadata)
@@ -20,10 +21,11 @@ BEGIN
     RETURN QUERY SELECT v_version, false;
     RETURN;
   END IF;
-  UPDATE metadata.active_dag a SET valid_to = clock_timestamp()
+  v_now := clock_timestamp();
+  UPDATE metadata.active_dag a SET valid_to = v_now
   WHERE a.tenant_id = v_tenant AND a.code_location = p_code_location AND a.valid_to IS NULL;
-  INSERT INTO metadata.active_dag (tenant_id, code_location, dag_version_id)
-  VALUES (v_tenant, p_code_location, v_version)
+  INSERT INTO metadata.active_dag (tenant_id, code_location, dag_version_id, valid_from)
+  VALUES (v_tenant, p_code_location, v_version, v_now)
   ON CONFLICT (tenant_id, code_location) WHERE valid_to IS NULL DO NOTHING;
   RETURN QUERY SELECT v_version, true;
 END $$;
