@@ -59,11 +59,11 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFact:
-    """What a source says about a run. `as_of` is when it last changed its mind, by its own clock."""
+    """What a source says about a run, as of when it last changed its word, by its own clock; now without it."""
 
     run_id: str
     status: RunStatus
-    as_of: datetime
+    as_of: datetime | None = None
     name: str | None = None
     code_location: str | None = None
     started_at: datetime | None = None

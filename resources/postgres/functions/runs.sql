@@ -35,7 +35,7 @@ END $$;
 --   p_attempts [{run_id, step_key, number, status, started_at, ended_at, failure_class, failure_reason}]
 --   p_position how far the source was read when this was said, kept in the same transaction
 -- Facts add up to the same rows in whatever order, number and batches they come; what says nothing new writes nothing.
--- Of a run the last word of its source counts, and nothing after an end. Of an attempt the first start counts, and
+-- Of a run the last word of its source counts (as_of; now without it), and after an end only another end. Of an attempt the first start counts, and
 -- succeeded before failed before cancelled before lost before running. A run that ended leaves none of its attempts
 -- running, but for those that somebody holds a lease of. Answers how many rows of each were written.
 -- Every call takes the rows of its runs first, in order: so the end of a run and the start of a step cannot miss each
@@ -56,9 +56,10 @@ BEGIN
     UNION ALL SELECT a.run_id FROM jsonb_to_recordset(p_attempts) AS a (run_id text)) f;
 
   WITH told AS (
-    SELECT j.run_id, j.name, j.code_location, j.status, j.as_of, j.failure_class, j.failure_reason, j.tags,
-      min(j.started_at) OVER (PARTITION BY j.run_id) AS started_at,
-      CASE WHEN j.status NOT IN ('queued', 'running') THEN coalesce(j.ended_at, j.as_of) END AS ended_at
+    SELECT j.run_id, j.name, j.code_location, j.status, coalesce(j.as_of, clock_timestamp()) AS as_of,
+      j.failure_class, j.failure_reason, j.tags, min(j.started_at) OVER (PARTITION BY j.run_id) AS started_at,
+      CASE WHEN j.status NOT IN ('queued', 'running')
+        THEN coalesce(j.ended_at, j.as_of, clock_timestamp()) END AS ended_at
     FROM jsonb_to_recordset(p_jobs) AS j (
       run_id text, name text, code_location text, status text, as_of timestamptz, started_at timestamptz,
       ended_at timestamptz, failure_class text, failure_reason text, tags jsonb)
