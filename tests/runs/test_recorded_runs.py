@@ -1,11 +1,13 @@
 """What a source says about runs adds up to the same rows, in whatever order, number and batches it is said."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from store_inputs import Counts, Look
+from psycopg.types.json import Jsonb
+from store_inputs import Counts, Look, waits
 
 from resources.metadata.runs import AmbiguousRun, NoSuchRun
 from resources.metadata_store import MetadataStore
@@ -188,3 +190,18 @@ def test_reasons_hold_no_credential_and_are_short() -> None:
     assert fact.failure_reason is not None
     assert fact.failure_reason.startswith("at postgresql://***@db/x x")
     assert len(fact.failure_reason) == LONGEST_REASON
+
+
+def test_the_end_of_a_run_and_the_start_of_a_step_cannot_miss_each_other(
+    store: MetadataStore, run_id: str, look: Look
+) -> None:
+    """Each in a transaction that does not see the other one's rows."""
+    store.record_runs("log", [told(run_id, "running", 1)])
+    with ThreadPoolExecutor(1) as thread, store.session() as session:
+        ended = {"run_id": run_id, "status": "failed", "as_of": at(5).isoformat()}
+        session.rows("SELECT metadata.record_runs('log', %s, '[]', NULL)", [Jsonb([ended])])
+        other = thread.submit(store.record_runs, "log", [], [tried(run_id, "a", 0, "running", 4)])
+        assert waits(look, other), "for the run"
+        session.connection.commit()
+        other.result(60)
+    assert store.run(run_id).tasks[0].attempts[0].status == "lost"
