@@ -17,10 +17,10 @@ LONGEST_REASON = 2_000
 
 
 def reason(text: str | None) -> str | None:
-    """A reason as it is kept: without credentials, at a sane length."""
+    """A reason as it is kept: without credentials and what is no text, at a sane length."""
     if text is None:
         return None
-    clean = scrub(text.replace("\x00", "�")).strip()
+    clean = scrub(text.replace("\x00", "�").encode("utf-8", "replace").decode()).strip()
     return clean if len(clean) <= LONGEST_REASON else clean[: LONGEST_REASON - 1] + "…"
 
 

@@ -46,7 +46,7 @@ WHERE a.tenant_id = %(tenant)s AND a.code_location = %(location)s
 ORDER BY a.valid_from DESC, a.active_dag_id LIMIT %(limit)s
 """
 
-_STATUS = """CASE WHEN a.status = 'running' AND l.expires_at < clock_timestamp() THEN 'lost' ELSE a.status END"""
+_STATUS = """CASE WHEN a.status = 'running' AND l.expires_at < now() THEN 'lost' ELSE a.status END"""
 _ATTEMPT = f"""
 SELECT a.attempt_id, j.run_id, t.step_key, a.number, {_STATUS} AS status, a.lease_owner, a.lease_epoch, l.heartbeat_at,
   l.expires_at, a.started_at, a.ended_at, a.failure_class, a.failure_reason
@@ -58,7 +58,7 @@ WHERE a.tenant_id = %(tenant)s
 """
 _OF_RUN = _ATTEMPT + "AND j.run_id = %(run)s ORDER BY t.created_at, t.step_key, a.number, a.lease_epoch"
 _LOST = f"""
-({_ATTEMPT} AND l.expires_at < clock_timestamp() AND a.status = 'running'
+({_ATTEMPT} AND l.expires_at < now() AND a.status = 'running'
   ORDER BY l.expires_at DESC, a.attempt_id LIMIT %(limit)s)
 UNION ALL
 ({_ATTEMPT} AND a.status = 'lost' ORDER BY a.ended_at DESC, a.attempt_id LIMIT %(limit)s)
@@ -82,8 +82,19 @@ WHERE j.tenant_id = %(tenant)s
 _LIST = (
     _COUNTED
     + """
-AND (NOT %(failed)s OR j.status IN ('failed', 'lost', 'cancelled') OR c.failures > 0)
-AND (NOT %(lost)s OR j.status = 'lost' OR c.lost > 0)
+AND (NOT %(failed)s OR j.status IN ('failed', 'lost', 'cancelled') OR EXISTS (
+  SELECT 1 FROM metadata.task t
+  JOIN metadata.task_attempt a ON a.tenant_id = t.tenant_id AND a.task_id = t.task_id AND a.status = 'failed'
+  WHERE t.tenant_id = j.tenant_id AND t.job_id = j.job_id))
+AND (NOT %(lost)s OR j.status = 'lost' OR j.job_id IN (
+  SELECT t.job_id FROM metadata.task t
+  JOIN metadata.task_attempt a ON a.tenant_id = t.tenant_id AND a.task_id = t.task_id
+  WHERE a.tenant_id = %(tenant)s AND a.status = 'lost'
+  UNION ALL
+  SELECT t.job_id FROM metadata.task t
+  JOIN metadata.task_attempt a ON a.tenant_id = t.tenant_id AND a.task_id = t.task_id
+  JOIN metadata.attempt_lease l ON l.tenant_id = a.tenant_id AND l.attempt_id = a.attempt_id
+  WHERE l.tenant_id = %(tenant)s AND l.expires_at < now() AND a.status = 'running'))
 ORDER BY j.started_at DESC, j.job_id LIMIT %(limit)s
 """
 )

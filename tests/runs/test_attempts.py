@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from store_inputs import Counts, Lake, Look
+from store_inputs import Counts, Lake, Look, waits
 
 from resources.metadata.attempts import LeaseTooShort
 from resources.metadata_store import MetadataStore
@@ -60,6 +60,17 @@ def test_many_owners_at_once_are_one_holder(store: MetadataStore, run_id: str) -
     with ThreadPoolExecutor(8) as threads:
         held = [lease for lease in threads.map(start, range(16)) if lease is not None]
     assert [lease.epoch for lease in held] == [1]
+
+
+def test_whoever_asks_while_a_lease_is_given_out_waits_for_it(store: MetadataStore, run_id: str, look: Look) -> None:
+    store.fail(store.start_attempt(run_id, "step", 0, "one", HOUR), "ValueError", "no")
+    with ThreadPoolExecutor(1) as thread, store.session() as session:
+        session.rows("SELECT metadata.start_attempt(%s, NULL, 'step', 1, 'one', '1h')", [run_id])
+        other = thread.submit(store.start_attempt, run_id, "step", 1, "two", HOUR)
+        assert waits(look, other)
+        session.connection.commit()
+        with pytest.raises(AttemptHeld):
+            other.result(60)
 
 
 @pytest.mark.parametrize("crash", ["before the commit", "after the commit", "after publishing", "after the end"])

@@ -185,6 +185,11 @@ def test_runs_are_found_by_what_went_wrong_and_by_the_beginning_of_their_id(stor
         store.run("abcdee")
 
 
+def test_a_reason_may_be_anything(store: MetadataStore, run_id: str) -> None:
+    store.record_runs("log", [told(run_id, "failed", 1, failure_reason="in \x00 a \udc80 file\n")])
+    assert store.run(run_id).summary.failure_reason == "in � a ? file"
+
+
 def test_reasons_hold_no_credential_and_are_short() -> None:
     fact = told("r", "failed", 1, failure_reason="at postgresql://me:secret@db/x " + "x " * 5_000)
     assert fact.failure_reason is not None
