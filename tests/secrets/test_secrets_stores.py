@@ -212,7 +212,6 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.run": lambda w, text: iter([lambda: w.store.run(text)]),
     "MetadataStore.activate_dag": lambda w, text: iter([lambda: w.store.activate_dag(text, b"x" * 32, {text: text})]),
     "MetadataStore.dag_versions": lambda w, text: iter([lambda: w.store.dag_versions(text)]),
-    "MetadataStore.check_registered": lambda w, text: iter([lambda: w.store.check_registered(text)]),
     "MetadataStore.unregister_endpoint_as": lambda w, text: iter(
         [lambda: w.store.unregister_endpoint_as(text), lambda: w.store.unregister_endpoint_as(known(w), reason=text)]
     ),
