@@ -1,13 +1,15 @@
 """Attempts of executors that are not Dagster: one holder at a time, told apart by epochs, completed exactly once."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
-from store_inputs import Counts, Lake, Look, waits
+from store_inputs import Counts, Lake, Look
 
 from resources.metadata.attempts import LeaseTooShort
 from resources.metadata_store import MetadataStore
@@ -62,15 +64,21 @@ def test_many_owners_at_once_are_one_holder(store: MetadataStore, run_id: str) -
     assert [lease.epoch for lease in held] == [1]
 
 
-def test_whoever_asks_while_a_lease_is_given_out_waits_for_it(store: MetadataStore, run_id: str, look: Look) -> None:
+def test_two_who_ask_in_the_same_moment_are_one_holder(
+    store: MetadataStore, run_id: str, runs_url: str, look: Look
+) -> None:
     store.fail(store.start_attempt(run_id, "step", 0, "one", HOUR), "ValueError", "no")
-    with ThreadPoolExecutor(1) as thread, store.session() as session:
-        session.rows("SELECT metadata.start_attempt(%s, NULL, 'step', 1, 'one', '1h')", [run_id])
-        other = thread.submit(store.start_attempt, run_id, "step", 1, "two", HOUR)
-        assert waits(look, other)
-        session.connection.commit()
-        with pytest.raises(AttemptHeld):
-            other.result(60)
+    task = "SELECT 1 FROM metadata.task JOIN metadata.job USING (tenant_id, job_id) WHERE run_id = %s FOR NO KEY UPDATE"
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with ThreadPoolExecutor(2) as threads:
+        with psycopg.connect(runs_url) as holding:
+            holding.execute(task, [run_id])
+            asking = [threads.submit(store.start_attempt, run_id, "step", 1, owner, HOUR) for owner in ("two", "three")]
+            give_up = time.monotonic() + 60
+            while len(look(waiting)) < 2 and time.monotonic() < give_up:
+                time.sleep(0.01)
+        refused = [type(one.exception(60)) for one in asking]
+    assert set(refused) == {AttemptHeld, type(None)}
 
 
 @pytest.mark.parametrize("crash", ["before the commit", "after the commit", "after publishing", "after the end"])
