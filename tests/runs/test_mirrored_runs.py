@@ -105,6 +105,7 @@ def test_ops_of_plain_jobs_are_recorded(
     assert PROJECTS
     run = deployment.launch_job("plain_ops")
     look_at_log(deployment)
+    assert look_at_log(deployment).runs == 0, "what was seen is not read again"
     found = attempts(stored, run)
     assert [one.status for one in found["counting"]] == ["succeeded"]
     assert (found["told"][0].failure_class, found["told"][0].failure_reason) == ("Failure", "told so 1")
