@@ -33,11 +33,18 @@ __all__ = [
     "current_step",
     "has_materialized",
     "has_refused",
+    "location_of",
+    "log_of_run",
+    "logged_after",
     "parents_of",
     "report_only",
+    "storage_of",
     "upstream_partitions",
     "was_materialized_in",
 ]
+
+_PAGE = 5_000
+"""How many events of a run are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +162,38 @@ def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType
         if not page.has_more:
             return
         cursor = page.cursor
+
+
+def storage_of(instance: dg.DagsterInstance) -> str:
+    """What tells the storage of runs from every other one, for as long as it exists."""
+    storage: Any = instance.run_storage  # each that keeps runs in SQL has an id
+    identifier: str = storage.get_run_storage_id()
+    return identifier
+
+
+def logged_after(instance: dg.DagsterInstance, after: int, *, limit: int) -> Mapping[int, str]:
+    """The ids of the next events of all runs that are visible now, in their order, each with its run.
+
+    An id is drawn before its event is committed: one that is visible later may be smaller than one that is now.
+    """
+    entries = instance.event_log_storage.get_logs_for_all_runs_by_log_id(after_cursor=after, limit=limit)
+    return {number: entry.run_id for number, entry in sorted(entries.items())}
+
+
+def log_of_run(
+    instance: dg.DagsterInstance, run_id: str, kinds: Collection[dg.DagsterEventType]
+) -> Iterator[dg.EventLogEntry]:
+    """The events of one run of some kinds, in the order of their ids."""
+    cursor: str | None = None
+    while True:
+        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=set(kinds), limit=_PAGE)
+        yield from (record.event_log_entry for record in page.records)
+        if not page.has_more:
+            return
+        cursor = page.cursor
+
+
+def location_of(run: dg.DagsterRun) -> str | None:
+    """The code location that a run was launched from; None where it was executed without one."""
+    origin = run.remote_job_origin
+    return origin.repository_origin.code_location_origin.location_name if origin is not None else None

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
+from resources.metadata.attempts import Attempts
 from resources.metadata.catalogs import Catalogs
 from resources.metadata.columns import Columns
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
-from resources.metadata.materializations import Materializations
 from resources.metadata.pins import Pins
 from resources.metadata.releases import Releases
-from resources.metadata.versions import Versions
+from resources.metadata.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class MetadataStore(
     Catalogs,
     Columns,
     Datasets,
-    Materializations,
-    Versions,
+    Attempts,
+    Runs,
     Pins,
     Releases,
     Invalidations,

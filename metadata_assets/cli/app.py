@@ -185,6 +185,30 @@ def versions(cli: Cli, key: Key, limit: Limit = 20) -> ExitCode:
 
 @command(
     app,
+    "runs",
+    examples=["runs", "runs --failed --limit 5", "runs 3f0c2b6e", "runs --lost --json"],
+    document=f"`{documents.RUNS}`; with RUN `{documents.RUN}`",
+)
+def runs(
+    cli: Cli,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run's id, or how it begins: its attempts.", show_default=False),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only runs in which something failed.")] = False,
+    lost: Annotated[bool, typer.Option("--lost", help="Only runs with an attempt that nobody heard of again.")] = False,
+    limit: Limit = 20,
+) -> ExitCode:
+    """List the runs, the newest first; or show one: its steps, their attempts, and why they failed."""
+    from metadata_assets.cli.running import list_runs, show_run
+
+    if run is None:
+        return list_runs(cli, failed=failed, lost=lost, limit=limit)
+    return show_run(cli, run, filtered=failed or lost)
+
+
+@command(
+    app,
     "lineage",
     examples=[
         "lineage lake/nyc/daily_delays",

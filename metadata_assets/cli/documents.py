@@ -25,6 +25,15 @@ DATASET = (
 MATERIALIZATIONS = f"[{{{_MATERIALIZATION}}}]"
 MATERIALIZATION = f"{{start, materializations: [{{{_MATERIALIZATION}, inputs: [{_INPUT}]}}]}}"
 VERSIONS = "[{version, published_at, partitions_changed, partitions, rows, actor}]"
+_RUN = (
+    "run, job, status, source, code_location, dag_version, started_at, ended_at, steps, attempts, failures, lost, "
+    "failure_class, failure_reason, tags"
+)
+_ATTEMPT = (
+    "id, attempt, status, owner, epoch, heartbeat_at, expires_at, started_at, ended_at, failure_class, failure_reason"
+)
+RUNS = f"[{{{_RUN}}}]"
+RUN = f"{{{_RUN}, tasks: [{{step, attempts: [{{{_ATTEMPT}}}]}}]}}"
 LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"

@@ -109,6 +109,31 @@ class LeaseLost(MetadataError):
     attempt: str
 
 
+class LeaseTakenOver(MetadataError):
+    """{detail}: somebody else has this task now; stop working at it, nothing more of this attempt is taken"""
+
+    detail: str
+
+
+class AttemptEnded(MetadataError):
+    """{detail}; start the next attempt, with a larger number"""
+
+    detail: str
+
+
+class AttemptHeld(MetadataError):
+    """{detail}; wait until then, or start the next attempt, with a larger number"""
+
+    detail: str
+
+
+class UnknownAttempt(MetadataError):
+    """{detail}; start one with start_attempt"""
+
+    detail: str
+    exit_code: ClassVar[int] = 3
+
+
 class UnknownMaterialization(MetadataError):
     """{detail}; nothing was published"""
 
@@ -244,6 +269,14 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return EndpointAliasRefused(detail=detail)
         case "MA404" if error.diag.constraint_name == "asset_key":
             return UnknownName(detail=detail)
+        case "MA404" if error.diag.constraint_name == "task_attempt":
+            return UnknownAttempt(detail=detail)
+        case "MA410" if error.diag.constraint_name == "attempt_ended":
+            return AttemptEnded(detail=detail)
+        case "MA412" if error.diag.constraint_name == "lease_epoch":
+            return LeaseTakenOver(detail=detail)
+        case "MA423" if error.diag.constraint_name == "attempt_lease":
+            return AttemptHeld(detail=detail)
         case "MA404":
             return UnknownMaterialization(detail=detail)
         case "MA422" if error.diag.constraint_name == "asset_open_name_key":

@@ -16,6 +16,10 @@ GRANT EXECUTE ON FUNCTION
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.partitions_changed TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
+  metadata.start_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,
+  metadata.record_runs, metadata.activate_dag
+TO metadata_app;
+GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,
   metadata.unknown_identity, metadata.names_of,
   metadata.edges_at, metadata.name_digest, metadata.holders_of,

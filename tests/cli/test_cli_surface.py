@@ -27,7 +27,7 @@ REQUIRED = [
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
     "identity unregister",
     "lineage",
-    *("materialization show", "materializations", "migrate", "versions"),
+    *("materialization show", "materializations", "migrate", "runs", "versions"),
 ]
 
 
@@ -93,7 +93,7 @@ def test_what_asks_the_store_does_not_wait_for_dagster(tmp_path: Path) -> None:
 def shape(value: Any, name: str = "") -> str:
     """What documents.py writes about a document."""
     match value:
-        case dict() if name != "metadata":
+        case dict() if name not in ("metadata", "tags"):
             nested = {field: shape(item, field) for field, item in value.items()}
             return f"{{{', '.join(f'{field}: {inner}' if inner else field for field, inner in nested.items())}}}"
         case [first, *_] if isinstance(first, dict):
@@ -109,6 +109,8 @@ def shape(value: Any, name: str = "") -> str:
         (["materialization", "show", "lake/nyc/flights", "--partition", "2013-01-15"], documents.MATERIALIZATION),
         (["versions", "lake/nyc/flights"], documents.VERSIONS),
         (["lineage", "lake/nyc/flights"], documents.LINEAGE),
+        (["runs"], documents.RUNS),
+        (["runs", "external"], documents.RUN),
         (["doctor"], documents.DOCTOR),
         (["migrate"], documents.MIGRATE),
         (["clean"], documents.CLEAN),

@@ -73,6 +73,19 @@ class Deployment:
         }
         return self.finish(self._ask("launchRun", _LAUNCH, params)["run"]["runId"])
 
+    def launch_job(self, name: str) -> dg.DagsterRun:
+        """What "Launch run" of a job does."""
+        params = {"selector": {**self._repository, "pipelineName": name}}
+        return self.finish(self._ask("launchRun", _LAUNCH, params)["run"]["runId"])
+
+    def queue(self, *assets: str) -> dg.DagsterRun:
+        """What "Materialize" does, without waiting for its turn."""
+        params = {
+            "selector": {**self._repository, "pipelineName": "__ASSET_JOB", "assetSelection": _keys(assets)},
+            "executionMetadata": {"tags": []},
+        }
+        return self.run(self._ask("launchRun", _LAUNCH, params)["run"]["runId"])
+
     def reexecute(self, run: dg.DagsterRun, strategy: Strategy) -> dg.DagsterRun:
         """What the menu "Re-execute" does."""
         return self.finish(self.queue_again(run, strategy))

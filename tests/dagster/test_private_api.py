@@ -12,6 +12,8 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.storage.event_log.base import EventLogStorage
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("identity", "resources", "metadata_assets")
@@ -47,6 +49,10 @@ ATTRIBUTES: list[tuple[Any, str, str]] = [
     (dg.AssetExecutionContext, "op_execution_context", "all of a step's context"),
     (dg.JobDefinition, "asset_layer", "the job's asset graph: inputs of each partition of a run over several"),
     (dg.DagsterInstance, "get_backfill", "backfills that continue another"),
+    (dg.DagsterInstance, "event_log_storage", "the mirror of runs: which runs something happened in"),
+    (EventLogStorage, "get_logs_for_all_runs_by_log_id", "the mirror of runs: which runs something happened in"),
+    (SqlRunStorage, "get_run_storage_id", "the mirror of runs: which log its position belongs to"),
+    (dg.DagsterRun, "remote_job_origin", "the mirror of runs: which code location a run is of"),
     (dg.DagsterInstance, "get_records_for_run", "whether a parent run materialized a partition or refused it"),
     (AssetGraph, "get_parents_partitions", "inputs of each partition of a run over several"),
     (AssetGraph, "get_all_asset_keys", "the mirror of the asset graph"),

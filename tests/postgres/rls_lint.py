@@ -30,10 +30,17 @@ ONLY_BY_FUNCTIONS = (
     "reference_edge",
     "collection",
     "collection_item",
+    "dag_version",
+    "active_dag",
+    "job",
+    "task",
+    "task_attempt",
+    "attempt_lease",
+    "mirror_position",
 )
 APPEND_ONLY = (
     *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
-    *("release", "retraction", "pin_item", "invalidation", "metadata_key"),
+    *("release", "retraction", "pin_item", "invalidation", "metadata_key", "dag_version"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 

@@ -32,6 +32,10 @@ AUDITED = {
     "reference_edge": "edge_id",
     "collection": "collection_id",
     "collection_item": "item_id",
+    "active_dag": "active_dag_id",
+    "job": "job_id",
+    "task": "task_id",
+    "task_attempt": "attempt_id",
 }
 
 
@@ -67,7 +71,11 @@ def last(connection: psycopg.Connection[Row]) -> int:
 @pytest.mark.parametrize("table", AUDITED)
 def test_an_update_is_told_with_its_state_before_and_after(url: str, table: str) -> None:
     column = AUDITED[table]
-    change = "valid_to = clock_timestamp()" if table in {"relationship", "alias"} else "updated_at = clock_timestamp()"
+    change = (
+        "valid_to = clock_timestamp()"
+        if table in {"relationship", "alias", "active_dag"}
+        else "updated_at = clock_timestamp()"
+    )
     with acting(url, "metadata_owner", TENANT) as connection:
         since = last(connection)
         before = states(connection, table)

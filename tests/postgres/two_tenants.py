@@ -50,6 +50,9 @@ def fill(store: MetadataStore) -> None:
     here = {(store.entity(DELAYS), "p"): f"lake:somewhere/{store.tenant}"}
     store.open_staging(attempt(), here, ttl=timedelta(hours=1))
     store.register_endpoint_as("postgresql_db", "jfk")
+    store.activate_dag("here", b"d" * 32, {})
+    store.start_attempt("run", "step", 0, "worker", timedelta(hours=1))
+    store.record_runs("log", position={"after": 1})
     graph = GraphStore(store.sessions)
     graph.create_collection("board", name="For the board", kind="report")
     graph.add_items("board", [DELAYS])

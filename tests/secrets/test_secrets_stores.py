@@ -22,6 +22,7 @@ from resources.metadata.legacy_names import LegacyRow
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Field, Read, Staged
 from resources.postgres.session import Sessions
+from resources.runs import AttemptFact, Lease, RunFact
 
 Doing = Callable[[], object]
 _numbers = itertools.count()
@@ -126,6 +127,31 @@ def endpoint(w: World) -> str:
     return "shop"
 
 
+HOUR = timedelta(hours=1)
+
+
+def leases(w: World, text: str) -> Iterator[Doing]:
+    run = f"run{next(_numbers)}"
+    yield lambda: w.store.start_attempt(text, "step", 0, "me", HOUR)
+    yield lambda: w.store.start_attempt(run, text, 0, text, HOUR, job=text)
+    yield lambda: w.store.start_attempt(run, text, 0, f"not {text}", HOUR)
+    yield lambda: (w.store.run(run), w.store.attempts_lost())
+
+
+def lease(w: World, text: str) -> Lease:
+    return w.store.start_attempt(text, text, 0, text, HOUR)
+
+
+def ran(w: World, text: str) -> Iterator[Doing]:
+    moment = datetime.now(UTC)
+    failed: dict[str, Any] = {"ended_at": moment, "failure_class": text, "failure_reason": f"because\n{text}"}
+    run = RunFact(run_id=text, status="failed", name=text, code_location=text, tags={"a": text, text: "b"}, **failed)
+    attempt = AttemptFact(run_id=text, step_key=text, number=0, status="failed", **failed)
+    yield lambda: w.store.record_runs(text, [run], [attempt], position={"after": text, text: 1})
+    yield lambda: (run, attempt, w.store.runs(), w.store.unfinished_runs(text), w.store.mirror_position(text))
+    yield lambda: w.store.run(text)
+
+
 def collections(w: World, text: str) -> Iterator[Doing]:
     for slug, name, description in ((text, "n", None), ("c", text, None), ("c", "n", text)):
         slug = f"c{next(_numbers)}" if slug == "c" else slug
@@ -224,6 +250,16 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
         [lambda: w.store.register_endpoint_as(text, "jfk"), lambda: w.store.register_endpoint_as("provisional", text),
          lambda: w.store.register_endpoint_as(f"postgresql_p{next(_numbers)}", endpoint(w), reason=text)]
     ),
+    "MetadataStore.start_attempt": leases,
+    "MetadataStore.heartbeat": lambda w, text: iter([lambda: w.store.heartbeat(lease(w, text), HOUR)]),
+    "MetadataStore.complete": lambda w, text: iter([lambda: w.store.complete(lease(w, text), [w.staged()], {})]),
+    "MetadataStore.fail": lambda w, text: iter([lambda: w.store.fail(lease(w, text), text, text)]),
+    "MetadataStore.record_runs": ran,
+    "MetadataStore.mirror_position": lambda w, text: iter([lambda: w.store.mirror_position(text)]),
+    "MetadataStore.unfinished_runs": lambda w, text: iter([lambda: w.store.unfinished_runs(text)]),
+    "MetadataStore.run": lambda w, text: iter([lambda: w.store.run(text)]),
+    "MetadataStore.activate_dag": lambda w, text: iter([lambda: w.store.activate_dag(text, b"x" * 32, {text: text})]),
+    "MetadataStore.dag_versions": lambda w, text: iter([lambda: w.store.dag_versions(text)]),
     "MetadataStore.unregister_endpoint_as": lambda w, text: iter(
         [lambda: w.store.unregister_endpoint_as(text), lambda: w.store.unregister_endpoint_as(known(w), reason=text)]
     ),
@@ -255,7 +291,7 @@ def known(w: World) -> str:
     return slug
 
 
-TEXTS = {str, Any, Asset, Attempt, Endpoint, LegacyRow, Read, Staged}
+TEXTS = {str, Any, Asset, Attempt, AttemptFact, Endpoint, LegacyRow, Lease, Read, RunFact, Staged}
 
 
 def takes_text(method: Callable[..., object]) -> bool:

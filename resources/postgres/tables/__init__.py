@@ -4,6 +4,15 @@ from resources.postgres.tables.aliases import alias, endpoint_alias
 from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
+from resources.postgres.tables.runs import (
+    active_dag,
+    attempt_lease,
+    dag_version,
+    job,
+    mirror_position,
+    task,
+    task_attempt,
+)
 from resources.postgres.tables.tenancy import audit, idempotency, outbox, tenant
 from resources.postgres.tables.versioning import invalidation, metadata_key, pin, pin_item, release, retraction
 from resources.postgres.tables.versions import (
@@ -19,20 +28,25 @@ from resources.postgres.tables.versions import (
 __all__ = [
     "METADATA",
     "SCHEMA",
+    "active_dag",
     "alias",
     "asset",
+    "attempt_lease",
     "audit",
     "collection",
     "collection_item",
+    "dag_version",
     "dataset",
     "endpoint",
     "endpoint_alias",
     "idempotency",
     "identity_node",
     "invalidation",
+    "job",
     "materialization",
     "materialization_input",
     "metadata_key",
+    "mirror_position",
     "outbox",
     "pin",
     "pin_item",
@@ -43,6 +57,8 @@ __all__ = [
     "retraction",
     "schema_field",
     "staging_lease",
+    "task",
+    "task_attempt",
     "tenant",
     "version",
     "version_partition",
