@@ -102,10 +102,13 @@ def test_one_endpoint_that_is_down_does_not_hide_the_others(run: Run, project: P
 
 def test_a_root_whose_filesystem_is_not_installed(run: Run, project: Path) -> None:
     (project / "metadata.yml").write_text("name: shop\nendpoints:\n  lake: {system: files, root: env:LAKE}\n")
-    answer = run("doctor", "--json", LAKE="s3://bucket?secret=s3cr3t")
+    answer = run("doctor", "--json", LAKE="gs://bucket?secret=s3cr3t")
     assert unwell(answer) == {"endpoint lake": "problem"}
     detail = by_part(answer)["endpoint lake"]["detail"]
-    assert detail == "endpoint lake cannot be reached, no filesystem for s3:// is installed; install s3fs to access S3"
+    assert detail == (
+        "endpoint lake cannot be reached, no filesystem for gs:// is installed; "
+        "please install gcsfs to access Google Storage"
+    )
     assert answer.code == 1
 
 

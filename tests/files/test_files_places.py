@@ -149,7 +149,7 @@ def test_files_are_told_with_their_length_and_age(place: UPath) -> None:
     assert list(places.files_below(place / "nothing")) == []
 
 
-def test_a_store_that_does_not_answer_is_told(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_told(s3_root: str) -> None:
     assert s3_root
     options = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
     root = UPath("s3://lake/x", skip_instance_cache=True, **options)

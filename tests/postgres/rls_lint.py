@@ -24,8 +24,13 @@ ONLY_BY_FUNCTIONS = (
     "reference_edge",
     "collection",
     "collection_item",
+    "condemned",
+    "discarded",
 )
-APPEND_ONLY = ("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version")
+APPEND_ONLY = (
+    *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
+    "discarded",
+)
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 
 _OURS = "WITH ours AS (SELECT * FROM pg_class WHERE relnamespace = 'metadata'::regnamespace)"

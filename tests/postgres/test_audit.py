@@ -31,7 +31,9 @@ AUDITED = {
     "reference_edge": "edge_id",
     "collection": "collection_id",
     "collection_item": "item_id",
+    "condemned": "materialization_id",
 }
+CHANGED = {"relationship": "valid_to", "alias": "valid_to", "condemned": "condemned_at"}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def last(connection: psycopg.Connection[Row]) -> int:
 @pytest.mark.parametrize("table", AUDITED)
 def test_an_update_is_told_with_its_state_before_and_after(url: str, table: str) -> None:
     column = AUDITED[table]
-    change = "valid_to = clock_timestamp()" if table in {"relationship", "alias"} else "updated_at = clock_timestamp()"
+    change = f"{CHANGED.get(table, 'updated_at')} = clock_timestamp()"
     with acting(url, "metadata_owner", TENANT) as connection:
         since = last(connection)
         before = states(connection, table)
