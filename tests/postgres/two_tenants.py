@@ -54,7 +54,7 @@ def fill(store: MetadataStore) -> None:
 
 
 def leave_garbage(store: MetadataStore) -> None:
-    """A materialization that was overtaken before it was published, and files that were delivered twice and are gone."""
+    """A materialization that was overtaken and never published, and files that were delivered twice and are gone."""
     for intent in ("second", "third"):
         by, staged = attempt(), replace(delivery(store, intent), location=f"lake:{intent}/{store.tenant}")
         store.open_staging(by, {(store.entity(DELAYS), "p"): str(staged.location)}, ttl=timedelta(hours=1))

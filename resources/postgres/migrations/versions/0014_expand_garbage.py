@@ -20,7 +20,6 @@ CREATE TABLE metadata.condemned (
     FOREIGN KEY (tenant_id, materialization_id) REFERENCES metadata.materialization,
   CONSTRAINT condemned_collected_check CHECK ((state = 'collected') = (collected_at IS NOT NULL))
 );
-COMMENT ON TABLE metadata.condemned IS 'Materializations whose files are about to go, or are gone';
 CREATE INDEX condemned_waiting_idx ON metadata.condemned (tenant_id, materialization_id) WHERE state = 'condemned';
 GRANT SELECT ON metadata.condemned TO metadata_app, metadata_readonly;
 """
@@ -34,7 +33,6 @@ CREATE TABLE metadata.discarded (
   CONSTRAINT discarded_pkey PRIMARY KEY (tenant_id, location),
   CONSTRAINT discarded_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES metadata.tenant
 );
-COMMENT ON TABLE metadata.discarded IS 'Where files of redeliveries were until they were collected';
 GRANT SELECT ON metadata.discarded TO metadata_app, metadata_readonly;
 CREATE INDEX redelivery_location_idx ON metadata.redelivery (tenant_id, location) WHERE location IS NOT NULL;
 """
