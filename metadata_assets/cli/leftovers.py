@@ -1,12 +1,12 @@
 """Files and records that do not agree: data that are promised and gone, and folders that nothing names."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
-from uuid import UUID
 
 from upath import UPath
 
@@ -22,6 +22,7 @@ from resources.settings import Settings
 LATE: Final = timedelta(days=1)
 """How old something is before it counts as left over."""
 _BATCH: Final = 1000
+_DATASET: Final = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def orphans_in(health: Health, endpoint: str, listing: Listing) -> list[str]:
     always named. Folders of datasets that this tenant does not have are somebody else's.
     """
     latest = (datetime.now(UTC) - LATE).timestamp()
-    by_folder = {folder: _uuid(folder.partition("/")[0]) for folder, at in listing.written_at.items() if at < latest}
-    own = health.own_datasets({dataset for dataset in by_folder.values() if dataset is not None})
+    by_folder = {folder: folder.partition("/")[0] for folder, at in listing.written_at.items() if at < latest}
+    own = health.own_datasets({dataset for dataset in by_folder.values() if re.fullmatch(_DATASET, dataset)})
     candidates = sorted(folder for folder, dataset in by_folder.items() if dataset in own)
     orphans = []
     for start in range(0, len(candidates), _BATCH):
@@ -132,10 +133,3 @@ def dangling(health: Health, roots: Roots) -> list[Answer]:
         detail = f"{count} locations were not looked at: the files of endpoint {endpoint} cannot be seen from here"
         found.append(Answer(detail, Wrong.UNKNOWN))
     return found
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -112,10 +112,14 @@ WHERE l.tenant_id = %(tenant)s AND l.location = ANY (%(locations)s)
 UNION SELECT r.location FROM metadata.redelivery r
 WHERE r.tenant_id = %(tenant)s AND r.location = ANY (%(locations)s)
 UNION SELECT m.location FROM metadata.materialization m
-WHERE m.tenant_id = %(tenant)s AND m.dataset_id = ANY (%(datasets)s) AND m.location = ANY (%(locations)s)
+WHERE m.tenant_id = %(tenant)s AND m.dataset_id = ANY (%(datasets)s::text[]::uuid[])
+  AND m.location = ANY (%(locations)s)
 """
 
-_OWN = "SELECT dataset_id FROM metadata.dataset WHERE tenant_id = %(tenant)s AND dataset_id = ANY (%(datasets)s)"
+_OWN = """
+SELECT dataset_id::text FROM metadata.dataset
+WHERE tenant_id = %(tenant)s AND dataset_id = ANY (%(datasets)s::text[]::uuid[])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +187,12 @@ class Health(Noun):
         (row,) = self.sessions.call(_CONDEMNED, {"tenant": self.tenant.value})
         return row["count"], row["since"]
 
-    def own_datasets(self, datasets: Collection[UUID]) -> set[UUID]:
-        """Those of the ids that are datasets of this tenant."""
+    def own_datasets(self, datasets: Collection[str]) -> set[str]:
+        """Those of the ids, as text, that are datasets of this tenant."""
         rows = self.sessions.call(_OWN, {"tenant": self.tenant.value, "datasets": list(datasets)})
         return {row["dataset_id"] for row in rows}
 
-    def on_record(self, datasets: Collection[UUID], locations: Collection[str]) -> set[str]:
+    def on_record(self, datasets: Collection[str], locations: Collection[str]) -> set[str]:
         """Those of the locations, all of these datasets, that a lease, a materialization or a redelivery names."""
         parameters = {"tenant": self.tenant.value, "datasets": list(datasets), "locations": list(locations)}
         return {row["location"] for row in self.sessions.call(_ON_RECORD, parameters)}
