@@ -21,7 +21,7 @@ from resources.postgres.errors import DataCollected, LeaseLost
 from resources.postgres.session import Row
 
 PINS = """
-CREATE TABLE metadata.pin (tenant_id uuid, pin_id uuid, name text, expires_at timestamptz, ended_at timestamptz);
+CREATE TABLE metadata.pin (tenant_id uuid, pin_id uuid, name text, expires_at timestamptz, removed_at timestamptz);
 CREATE TABLE metadata.pin_item (tenant_id uuid, pin_id uuid, dataset_id uuid, version bigint);
 GRANT SELECT ON metadata.pin, metadata.pin_item TO metadata_owner;
 """
@@ -257,10 +257,10 @@ def test_what_is_pinned_stays_until_the_pin_is_over(on_disk: World, pins: str) -
     versions = [on_disk.publish([number]) for number in range(4)]
     pin(on_disk.look, on_disk, 2)
     pin(on_disk.look, on_disk, 1, expires_at="2020-01-01")
-    pin(on_disk.look, on_disk, 3, ended_at="2020-01-01")
+    pin(on_disk.look, on_disk, 3, removed_at="2020-01-01")
     on_disk.collect()
     assert on_disk.folders() == {versions[1].location, versions[3].location}
-    on_disk.look("UPDATE metadata.pin SET ended_at = clock_timestamp() WHERE ended_at IS NULL")
+    on_disk.look("UPDATE metadata.pin SET removed_at = clock_timestamp() WHERE removed_at IS NULL")
     on_disk.collect()
     assert on_disk.folders() == {versions[3].location}
 

@@ -99,7 +99,7 @@ BEGIN
     SELECT 1 FROM metadata.pin_item i
     JOIN metadata.pin p ON p.tenant_id = p_tenant AND p.pin_id = i.pin_id
     WHERE i.tenant_id = p_tenant AND i.dataset_id = p_dataset AND i.version >= p_from
-      AND (p_to IS NULL OR i.version < p_to) AND p.ended_at IS NULL
+      AND (p_to IS NULL OR i.version < p_to) AND p.removed_at IS NULL
       AND (p.expires_at IS NULL OR p.expires_at > clock_timestamp()));
 END $$;
 
