@@ -24,6 +24,7 @@ from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import CommittedValues, Target, by_partition, commit, few, stored
 from resources.configurable import MetadataResource
+from resources.failpoints import reach
 from resources.files import intermediate
 from resources.files.formats import Frame, as_frame, frame_of
 from resources.locations import EndpointLocation
@@ -110,12 +111,18 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         if not audited.values:
             return
         committed = commit(step, store, progress, target, audited.values)
+        reach("commit.after")
         results = audited.audit(CommittedValues(self.metadata, {one.partition: one for one in committed}))
         failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
+        reach("audit.after")
         published = None
         if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed):
+            reach("publish.before")
             (published,) = store.publish([one.materialization_id for one in committed])
+            reach("publish.after")
+        reach("report.before")
         _report(self.metadata, context, step, target, committed, published, failed)
+        reach("report.after")
 
     def load_input(self, context: dg.InputContext) -> object:
         """The published data of the partitions that the step needs: one value, or a dict from partition to value.

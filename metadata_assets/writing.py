@@ -15,6 +15,7 @@ from metadata_assets._dagster import Step, parents_of, upstream_partitions
 from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
 from resources.configurable import MetadataResource
+from resources.failpoints import reach
 from resources.files import staging
 from resources.locations import location, place
 from resources.metadata_store import MetadataStore
@@ -94,6 +95,7 @@ def commit(
     """
     staged = _stage(step, store, progress, target, values)
     reads = {partition: _reads_of(step, progress, target, partition) for partition in values}
+    reach("commit.before")
     try:
         return store.commit(progress.attempt, staged, reads)
     except NotRegistered:  # an input that nobody collected or declared
@@ -139,7 +141,9 @@ def _stage(
     entity, attempt = target.entity, progress.attempt
     paths = {partition: staging.path_of(entity.id, partition, attempt) for partition in values}
     locations = {partition: location(entity.key.endpoint, path) for partition, path in paths.items()}
+    reach("lease.before")
     _lease(store, target, attempt, {(entity, partition): at for partition, at in locations.items()})
+    reach("lease.after")
     staged = []
     for partition, value in values.items():
         written = staging.write(target.root / paths[partition], value)

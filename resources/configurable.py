@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 from upath import UPath
 
 from identity.errors import MetadataError
+from resources import failpoints
 from resources.graph_store import GraphStore
 from resources.locations import EndpointLocation, System, place
 from resources.metadata_store import MetadataStore
@@ -90,6 +91,7 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         """The settings of this process."""
         if self._settings is None:
             self._settings = Settings.from_env(os.environ, cwd=Path.cwd())
+            failpoints.arm(self._settings.failpoint)
         return self._settings
 
     def databases(self) -> Databases:

@@ -67,6 +67,16 @@ def place(location: str) -> tuple[str, str]:
     return endpoint, path
 
 
+def root_of(slug: str, locations: Mapping[str, "EndpointLocation"], settings: Settings) -> UPath:
+    """What is written for an endpoint is below this; for one that the project does not name, in the home.
+
+    Raises MissingVariable, FilesystemMissing.
+    """
+    if slug in locations:
+        return locations[slug].root_path(settings)
+    return UPath(settings.home / "lake" / slug)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointLocation:
     """How to reach an endpoint from this process.

@@ -60,6 +60,11 @@ class Settings:
         """The URL that somebody configured for a database; None where it is on the embedded server."""
         return self.variables.get(VARIABLE[plane]) or None
 
+    @property
+    def failpoint(self) -> str | None:
+        """Where this process is to die, for tests of that: see failpoints.py."""
+        return self.variables.get("METADATA_FAILPOINT") or None
+
     def variable(self, name: str, *, wanted_by: str) -> str:
         """What an `env:NAME` reference stands for. Raises MissingVariable; the value is never logged or stored."""
         value = self.variables.get(name)

@@ -280,6 +280,39 @@ def doctor(cli: Cli) -> ExitCode:
     return examine(cli)
 
 
+@command(
+    app,
+    "gc",
+    examples=["gc --dry-run", "gc lake/nyc/flights --keep-versions 30 --keep-for 14d", "gc --json"],
+    document=documents.GC,
+)
+def gc(
+    cli: Cli,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATASET]...", help="Replaced data of these only; of all.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
+    keep_versions: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Keep the data of so many versions of each dataset.")
+    ] = 10,
+    keep_for: Annotated[
+        str, typer.Option(metavar="TIME", help="Keep what was replaced less than this ago: 90s, 5m, 1h, 7d.")
+    ] = "7d",
+) -> ExitCode:
+    """Remove files that nobody can ask for any more.
+
+    That is what attempts left that ended without a commit; what was delivered again; data that were replaced, in no
+    pin, in none of the last versions and longer ago than --keep-for; and what steps of ended runs handed to each other.
+    Never what is published, pinned or still being written. Records stay: versions, lineage and history are complete.
+
+    It may be interrupted and repeated at any time. What cannot be removed is told, and the exit code is 5.
+    """
+    from metadata_assets.cli.garbage import collect_garbage
+
+    return collect_garbage(cli, names or [], dry_run=dry_run, keep_versions=keep_versions, keep_for=keep_for)
+
+
 @command(app, "clean", examples=["clean", "clean --yes"], document=documents.CLEAN)
 def clean(
     cli: Cli,

@@ -12,10 +12,11 @@ from sqlalchemy.exc import DBAPIError
 
 from identity.errors import MetadataError
 from metadata_assets.cli import parts
+from metadata_assets.cli.answers import Answer, Wrong
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import table, text
-from metadata_assets.cli.parts import Answer, Look, Wrong
+from metadata_assets.cli.parts import Look
 
 
 class Status(StrEnum):

@@ -38,6 +38,10 @@ LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, targe
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
+GC = (
+    "{dry_run, abandoned, replaced, runs, files, bytes, gone: [{why, location, files, bytes}], "
+    "left: [{location, message}]}"
+)
 
 _ALIAS = "name, key, kind, from, to, actor, reason, change"
 IDENTITY = f"{{name, key, id, asked, as_of, closed_at, name_taken, names: [{{{_ALIAS}}}], similar}}"

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -14,11 +13,14 @@ from identity.errors import MetadataError
 from identity.keys import short_name
 from identity.naming import authority
 from metadata_assets.cli import surroundings
+from metadata_assets.cli.answers import Answer, Wrong, few
+from metadata_assets.cli.leftovers import LATE, Roots, dangling, left_over
 from metadata_assets.collection.connect import connected
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
 from resources.locations import EndpointLocation
 from resources.metadata.health import Health
+from resources.models import PublishPolicy
 from resources.postgres import embedded
 from resources.postgres.databases import Databases, locate
 from resources.postgres.engine import APP_ROLE, app_engine, check_server, plain_engine
@@ -26,28 +28,6 @@ from resources.postgres.isolation import isolation_problems
 from resources.postgres.migrate import check_current, stamp
 from resources.postgres.session import Sessions
 from resources.settings import VARIABLE, Plane, Settings
-
-NAMED = 5
-"""How many of something are named in a message."""
-
-
-class Wrong(Enum):
-    """Whether something is wrong with a part."""
-
-    NO = auto()
-    A_LITTLE = auto()
-    YES = auto()
-    UNKNOWN = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a look found, in words."""
-
-    detail: str
-    wrong: Wrong = Wrong.NO
-    fix: str | None = None
-
 
 Look = Callable[[], Iterable[Answer]]
 
@@ -75,6 +55,8 @@ class Deployment:
             yield f"endpoint {slug}", partial(self.look_at_endpoint, endpoint)
         yield "unfinished writes", self._on_metadata(self.look_at_leases)
         yield "unpublished data", self._on_metadata(self.look_at_unpublished)
+        yield "garbage", self._on_metadata(self.look_at_garbage)
+        yield "missing data", self._on_metadata(self.look_at_missing)
 
     def _on_metadata(self, look: Look) -> Look:
         """The look, or word that it cannot be had while the metadata database does not answer."""
@@ -154,8 +136,8 @@ class Deployment:
     def look_at_leases(self) -> Iterator[Answer]:
         found = self.health.expired_leases()
         if found:
-            places = _few([one.location for one in found])
-            fix = "nobody reads these files and no version needs them"
+            places = few([one.location for one in found])
+            fix = "nobody reads these files and no version needs them; run: metadata-assets gc"
             yield Answer(f"{len(found)} attempts ended without a commit and left {places}", Wrong.A_LITTLE, fix)
         else:
             yield Answer("none")
@@ -163,11 +145,37 @@ class Deployment:
     def look_at_unpublished(self) -> Iterator[Answer]:
         found = self.health.never_published()
         for one in found:
-            why = "its checks failed" if one.publish_policy == "when_checks_pass" else f"publish: {one.publish_policy}"
+            why = _why_not(one.publish_policy)
             detail = f"{short_name(one.key)} has {one.materializations} materializations and no version ({why})"
             yield Answer(detail, Wrong.A_LITTLE, f"see: metadata-assets materializations {short_name(one.key)}")
-        if not found:
+        late = self.health.waiting(age=LATE)
+        for newer in late:
+            why = (
+                "its checks failed"
+                if newer.publish_policy == "when_checks_pass"
+                else f"publish: {newer.publish_policy}"
+            )
+            detail = f"{short_name(newer.key)} has newer data for {newer.partitions} partitions, not published ({why})"
+            yield Answer(detail, Wrong.A_LITTLE, f"see: metadata-assets materializations {short_name(newer.key)}")
+        if not found and not late:
             yield Answer("every dataset with data has a version")
+
+    def look_at_garbage(self) -> Iterator[Answer]:
+        found = left_over(self.health, self.roots)
+        yield from found
+        if not found:
+            yield Answer("none, or nothing that `gc` would not find by itself")
+
+    def look_at_missing(self) -> Iterator[Answer]:
+        found = dangling(self.health, self.roots)
+        yield from found
+        if not found:
+            yield Answer("what is published or pinned is there")
+
+    @cached_property
+    def roots(self) -> Roots:
+        locations = {slug: one.location for slug, one in self.endpoints.items() if one.location.system == "files"}
+        return Roots(locations, self.settings)
 
     @property
     def embedded_planes(self) -> Sequence[Plane]:
@@ -225,5 +233,5 @@ def _files(location: EndpointLocation, settings: Settings) -> Answer:
     return Answer(f"{nearest} cannot be written", Wrong.YES, f"allow writing in {nearest}")
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+def _why_not(policy: PublishPolicy) -> str:
+    return "its checks failed" if policy == "when_checks_pass" else f"publish: {policy}"

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from upath import UPath
 
+from resources.files import places
 from resources.files.formats import Format, decode, encode
 from resources.files.staging import DataDamaged, StagingFailed
 
@@ -24,7 +25,7 @@ def keep(root: UPath, names: Sequence[str], value: object) -> None:
         passing.write_bytes(encoded.format.encode() + b"\n" + encoded.content)
         passing.rename(path)
     except OSError as error:
-        raise StagingFailed(path=str(path), reason=error.strerror or type(error).__name__) from error
+        raise StagingFailed(path=str(path), reason=places.reason_of(error)) from error
 
 
 def recall(root: UPath, names: Sequence[str]) -> Any:
@@ -39,4 +40,26 @@ def recall(root: UPath, names: Sequence[str]) -> Any:
 
 
 def _path(root: UPath, names: Sequence[str]) -> UPath:
-    return root.joinpath(*(quote(name, safe="").replace(".", "%2E") or "%" for name in names), "value")
+    return _folder(root, names) / "value"
+
+
+def _folder(root: UPath, names: Sequence[str]) -> UPath:
+    return root.joinpath(*(quote(name, safe="").replace(".", "%2E") or "%" for name in names))
+
+
+def runs_waiting(root: UPath) -> list[str]:
+    """The runs whose values are kept."""
+    if not root.exists():
+        return []
+    return sorted(unquote(path.name) for path in root.iterdir() if path.is_dir())
+
+
+def size_of(root: UPath, run_id: str) -> tuple[int, int, float]:
+    """How many files and bytes of a run are kept, and when the last one was (seconds since 1970)."""
+    found = list(places.files_below(_folder(root, [run_id])))
+    return len(found), sum(one.byte_count for one in found), max((one.written_at for one in found), default=0.0)
+
+
+def drop(root: UPath, run_id: str) -> tuple[int, int]:
+    """Remove what is kept of a run; how many files and bytes that were. Raises what `places.failures` names."""
+    return places.remove(_folder(root, [run_id]), first="value")

@@ -1,13 +1,11 @@
 """Writing and reading the files of one materialization.
 
-A folder is written once and never again: data first, the manifest last, each synced before the next. Whoever finds a
+A folder is written once and never again: data first, the manifest last, each durable before the next. Whoever finds a
 manifest finds everything that it names. The manifest's digest goes into the commit, so a reader knows what to expect.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +14,8 @@ from upath import UPath
 
 from identity.errors import MetadataError
 from identity.ids import EntityId, sha256_of
+from resources.failpoints import reach
+from resources.files import places
 from resources.files.formats import Encoded, Format, decode, encode
 from resources.models import Attempt
 
@@ -72,12 +72,16 @@ def write(folder: UPath, value: object) -> Written:
     digest = hashlib.sha256(encoded.content).hexdigest()
     manifest = json.dumps(_manifest(encoded, digest), indent=1, sort_keys=True).encode()
     try:
-        made = _make_folders(folder)
+        made = places.make_folders(folder)
+        reach("folder.made")
         _put(folder / encoded.file_name, encoded.content)
         _put(folder / MANIFEST, manifest)
-        _sync_folders([folder, *made])
-    except OSError as error:
-        raise StagingFailed(path=str(folder), reason=error.strerror or type(error).__name__) from error
+        places.sync_folders([folder])
+        reach("folder.synced")
+        places.sync_folders(made)
+        reach("folders.synced")
+    except places.failures() as error:
+        raise StagingFailed(path=str(folder), reason=places.reason_of(error)) from error
     return Written(
         manifest_sha256=hashlib.sha256(manifest).digest(),
         row_count=encoded.row_count,
@@ -89,8 +93,8 @@ def write(folder: UPath, value: object) -> Written:
 def is_there(folder: UPath) -> bool:
     """Whether a manifest is there, or it cannot be told."""
     try:
-        return bool((folder / MANIFEST).exists())
-    except OSError:
+        return places.is_there(folder / MANIFEST)
+    except places.failures():
         return True
 
 
@@ -123,44 +127,13 @@ def _manifest(encoded: Encoded, digest: str) -> dict[str, Any]:
 
 
 def _put(path: UPath, content: bytes) -> None:
-    with path.open("xb" if _is_local(path) else "wb") as file:
-        file.write(content)
-        if _is_local(path):
-            file.flush()
-            os.fsync(file.fileno())
+    places.put(path, content, "manifest" if path.name == MANIFEST else "data")
 
 
 def _get(path: UPath) -> bytes:
     try:
-        return bytes(path.read_bytes())
+        return places.get(path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataDamaged(path=str(path), reason="it is missing") from None
-    except OSError as error:
-        raise DataUnreadable(path=str(path), reason=error.strerror or type(error).__name__) from error
-
-
-def _make_folders(folder: UPath) -> list[UPath]:
-    """Make a folder; the folders that got a new entry by it, innermost first."""
-    if not _is_local(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        return []
-    new = [folder]
-    while not new[-1].parent.exists():
-        new.append(new[-1].parent)
-    folder.mkdir(parents=True, exist_ok=True)
-    return [path.parent for path in new]
-
-
-def _sync_folders(folders: Iterable[UPath]) -> None:
-    """Make new names durable: without this a crash of the machine may forget files that were synced themselves."""
-    for folder in folders:
-        if _is_local(folder):
-            descriptor = os.open(str(folder), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-def _is_local(path: UPath) -> bool:
-    return path.protocol in {"", "file", "local"}
+    except places.failures() as error:
+        raise DataUnreadable(path=str(path), reason=places.reason_of(error)) from error

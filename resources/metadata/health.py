@@ -1,7 +1,9 @@
 """Health: what is left over or waits for somebody."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from identity.keys import CanonicalKey
 from resources.metadata.noun import Noun
@@ -30,6 +32,26 @@ class NeverPublished:
     newest: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Data that wait to be published and are the newest of their partition, for long."""
+
+    key: CanonicalKey
+    publish_policy: PublishPolicy
+    partitions: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relied:
+    """Where data are that readers are promised: published ones, or ones of a pinned version."""
+
+    key: CanonicalKey
+    partition: str | None
+    location: str
+    materialization_id: UUID
+
+
 _EXPIRED = f"""
 SELECT {present_key("a.qualified_name")} AS qualified_name, l.partition_key, l.location, l.run_id, l.expires_at
 FROM metadata.staging_lease l
@@ -47,6 +69,56 @@ JOIN metadata.materialization m ON m.tenant_id = d.tenant_id AND m.dataset_id = 
 WHERE d.tenant_id = %(tenant)s AND d.published_version = 0 AND a.deleted_at IS NULL
 GROUP BY a.qualified_name, d.publish_policy
 ORDER BY a.qualified_name LIMIT %(limit)s
+"""
+
+
+_WAITING = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, d.publish_policy, count(*) AS partitions,
+  min(m.committed_at) AS oldest
+FROM metadata.dataset d
+JOIN metadata.asset a ON a.tenant_id = d.tenant_id AND a.asset_id = d.dataset_id
+JOIN LATERAL (
+  SELECT DISTINCT ON (m.partition_key) m.materialization_id, m.committed_at FROM metadata.materialization m
+  WHERE m.tenant_id = d.tenant_id AND m.dataset_id = d.dataset_id
+  ORDER BY m.partition_key, m.committed_at DESC, m.materialization_id DESC) m ON true
+WHERE d.tenant_id = %(tenant)s AND d.published_version > 0 AND a.deleted_at IS NULL
+  AND m.committed_at < clock_timestamp() - %(age)s::interval
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.version_partition p
+    WHERE p.tenant_id = d.tenant_id AND p.materialization_id = m.materialization_id)
+GROUP BY a.qualified_name, d.publish_policy
+ORDER BY a.qualified_name LIMIT %(limit)s
+"""
+
+_RELIED = f"""
+SELECT DISTINCT {present_key("a.qualified_name")} AS qualified_name, m.partition_key, m.location, m.materialization_id
+FROM metadata.version_partition p
+JOIN metadata.materialization m ON m.tenant_id = p.tenant_id AND m.materialization_id = p.materialization_id
+JOIN metadata.asset a ON a.tenant_id = p.tenant_id AND a.asset_id = p.dataset_id
+WHERE p.tenant_id = %(tenant)s AND m.location IS NOT NULL AND m.location > %(after)s
+  AND (p.to_version IS NULL
+    OR metadata.is_pinned(p.tenant_id, p.dataset_id, p.from_version, p.to_version))
+ORDER BY m.location LIMIT %(limit)s
+"""
+
+_CONDEMNED = """
+SELECT count(*) AS count, min(condemned_at) AS since FROM metadata.condemned
+WHERE tenant_id = %(tenant)s AND state = 'condemned'
+"""
+
+_ON_RECORD = """
+SELECT l.location FROM metadata.staging_lease l
+WHERE l.tenant_id = %(tenant)s AND l.location = ANY (%(locations)s)
+UNION SELECT r.location FROM metadata.redelivery r
+WHERE r.tenant_id = %(tenant)s AND r.location = ANY (%(locations)s)
+UNION SELECT m.location FROM metadata.materialization m
+WHERE m.tenant_id = %(tenant)s AND m.dataset_id = ANY (%(datasets)s::text[]::uuid[])
+  AND m.location = ANY (%(locations)s)
+"""
+
+_OWN = """
+SELECT dataset_id::text FROM metadata.dataset
+WHERE tenant_id = %(tenant)s AND dataset_id = ANY (%(datasets)s::text[]::uuid[])
 """
 
 
@@ -82,3 +154,45 @@ class Health(Noun):
             )
             for row in rows
         ]
+
+    def waiting(self, *, age: timedelta, limit: int = 1000) -> list[Waiting]:
+        """Datasets that have a version, and newer data that nobody published for longer than `age`, by key."""
+        with self.session() as session:
+            rows = session.rows(_WAITING, {"tenant": session.tenant_value, "age": age, "limit": limit})
+        return [
+            Waiting(
+                key=CanonicalKey.parse(row["qualified_name"]),
+                publish_policy=row["publish_policy"],
+                partitions=row["partitions"],
+                oldest=row["oldest"],
+            )
+            for row in rows
+        ]
+
+    def relied(self, *, batch: int = 1000) -> Iterator[Relied]:
+        """All data that are published, or pinned, in the order of their locations."""
+        after = ""
+        while rows := self.sessions.call(_RELIED, {"tenant": self.tenant.value, "after": after, "limit": batch}):
+            after = rows[-1]["location"]
+            for row in rows:
+                yield Relied(
+                    key=CanonicalKey.parse(row["qualified_name"]),
+                    partition=row["partition_key"] or None,
+                    location=row["location"],
+                    materialization_id=row["materialization_id"],
+                )
+
+    def condemned(self) -> tuple[int, datetime | None]:
+        """How many materializations are condemned and not collected, and since when the first of them is."""
+        (row,) = self.sessions.call(_CONDEMNED, {"tenant": self.tenant.value})
+        return row["count"], row["since"]
+
+    def own_datasets(self, datasets: Collection[str]) -> set[str]:
+        """Those of the ids, as text, that are datasets of this tenant."""
+        rows = self.sessions.call(_OWN, {"tenant": self.tenant.value, "datasets": list(datasets)})
+        return {row["dataset_id"] for row in rows}
+
+    def on_record(self, datasets: Collection[str], locations: Collection[str]) -> set[str]:
+        """Those of the locations, all of these datasets, that a lease, a materialization or a redelivery names."""
+        parameters = {"tenant": self.tenant.value, "datasets": list(datasets), "locations": list(locations)}
+        return {row["location"] for row in self.sessions.call(_ON_RECORD, parameters)}

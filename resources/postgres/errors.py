@@ -147,6 +147,12 @@ class AmbiguousPublish(MetadataError):
     detail: str
 
 
+class DataCollected(MetadataError):
+    """{detail}; nothing was changed: materialize the partition again"""
+
+    detail: str
+
+
 class NotRegistered(MetadataError):
     """a dataset of this write is not registered ({constraint}); nothing was written"""
 
@@ -293,6 +299,8 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return AdHocIdentity(detail=detail)
         case "23514" if error.diag.constraint_name in _AD_HOC:
             return AdHocIdentity(detail=_AD_HOC[str(error.diag.constraint_name)])
+        case "MA422" if error.diag.constraint_name == "condemned":
+            return DataCollected(detail=detail)
         case "MA422":
             return AmbiguousPublish(detail=detail)
         case "MA423" if "staging lease" in detail:

@@ -32,4 +32,9 @@ GRANT EXECUTE ON FUNCTION
   metadata.retype, metadata.add_reference_edges, metadata.remove_reference_edges, metadata.refresh_reference_edges,
   metadata.create_collection, metadata.hold_collection, metadata.change_collection, metadata.delete_collection
 TO metadata_app;
+GRANT EXECUTE ON FUNCTION
+  metadata.reap_staging, metadata.reapable_staging, metadata.forget_staging, metadata.condemn, metadata.condemnable,
+  metadata.mark_collected
+TO metadata_app;
+GRANT EXECUTE ON FUNCTION metadata.is_pinned TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

@@ -1,16 +1,20 @@
 """doctor: finds each thing that is broken on purpose, and nothing else."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from cli_calls import FLIGHTS, WEATHER, Answer, Call, Run, Writer
+from cli_calls import DAYS, DELAYS, FLIGHTS, MONTH, WEATHER, Answer, Call, Run, Writer
 from sqlalchemy.engine import make_url
 
 from metadata_assets.cli.surroundings import shipped
+from resources.files.staging import MANIFEST
+from resources.locations import place
+from resources.metadata.garbage import Garbage, Retention
 
 PROJECT = """\
 name: shop
@@ -37,9 +41,27 @@ def unwell(answer: Answer) -> dict[str, str]:
     return {one["part"]: one["status"] for one in answer.json["findings"] if one["status"] != "ok"}
 
 
-def test_all_is_well(run: Run, project: Path, filled: dict[str, UUID]) -> None:
-    assert project.exists()
+def lay_down(writer: Writer, root: Path) -> dict[str, Path]:
+    """A manifest where the store says that data are; the folders, by name and partition."""
+    made = {}
+    for key in (FLIGHTS, WEATHER, DELAYS, MONTH):
+        for one in writer.store.materializations(key):
+            folder = root / place(str(one.location))[1]
+            folder.mkdir(parents=True)
+            (folder / MANIFEST).write_text("{}")
+            made[f"{key.table}/{one.partition}"] = folder
+    return made
+
+
+@pytest.fixture
+def laid_down(writer: Writer, filled: dict[str, UUID], environ: dict[str, str]) -> dict[str, Path]:
     assert filled
+    return lay_down(writer, Path(environ["METADATA_HOME"]) / "lake" / "lake")
+
+
+def test_all_is_well(run: Run, project: Path, laid_down: dict[str, Path]) -> None:
+    assert project.exists()
+    assert laid_down
     answer = run("doctor", "--json")
     assert unwell(answer) == {}
     assert answer.json["healthy"] is True
@@ -47,6 +69,62 @@ def test_all_is_well(run: Run, project: Path, filled: dict[str, UUID]) -> None:
     people = run("doctor")
     assert people.code == 0
     assert people.out.rstrip().endswith("all is well")
+
+
+def test_published_data_that_are_gone_are_a_problem(run: Run, project: Path, laid_down: dict[str, Path]) -> None:
+    assert project.exists()
+    (laid_down["weather/2013-01-14"] / MANIFEST).unlink()
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {"missing data": "problem"}
+    assert "lake/nyc/weather is promised and not there: 2013-01-14" in by_part(answer)["missing data"]["detail"]
+    assert "materialize it again" in by_part(answer)["missing data"]["fix"]
+    assert answer.code == 1
+
+
+def test_files_of_a_root_that_is_not_there_are_not_called_missing(
+    run: Run, project: Path, filled: dict[str, UUID]
+) -> None:
+    assert project.exists()
+    assert filled
+    assert unwell(run("doctor", "--json")) == {"missing data": "skipped"}
+
+
+def test_folders_that_nothing_names_are_told_when_they_are_old(
+    run: Run, project: Path, laid_down: dict[str, Path], writer: Writer, environ: dict[str, str]
+) -> None:
+    assert project.exists()
+    assert laid_down
+    root = Path(environ["METADATA_HOME"]) / "lake" / "lake"
+    mine, stranger = writer.store.entity(FLIGHTS).id, uuid4()
+    folders = [root / str(dataset) / "unpartitioned" / name for dataset in (mine, stranger) for name in ("old", "new")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "data.parquet").write_text("x")
+        if folder.name == "old":
+            os.utime(folder / "data.parquet", (0, 0))
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {"garbage": "warning"}
+    detail = by_part(answer)["garbage"]["detail"]
+    assert detail == f"1 folders below {root} belong to no record: {mine}/unpartitioned/old"
+
+
+def test_a_collection_that_did_not_end_and_newer_data_are_told(
+    run: Run, project: Path, laid_down: dict[str, Path], writer: Writer, metadata_url: str
+) -> None:
+    assert project.exists()
+    assert laid_down
+    for _twice in range(2):
+        writer.write(FLIGHTS, DAYS[0], publish=False)
+    lay = Retention(versions=1, time=timedelta(0))
+    assert Garbage(writer.store.sessions).condemn(writer.store.entity(FLIGHTS), lay) == 1
+    assert unwell(run("doctor", "--json")) == {"garbage": "warning"}
+    with psycopg.connect(metadata_url) as connection:
+        connection.execute("ALTER TABLE metadata.materialization DISABLE TRIGGER append_only")
+        connection.execute("UPDATE metadata.materialization SET committed_at = committed_at - interval '2 days'")
+    answer = run("doctor", "--json")
+    assert unwell(answer) == {"garbage": "warning", "unpublished data": "warning"}
+    assert by_part(answer)["garbage"]["fix"] == "run: metadata-assets gc"
+    assert "has newer data for 1 partitions" in by_part(answer)["unpublished data"]["detail"]
 
 
 def test_data_that_nobody_gets_and_files_that_nobody_needs(run: Run, project: Path, writer: Writer) -> None:
@@ -102,17 +180,24 @@ def test_one_endpoint_that_is_down_does_not_hide_the_others(run: Run, project: P
 
 def test_a_root_whose_filesystem_is_not_installed(run: Run, project: Path) -> None:
     (project / "metadata.yml").write_text("name: shop\nendpoints:\n  lake: {system: files, root: env:LAKE}\n")
-    answer = run("doctor", "--json", LAKE="s3://bucket?secret=s3cr3t")
+    answer = run("doctor", "--json", LAKE="gs://bucket?secret=s3cr3t")
     assert unwell(answer) == {"endpoint lake": "problem"}
     detail = by_part(answer)["endpoint lake"]["detail"]
-    assert detail == "endpoint lake cannot be reached, no filesystem for s3:// is installed; install s3fs to access S3"
+    assert detail == (
+        "endpoint lake cannot be reached, no filesystem for gs:// is installed; "
+        "please install gcsfs to access Google Storage"
+    )
     assert answer.code == 1
 
 
 def test_a_database_that_is_down_does_not_hide_the_project(call: Call, environ: dict[str, str], project: Path) -> None:
     assert project.exists()
     answer = call({**environ, "METADATA_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "doctor", "--json")
-    waiting = dict.fromkeys(("schema", "tenant separation", "unfinished writes", "unpublished data"), "skipped")
+    parts = (
+        *("schema", "tenant separation", "unfinished writes", "unpublished data"),
+        *("garbage", "missing data"),
+    )
+    waiting = dict.fromkeys(parts, "skipped")
     assert unwell(answer) == {"metadata database": "problem", **waiting}
     assert answer.code == 4
 

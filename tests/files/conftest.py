@@ -1,5 +1,6 @@
-"""Disks that are full."""
+"""Places for files: disks, one of them full, and an object store."""
 
+import itertools
 import resource
 import shutil
 import signal
@@ -8,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import fsspec
 import pytest
+from object_store import object_store
+from upath import UPath
 
 FullDisk = Callable[[], Path]
 
@@ -47,3 +51,32 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         folder = tmp_path / "small"
         folder.mkdir()
         yield stack.enter_context(request.param(folder))
+
+
+_roots = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_variables() -> Iterator[dict[str, str]]:
+    """The environment of an S3 with the bucket `lake`."""
+    with object_store() as variables:
+        yield variables
+
+
+@pytest.fixture
+def s3_root(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A URL below which this test has all to itself; this process can reach it."""
+    for name, value in s3_variables.items():
+        monkeypatch.setenv(name, value)
+    filesystem = fsspec.filesystem("s3")
+    if not filesystem.exists("lake"):
+        filesystem.mkdir("lake")
+    return f"s3://lake/root {next(_roots)}"
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> UPath:
+    """Where an endpoint keeps its files: on a disk, or in an object store."""
+    if request.param == "disk":
+        return UPath(tmp_path / "lake")
+    return UPath(request.getfixturevalue("s3_root"))

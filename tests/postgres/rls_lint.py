@@ -37,10 +37,12 @@ ONLY_BY_FUNCTIONS = (
     "task_attempt",
     "attempt_lease",
     "mirror_position",
+    "condemned",
+    "discarded",
 )
 APPEND_ONLY = (
     *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
-    *("release", "retraction", "pin_item", "invalidation", "metadata_key", "dag_version"),
+    *("release", "retraction", "pin_item", "invalidation", "metadata_key", "dag_version", "discarded"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 

@@ -36,7 +36,9 @@ AUDITED = {
     "job": "job_id",
     "task": "task_id",
     "task_attempt": "attempt_id",
+    "condemned": "materialization_id",
 }
+CHANGED = {"relationship": "valid_to", "alias": "valid_to", "active_dag": "valid_to", "condemned": "condemned_at"}
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +73,7 @@ def last(connection: psycopg.Connection[Row]) -> int:
 @pytest.mark.parametrize("table", AUDITED)
 def test_an_update_is_told_with_its_state_before_and_after(url: str, table: str) -> None:
     column = AUDITED[table]
-    change = (
-        "valid_to = clock_timestamp()"
-        if table in {"relationship", "alias", "active_dag"}
-        else "updated_at = clock_timestamp()"
-    )
+    change = f"{CHANGED.get(table, 'updated_at')} = clock_timestamp()"
     with acting(url, "metadata_owner", TENANT) as connection:
         since = last(connection)
         before = states(connection, table)

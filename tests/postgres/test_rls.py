@@ -117,7 +117,7 @@ def test_ids_of_another_tenant_are_as_unknown_as_made_up_ones(
     stores: tuple[MetadataStore, MetadataStore], whose: str
 ) -> None:
     mine, theirs = stores
-    known = theirs.materializations(DELAYS)[0]
+    known = theirs.materializations(DELAYS)[-1]
     stranger = Entity(B if whose == "of another tenant" else tenant_id("nobody"), FLIGHTS)
     materialization = known.id if whose == "of another tenant" else uuid.uuid4()
     with pytest.raises(UnknownMaterialization, match="1 of 1 materializations are unknown"):

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from identity.ids import TenantId, child_id
 from identity.keys import dataset_key
 from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
+from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Read, Staged
 from resources.postgres.tables import METADATA
@@ -49,6 +51,7 @@ def fill(store: MetadataStore) -> None:
     store.release("spring", [released.materialization_id])
     here = {(store.entity(DELAYS), "p"): f"lake:somewhere/{store.tenant}"}
     store.open_staging(attempt(), here, ttl=timedelta(hours=1))
+    leave_garbage(store)
     store.register_endpoint_as("postgresql_db", "jfk")
     store.activate_dag("here", b"d" * 32, {})
     store.start_attempt("run", "step", 0, "worker", timedelta(hours=1))
@@ -57,6 +60,19 @@ def fill(store: MetadataStore) -> None:
     graph.create_collection("board", name="For the board", kind="report")
     graph.add_items("board", [DELAYS])
     graph.add_reference_edges([ReferenceEdge(graph.ensure_identity_key(DELAYS), FLIGHTS)])
+
+
+def leave_garbage(store: MetadataStore) -> None:
+    """A materialization that was overtaken and never published, and files that were delivered twice and are gone."""
+    for intent in ("second", "third"):
+        by, staged = attempt(), replace(delivery(store, intent), location=f"lake:{intent}/{store.tenant}")
+        store.open_staging(by, {(store.entity(DELAYS), "p"): str(staged.location)}, ttl=timedelta(hours=1))
+        store.commit(by, [staged], {})
+    again = f"lake:again/{store.tenant}"
+    store.commit(attempt(), [replace(delivery(store, "third"), location=again)], {})
+    garbage = Garbage(store.sessions)
+    assert garbage.forget([again]) == 1
+    assert garbage.condemn(store.entity(DELAYS), Retention(versions=1, time=timedelta(0))) == 1
 
 
 def written_columns(table: str) -> str:

@@ -165,6 +165,9 @@ RETURNS TABLE (materialization_id uuid, why text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT r.materialization_id, 'retracted' FROM metadata.retraction r
   WHERE r.tenant_id = p_tenant AND r.materialization_id = ANY (p_materializations)
+  UNION ALL
+  SELECT c.materialization_id, 'collected' FROM metadata.condemned c
+  WHERE c.tenant_id = p_tenant AND c.materialization_id = ANY (p_materializations)
 $$;
 
 -- Errors: MA422 unusable, naming up to five.

@@ -3,6 +3,7 @@
 from resources.postgres.tables.aliases import alias, endpoint_alias
 from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
+from resources.postgres.tables.garbage import condemned, discarded
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
 from resources.postgres.tables.runs import (
     active_dag,
@@ -35,8 +36,10 @@ __all__ = [
     "audit",
     "collection",
     "collection_item",
+    "condemned",
     "dag_version",
     "dataset",
+    "discarded",
     "endpoint",
     "endpoint_alias",
     "idempotency",

@@ -116,6 +116,7 @@ redelivery = Table(
         ["tenant_id", "materialization_id"],
         [materialization.c.tenant_id, materialization.c.materialization_id],
     ),
+    Index("redelivery_location_idx", "tenant_id", "location", postgresql_where=text("location IS NOT NULL")),
 )
 
 version = Table(

@@ -1,0 +1,145 @@
+"""`gc`: files that nobody can ask for any more go, and it is told which."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from rich.console import RenderableType
+from upath import UPath
+
+from identity.errors import MetadataError
+from identity.ids import Entity
+from metadata_assets.cli.context import Cli, Opened, person
+from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.output import printable, table
+from metadata_assets.spec import load_project
+from metadata_assets.spec.loading import METADATA_FILE
+from resources import failpoints
+from resources.collecting import Collected, Collector, present_root
+from resources.files import intermediate
+from resources.locations import EndpointLocation, place, root_of
+from resources.metadata.garbage import Garbage, Retention
+from resources.settings import Settings
+
+LEFT_SHOWN = 20
+_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+UNKNOWN_FOR = timedelta(days=7)
+"""How long values of a run that Dagster does not know (any more) are kept: it may have had no instance."""
+
+
+class NotADuration(MetadataError):
+    """--keep-for {given}: write a number and s, m, h or d, such as 7d"""
+
+    given: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What steps handed to each other: of how many runs it went, or would go."""
+
+    runs: int = 0
+    files: int = 0
+    byte_count: int = 0
+
+
+def collect_garbage(cli: Cli, names: Sequence[str], *, dry_run: bool, keep_versions: int, keep_for: str) -> ExitCode:
+    retention = Retention(versions=keep_versions, time=_duration(keep_for))
+    failpoints.arm(cli.settings.failpoint)
+    locations = _locations(cli.settings)
+    with cli.opened(actor=person()) as opened, cli.err.status("looking for garbage") as status:
+        collector = Collector(
+            Garbage(opened.store.sessions),
+            lambda at: _folder_of(at, locations, cli.settings),
+            rehearsed=dry_run,
+            progress=lambda done: status.update(f"{len(done.gone):,} folders, {done.byte_count:,} bytes"),
+        )
+        done = collector.collect(_datasets(opened, names), retention, abandoned=not names)
+        values = Values() if names else _values(cli.settings, retention.time, dry_run=dry_run)
+    cli.show(_document(done, values, dry_run=dry_run), *_shown(done, values, dry_run=dry_run))
+    for at, error in list(done.left.items())[:LEFT_SHOWN]:
+        cli.complain(f"left: {printable(at)}: {printable(error)}")
+    return ExitCode.PARTIAL if done.left else ExitCode.OK
+
+
+def _duration(given: str) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,6})([smhd])", given)
+    if found is None:
+        raise NotADuration(given=given)
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _locations(settings: Settings) -> Mapping[str, EndpointLocation]:
+    """The project's endpoints of files."""
+    if not (settings.project / METADATA_FILE).exists():
+        return {}
+    endpoints = load_project(settings.project).endpoints
+    return {slug: one.location for slug, one in endpoints.items() if one.location.system == "files"}
+
+
+def _folder_of(at: str, locations: Mapping[str, EndpointLocation], settings: Settings) -> UPath:
+    endpoint, path = place(at)
+    return present_root(endpoint, root_of(endpoint, locations, settings)) / path
+
+
+def _datasets(opened: Opened, names: Sequence[str]) -> Sequence[Entity]:
+    known = () if names else opened.store.datasets()
+    keys = [opened.store.resolve(name) for name in names] or [one.key for one in known]
+    entities = opened.store.entities(keys)
+    return [entities[key] for key in dict.fromkeys(keys)]
+
+
+def _values(settings: Settings, age: timedelta, *, dry_run: bool) -> Values:
+    """A failed run is waited for, too: whoever re-executes it from the failure reads what its steps had made."""
+    root = UPath(settings.home / "intermediate")
+    waiting = {run: intermediate.size_of(root, run) for run in intermediate.runs_waiting(root)}
+    now = datetime.now(UTC).timestamp()
+    old = {run for run, (_files, _bytes, at) in waiting.items() if at < now - age.total_seconds()}
+    if not old:
+        return Values()
+    from metadata_assets.ended_runs import ends_of
+
+    ends = ends_of(settings, old)
+    unknown = {run for run in old - set(ends) if waiting[run][2] < now - UNKNOWN_FOR.total_seconds()}
+    ended = {run for run, end in ends.items() if end is not None and end < now - age.total_seconds()}
+    gone = Counter[str]()
+    for run in sorted(ended | unknown):
+        files, size = waiting[run][:2] if dry_run else intermediate.drop(root, run)
+        gone.update(runs=1, files=files, byte_count=size)
+    return Values(**gone)
+
+
+def _document(done: Collected, values: Values, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "abandoned": done.count("abandoned"),
+        "replaced": done.count("replaced"),
+        "runs": values.runs,
+        "files": sum(one.files for one in done.gone) + values.files,
+        "bytes": done.byte_count + values.byte_count,
+        "gone": [
+            {"why": one.kind, "location": one.location, "files": one.files, "bytes": one.byte_count}
+            for one in done.gone
+        ],
+        "left": [{"location": at, "message": str(error)} for at, error in done.left.items()],
+    }
+
+
+_WHAT = {
+    "abandoned": "attempts that never committed, or too late",
+    "replaced": "replaced data",
+}
+
+
+def _shown(done: Collected, values: Values, *, dry_run: bool) -> Iterator[RenderableType]:
+    rows: list[tuple[object, ...]] = []
+    for kind, what in _WHAT.items():
+        of_kind = [one for one in done.gone if one.kind == kind]
+        rows.append((what, len(of_kind), sum(o.files for o in of_kind), sum(o.byte_count for o in of_kind)))
+    rows.append(("values between steps of ended runs", values.runs, values.files, values.byte_count))
+    yield table("Would go" if dry_run else "Collected", ("what", "folders", "files", "bytes"), rows)
+    if done.left:
+        yield f"{len(done.left)} folders could not be removed; run it again when they can"

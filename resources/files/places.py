@@ -1,0 +1,193 @@
+"""Files on a local disk or any other file system of fsspec: made once, read, listed and removed; never overwritten.
+
+What is local is synced to the disk. What is not goes to its store by a call that makes a new object and nothing else
+(S3: `If-None-Match: *`, with a SHA-256 that the store verifies). Transient errors are retried by the library, so after
+a refusal it is looked at whether the object is our own. Credentials are the library's business: the environment's.
+"""
+
+import hashlib
+import os
+import sys
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from upath import UPath
+
+from resources.failpoints import reach
+
+_ONE_REQUEST: Final = 90 * 2**20
+"""Bytes that certainly go to S3 in one request. Parts of a longer object get their checksums from the library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file below a folder: its path from there, its length, and when it was last written (seconds since 1970)."""
+
+    path: str
+    byte_count: int
+    written_at: float
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What goes wrong with files, in the words of the file systems that are in use."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (OSError,) if botocore is None else (OSError, botocore.BotoCoreError)
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, for people."""
+    if isinstance(error, OSError):
+        said = error.strerror or (str(error.args[0]) if error.args and isinstance(error.args[0], str) else "")
+        return said or type(error).__name__
+    return str(error) or type(error).__name__
+
+
+def is_local(path: UPath) -> bool:
+    return path.protocol in {"", "file", "local"}
+
+
+def put(path: UPath, content: bytes, what: str) -> None:
+    """Make a file that was not there before, durably. `what` it is names the failpoints."""
+    reach(f"{what}.before")
+    if is_local(path):
+        _put_on_disk(path, content, what)
+    else:
+        _put_in_store(path, content)
+        reach(f"{what}.written")
+
+
+def _put_on_disk(path: UPath, content: bytes, what: str) -> None:
+    half = len(content) // 2
+    with path.open("xb") as file:
+        file.write(content[:half])
+        file.flush()
+        reach(f"{what}.half")
+        file.write(content[half:])
+        file.flush()
+        reach(f"{what}.written")
+        os.fsync(file.fileno())
+        reach(f"{what}.synced")
+
+
+def _put_in_store(path: UPath, content: bytes) -> None:
+    try:
+        path.fs.pipe_file(path.path, content, mode="create", **_checksums(path, content))
+    except failures():
+        if _content_or_none(path) != content:  # else it is ours: an answer was lost, and the library asked again
+            raise
+
+
+def _checksums(path: UPath, content: bytes) -> dict[str, Any]:
+    if path.protocol not in {"s3", "s3a"} or len(content) > _ONE_REQUEST:
+        return {}
+    digest = b64encode(hashlib.sha256(content).digest()).decode()
+    return {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": digest}
+
+
+def _content_or_none(path: UPath) -> bytes | None:
+    try:
+        return get(path)
+    except failures():
+        return None
+
+
+def get(path: UPath) -> bytes:
+    """The content of a file. Raises what `failures` names."""
+    if is_local(path):
+        return Path(str(path)).read_bytes()
+    return bytes(path.fs.cat_file(path.path))
+
+
+def is_there(path: UPath) -> bool:
+    """Whether there is such a file or folder by now, whatever was seen before."""
+    if is_local(path):
+        return Path(str(path)).exists()
+    path.fs.invalidate_cache()
+    return bool(path.fs.exists(path.path))
+
+
+def make_folders(folder: UPath) -> list[UPath]:
+    """Make a folder; the folders that got a new entry by it, innermost first. Object stores have none."""
+    if not is_local(folder):
+        return []
+    new = [folder]
+    while not new[-1].parent.exists():
+        new.append(new[-1].parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path.parent for path in new]
+
+
+def sync_folders(folders: Iterable[UPath]) -> None:
+    """Make new names durable: without this a crash of the machine may forget files that were synced themselves."""
+    for folder in folders:
+        if is_local(folder):
+            descriptor = os.open(str(folder), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def files_below(folder: UPath) -> Iterator[Found]:
+    """All files below a folder; none where there is no such folder."""
+    if is_local(folder):
+        yield from _on_disk(Path(str(folder)))
+        return
+    folder.fs.invalidate_cache()
+    start = len(folder.path.rstrip("/")) + 1
+    for name, facts in sorted(folder.fs.find(folder.path, detail=True).items()):
+        written = facts.get("LastModified") or facts.get("created") or facts.get("mtime")
+        moment = written.timestamp() if hasattr(written, "timestamp") else float(written or 0)
+        yield Found(name[start:], int(facts.get("size") or 0), moment)
+
+
+def _on_disk(folder: Path) -> Iterator[Found]:
+    if not folder.is_dir():
+        return
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            facts = path.stat(follow_symlinks=False)
+            yield Found(str(path.relative_to(folder)), facts.st_size, facts.st_mtime)
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def remove(folder: UPath, *, first: str) -> tuple[int, int]:
+    """Remove a folder with its files, the one called `first` before the others; how many files and bytes there were.
+
+    What somebody else removes meanwhile is as good. Empty folders above it stay: a writer may be about to use them.
+    """
+    found = sorted(files_below(folder), key=lambda one: (one.path != first, one.path))
+    for number, one in enumerate(found):
+        if number == 1 and found[0].path == first:
+            reach("gc.remove.unmarked")
+        _remove_file(folder / one.path)
+    if is_local(folder):
+        _remove_folders(Path(str(folder)))
+    return len(found), sum(one.byte_count for one in found)
+
+
+def _remove_file(path: UPath) -> None:
+    try:
+        if is_local(path):
+            Path(str(path)).unlink()
+        else:
+            path.fs.rm_file(path.path)
+    except FileNotFoundError:
+        return
+
+
+def _remove_folders(folder: Path) -> None:
+    for parent, _folders, _names in os.walk(folder, topdown=False):
+        try:
+            Path(parent).rmdir()
+        except FileNotFoundError:
+            continue

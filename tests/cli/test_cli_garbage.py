@@ -1,0 +1,110 @@
+"""gc: what nobody needs goes, and it is told; what is published stays."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from cli_calls import DAYS, FLIGHTS, WEATHER, Run, Writer
+from upath import UPath
+
+from metadata_assets.cli import documents
+from resources.files import intermediate
+from resources.locations import place
+
+EAGER = ("--keep-versions", "1", "--keep-for", "0s")
+
+
+@pytest.fixture
+def root(environ: dict[str, str]) -> Path:
+    """Where files of the endpoint `lake` are, which no project says."""
+    folder = Path(environ["METADATA_HOME"]) / "lake" / "lake"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def folder_of(writer: Writer, root: Path, one: UUID) -> Path:
+    """The folder of a materialization, with a file in it."""
+    folder = root / place(str(writer.store.materialization(one).location))[1]
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("12345")
+    return folder
+
+
+@pytest.fixture
+def folders(writer: Writer, root: Path) -> dict[str, list[Path]]:
+    """Two datasets, each written twice for a day."""
+    made = {}
+    for key in (FLIGHTS, WEATHER):
+        writer.dataset(key)
+        made[key.table] = [folder_of(writer, root, writer.write(key, DAYS[0])) for _twice in range(2)]
+    return made
+
+
+def test_replaced_data_go_when_they_are_old_enough(run: Run, folders: dict[str, list[Path]]) -> None:
+    kept = run("gc", "--json")
+    assert (kept.code, kept.json["replaced"], kept.json["gone"]) == (0, 0, []), "ten versions, seven days"
+    told = run("gc", "--dry-run", *EAGER, "--json").json
+    assert all(folder.exists() for some in folders.values() for folder in some)
+    done = run("gc", *EAGER, "--json")
+    assert done.code == 0
+    assert {**done.json, "dry_run": True} == told
+    assert (done.json["replaced"], done.json["files"], done.json["bytes"], done.json["left"]) == (2, 2, 10, [])
+    assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"left"}
+    assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
+    assert run("gc", *EAGER, "--json").json["gone"] == []
+
+
+def test_of_named_datasets_only(run: Run, folders: dict[str, list[Path]], writer: Writer, root: Path) -> None:
+    attempt = writer.stage(WEATHER, DAYS[1], ttl=timedelta(microseconds=1))
+    abandoned = root / f"weather/{DAYS[1]}/{attempt.id}"
+    abandoned.mkdir(parents=True)
+    (abandoned / "data.parquet").write_text("x")
+    run("gc", "lake/nyc/flights", *EAGER)
+    assert [folder.exists() for some in folders.values() for folder in some] == [False, True, True, True]
+    assert abandoned.exists()
+    people = run("gc", *EAGER)
+    assert not abandoned.exists()
+    assert [line.split()[-3:] for line in people.out.splitlines()[2:4]] == [["1", "1", "1"], ["1", "1", "5"]]
+
+
+def test_what_is_not_there_to_be_removed_is_told(run: Run, folders: dict[str, list[Path]], root: Path) -> None:
+    root.rename(root.with_name("unplugged"))
+    answer = run("gc", *EAGER, "--json")
+    assert (answer.code, len(answer.json["left"]), answer.json["gone"]) == (5, 2, [])
+    assert "mount it, or add the endpoint to the project" in answer.json["left"][0]["message"]
+    root.with_name("unplugged").rename(root)
+    assert run("gc", *EAGER, "--json").json["replaced"] == 2
+    assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
+
+
+@pytest.mark.parametrize("arguments", [["--keep-for", "7"], ["--keep-for", "x"], ["--keep-versions", "0"]])
+def test_a_retention_that_is_none_is_refused(run: Run, arguments: list[str]) -> None:
+    assert run("gc", *arguments).code == 2
+
+
+def test_an_unknown_dataset_is_refused(run: Run) -> None:
+    assert run("gc", "lake/nyc/nothing").code == 3
+
+
+def test_a_failpoint_that_is_none_is_refused(run: Run) -> None:
+    answer = run("gc", METADATA_FAILPOINT="nowhere")
+    assert (answer.code, "METADATA_FAILPOINT names no place" in answer.err) == (2, True)
+
+
+def test_values_of_runs_that_dagster_does_not_know_go_after_a_week(
+    run: Run, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    root = UPath(Path(environ["METADATA_HOME"]) / "intermediate")
+    old, new = str(uuid4()), str(uuid4())
+    for run_id in (old, new):
+        intermediate.keep(root, (run_id, "step", "result", ""), 1)
+    for path in Path(str(root), old).rglob("*"):
+        os.utime(path, (0, 0))
+    answer = run("gc", *EAGER, "--json")
+    assert (answer.json["runs"], answer.json["files"]) == (1, 1)
+    assert intermediate.runs_waiting(root) == [new]
