@@ -18,7 +18,7 @@ from resources.collecting import NotRemoved, RootNotThere
 from resources.files import places
 from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
-from resources.postgres.errors import LeaseLost
+from resources.postgres.errors import DataCollected, LeaseLost
 from resources.postgres.refusals import UnusableMaterialization
 from resources.postgres.session import Row
 
@@ -150,7 +150,7 @@ def test_the_retention_is_kept(on_disk: World, retention: Retention, kept: list[
 
 
 def test_at_least_the_present_version_is_kept(on_disk: World) -> None:
-    with pytest.raises(UnusableMaterialization, match="is collected"):
+    with pytest.raises(DataCollected, match="at least the present version"):
         on_disk.collect(Retention(versions=0, time=timedelta(0)))
 
 
