@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
 from resources.metadata.catalogs import Catalogs
+from resources.metadata.check_results import CheckResults
 from resources.metadata.columns import Columns
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
@@ -14,7 +15,9 @@ from resources.metadata.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataStore(Legacy, EndpointAliases, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions):
+class MetadataStore(
+    Legacy, EndpointAliases, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions, CheckResults
+):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))

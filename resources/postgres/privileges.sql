@@ -23,4 +23,7 @@ GRANT EXECUTE ON FUNCTION
   metadata.retype, metadata.add_reference_edges, metadata.remove_reference_edges, metadata.refresh_reference_edges,
   metadata.create_collection, metadata.hold_collection, metadata.change_collection, metadata.delete_collection
 TO metadata_app;
+GRANT EXECUTE ON FUNCTION
+  metadata.record_checks, metadata.await_checks, metadata.examine, metadata.settle_checks
+TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

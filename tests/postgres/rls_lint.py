@@ -24,8 +24,20 @@ ONLY_BY_FUNCTIONS = (
     "reference_edge",
     "collection",
     "collection_item",
+    "check_result",
+    "candidate",
 )
-APPEND_ONLY = ("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version")
+APPEND_ONLY = (
+    "audit",
+    "idempotency",
+    "outbox",
+    "materialization",
+    "materialization_input",
+    "redelivery",
+    "version",
+    "check_result",
+    "candidate",
+)
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 
 _OURS = "WITH ours AS (SELECT * FROM pg_class WHERE relnamespace = 'metadata'::regnamespace)"

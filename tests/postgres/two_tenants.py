@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from identity.idempotency import Delivery, Intent
 from identity.ids import TenantId, child_id
 from identity.keys import dataset_key
+from resources.check_models import CheckResult
 from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
@@ -41,6 +42,9 @@ def fill(store: MetadataStore) -> None:
     (one,) = store.commit(attempt(), [staged], reads)
     store.commit(attempt(), [staged], reads)  # a redelivery
     store.publish([one.materialization_id])
+    store.await_checks("run", [one.materialization_id], ["rows"])
+    result = CheckResult(name="rows", run_id="run", evaluation=1, passed=True, blocking=True)
+    store.record_checks([one.materialization_id], [result])
     here = {(store.entity(DELAYS), "p"): f"lake:somewhere/{store.tenant}"}
     store.open_staging(attempt(), here, ttl=timedelta(hours=1))
     store.register_endpoint_as("postgresql_db", "jfk")

@@ -3,6 +3,7 @@
 from resources.postgres.tables.aliases import alias, endpoint_alias
 from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
+from resources.postgres.tables.checks import candidate, check_result
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
 from resources.postgres.tables.tenancy import audit, idempotency, outbox, tenant
 from resources.postgres.tables.versions import (
@@ -21,6 +22,8 @@ __all__ = [
     "alias",
     "asset",
     "audit",
+    "candidate",
+    "check_result",
     "collection",
     "collection_item",
     "dataset",
