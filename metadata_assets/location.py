@@ -6,6 +6,7 @@ from metadata_assets.collection.sensors import collection_definitions
 from metadata_assets.factory import definitions_for
 from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.mirror.lineage import lineage_sensor
+from metadata_assets.settling import checks_sensor
 from metadata_assets.spec import Project
 from resources.configurable import EndpointConfig, MetadataResource
 
@@ -25,7 +26,7 @@ def code_location(project: Project) -> dg.Definitions:
     )
     own = dg.Definitions(
         assets=definitions_for(project),
-        sensors=[lineage_sensor(code_location=project.name)],
+        sensors=[lineage_sensor(code_location=project.name), checks_sensor()],
         executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
         resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
     )
