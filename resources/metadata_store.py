@@ -9,14 +9,29 @@ from resources.metadata.check_results import CheckResults
 from resources.metadata.columns import Columns
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
+from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
 from resources.metadata.materializations import Materializations
+from resources.metadata.pins import Pins
+from resources.metadata.releases import Releases
 from resources.metadata.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataStore(
-    Legacy, EndpointAliases, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions, CheckResults
+    Legacy,
+    EndpointAliases,
+    Assets,
+    Aliases,
+    Catalogs,
+    Columns,
+    Datasets,
+    Materializations,
+    Versions,
+    Pins,
+    Releases,
+    Invalidations,
+    CheckResults,
 ):
     """The nouns of the store, for one tenant and actor.
 

@@ -20,6 +20,12 @@ ONLY_BY_FUNCTIONS = (
     "redelivery",
     "version",
     "version_partition",
+    "release",
+    "retraction",
+    "pin",
+    "pin_item",
+    "invalidation",
+    "metadata_key",
     "identity_node",
     "reference_edge",
     "collection",
@@ -28,15 +34,9 @@ ONLY_BY_FUNCTIONS = (
     "candidate",
 )
 APPEND_ONLY = (
-    "audit",
-    "idempotency",
-    "outbox",
-    "materialization",
-    "materialization_input",
-    "redelivery",
-    "version",
-    "check_result",
-    "candidate",
+    *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
+    *("release", "retraction", "pin_item", "invalidation", "metadata_key"),
+    *("check_result", "candidate"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 

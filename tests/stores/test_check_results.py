@@ -168,3 +168,12 @@ def test_many_notice_at_once_and_it_is_published_once(lake: Lake, days: list[uui
         assert sum(pool.map(notice, range(24))) == 1
     (version,) = lake.store.versions(lake.key("days"))
     assert (version.number, version.partitions) == (1, len(days))
+
+
+def test_what_was_retracted_is_neither_examined_nor_published(lake: Lake, days: list[uuid.UUID]) -> None:
+    lake.store.retract(days[1], reason="wrong units")
+    (settled,) = lake.store.settle_checks([told(lake, passed(lake))])
+    assert (settled.settled, "retracted" in str(settled.refused)) == (False, True)
+    assert lake.store.checks_of(days[0]).latest == {"rows": passed(lake)}, "what was found is recorded all the same"
+    found = lake.store.examined(run_of(lake, "b"), lake.entity("days"), None, ["rows"])
+    assert [one.partition for one in found] == ["1", "3"]

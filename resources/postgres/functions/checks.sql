@@ -44,7 +44,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 $$;
 
 -- What the checks of a run examine of a dataset: what the run delivered or, where it delivered nothing, the newest
--- committed data of each partition that were never published and that nothing published has overtaken. All checks of a
+-- committed data of each partition that were never published, are fit to be, and that nothing published has overtaken. All checks of a
 -- run examine the same, however late they look. No row where there is nothing of the kind.
 CREATE OR REPLACE FUNCTION metadata.examine(
   p_run_id text, p_dataset uuid, p_partitions text[], p_awaited text[], p_complete boolean
@@ -70,6 +70,7 @@ BEGIN
         AND NOT EXISTS (
           SELECT 1 FROM metadata.version_partition e
           WHERE e.tenant_id = v_tenant AND e.materialization_id = m.materialization_id)
+        AND NOT EXISTS (SELECT 1 FROM metadata.unusable(v_tenant, ARRAY[m.materialization_id]))
       ORDER BY m.partition_key, m.fencing_token DESC, m.committed_at DESC), p_awaited, p_complete);
   END IF;
   RETURN QUERY

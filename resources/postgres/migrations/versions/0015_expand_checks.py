@@ -5,7 +5,7 @@ from alembic import op
 from resources.postgres.migrations.guards import append_only, confined
 
 revision = "0015"
-down_revision = "0011"
+down_revision = "0012"
 
 CHECKS = """
 CREATE TABLE metadata.check_result (
