@@ -21,6 +21,7 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, progress_of
 from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.pinned import read_at
 from metadata_assets.settling import awaited_checks, check_results, settle_run
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import CommittedValues, Target, by_partition, commit, few, stored
@@ -40,6 +41,15 @@ class NothingPublished(MetadataError):
 
     dataset: str
     partitions: str
+    exit_code: ClassVar[int] = 3
+
+
+class NothingPinned(MetadataError):
+    """pin {pin} has a version of {dataset} without data for {partitions}; pin another one, or run without"""
+
+    dataset: str
+    partitions: str
+    pin: str
     exit_code: ClassVar[int] = 3
 
 
@@ -88,6 +98,8 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     """
 
     metadata: dg.ResourceDependency[MetadataResource]
+    pin: str | None = None
+    """What steps read at: each dataset that the pin has. The run tag metadata_assets/pin outranks it."""
     _token: int | None = PrivateAttr(default=None)
     _unsettled: dict[dg.AssetKey, CanonicalKey] = PrivateAttr(default_factory=dict)
 
@@ -210,10 +222,13 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     def _published(self, context: dg.InputContext, key: CanonicalKey, progress: Progress) -> object:
         store = self.metadata.store()
         wanted = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        found = {one.partition: one for one in store.current(key, wanted)}
+        at = read_at(current_step(), store, key, self.pin)
+        found = {one.partition: one for one in store.current(key, wanted, at=at)}
         metadata = context.definition_metadata or {}
         absent = [partition for partition in wanted if partition not in found]
         if absent and metadata.get(MISSING_METADATA) != "skip":
+            if at is not None:
+                raise NothingPinned(dataset=str(key), partitions=few(absent), pin=str(at))
             raise NothingPublished(dataset=str(key), partitions=few(absent))
         values = self._values(context, progress, list(found.values()))
         return values.get(wanted[0]) if len(wanted) == 1 else values

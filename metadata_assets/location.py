@@ -13,7 +13,19 @@ from resources.configurable import EndpointConfig, MetadataResource
 
 def code_location(project: Project) -> dg.Definitions:
     """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written."""
-    metadata = MetadataResource(
+    metadata = metadata_resource(project)
+    own = dg.Definitions(
+        assets=definitions_for(project),
+        sensors=[lineage_sensor(code_location=project.name), checks_sensor()],
+        executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
+        resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
+    )
+    return dg.Definitions.merge(own, collection_definitions(project.endpoints.values()))
+
+
+def metadata_resource(project: Project) -> MetadataResource:
+    """The stores of a project, and where its endpoints are: for its runs, and for who reads its data elsewhere."""
+    return MetadataResource(
         endpoints={
             endpoint.slug: EndpointConfig(
                 system=endpoint.location.system,
@@ -24,10 +36,3 @@ def code_location(project: Project) -> dg.Definitions:
             for endpoint in project.endpoints.values()
         }
     )
-    own = dg.Definitions(
-        assets=definitions_for(project),
-        sensors=[lineage_sensor(code_location=project.name), checks_sensor()],
-        executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
-        resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
-    )
-    return dg.Definitions.merge(own, collection_definitions(project.endpoints.values()))

@@ -1,7 +1,11 @@
 """MetadataStore: what we know about every asset. It owns record identity; edges are the graph store's."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
 
+from identity.keys import CanonicalKey
 from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
 from resources.metadata.catalogs import Catalogs
@@ -15,6 +19,7 @@ from resources.metadata.materializations import Materializations
 from resources.metadata.pins import Pins
 from resources.metadata.releases import Releases
 from resources.metadata.versions import Versions
+from resources.version_records import At
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +42,19 @@ class MetadataStore(
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))
     """
+
+    def read(
+        self,
+        dataset: CanonicalKey | str,
+        *,
+        roots: Callable[[str], Any],
+        at: At = None,
+        partitions: Collection[str] | None = None,
+        frame: Literal["polars", "lazy", "pandas", "arrow"] = "polars",
+    ) -> Any:
+        """The data of a dataset from where `roots` says the files of an endpoint are: see `Reader.read`.
+
+        The store itself knows no tables: what reads them is imported when it is asked for.
+        """
+        reader = import_module("resources.reading").Reader(self, roots)
+        return reader.read(dataset, at=at, partitions=partitions, frame=frame)

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from deployment import deployed
 
 from metadata_assets._dagster import evaluations_after
 from metadata_assets.datasets import PUBLISH_METADATA, key_of
@@ -339,7 +340,31 @@ def test_the_sensor_publishes_what_a_killed_run_had_passed(runs: Runs, world: Wo
     assert runs.tick()[0].endswith(" 0 versions published")
     assert stored.checks_of(record.id).failed == ()
     assert len(stored.checks_of(record.id).latest) == 5
-    (told,) = runs.instance.fetch_observations(DATA, limit=10).records
-    assert told.asset_observation.metadata["metadata_assets/version"].value == 1
+    told = [one.asset_observation for one in runs.instance.fetch_observations(DATA, limit=10).records]
+    mine = [one.metadata for one in told if one and one.metadata["metadata_assets/run_id"].value == record.run_id]
+    assert [one["metadata_assets/version"].value for one in mine] == [1]
     assert runs.run("report").success
     assert world.seen == [("report", 1)]
+
+
+def test_a_deployment_publishes_by_a_person_who_runs_again_and_by_its_daemon(
+    environment: dict[str, str], stored: MetadataStore
+) -> None:
+    failing = Path(environment["METADATA_PROJECT"]) / "failing"
+    with deployed(Path(environment["DAGSTER_HOME"]), "audited.py") as deployment:
+        assert deployment.launch("data", checks=[]).status is dg.DagsterRunStatus.SUCCESS
+        (record,) = stored.materializations(KEY)
+        assert stored.checks_of(record.id).waiting == ("first", "second"), "also those that the run leaves out"
+        assert deployment.launch(checks=["second"]).status is dg.DagsterRunStatus.SUCCESS
+        deployment.tick_sensor("settle_checks")
+        assert stored.checks_of(record.id).waiting == ("first",), "a check that reads nothing is about the latest data"
+        assert published(stored) == ()
+        failing.write_text("first")
+        run = deployment.launch("data", "report")
+        assert (run.status, published(stored)) == (dg.DagsterRunStatus.FAILURE, ())
+        failing.write_text("")
+        assert deployment.reexecute(run, "FROM_FAILURE").status is dg.DagsterRunStatus.SUCCESS
+        newest, oldest = stored.materializations(KEY)
+        assert (newest.published_in, oldest.published_in) == (1, None)
+        (read,) = stored.inputs(stored.materializations(key_of(REPORT, None))[0].id)
+        assert (read.materialization_id, read.version) == (newest.id, 1)
