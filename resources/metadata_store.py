@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal
 
 from identity.keys import CanonicalKey
@@ -56,5 +55,6 @@ class MetadataStore(
 
         The store itself knows no tables: what reads them is imported when it is asked for.
         """
-        reader = import_module("resources.reading").Reader(self, roots)
-        return reader.read(dataset, at=at, partitions=partitions, frame=frame)
+        from resources.reading import Reader
+
+        return Reader(self, roots).read(dataset, at=at, partitions=partitions, frame=frame)

@@ -91,7 +91,7 @@ def test_the_flights_project_is_whole() -> None:
     assert {"ewr/public/flights", "jfk/public/flights", "lga/public/flights"} <= keys
     sensors = {sensor.name for sensor in defs.get_repository_def().sensor_defs}
     assert "mirror_lineage" in sensors
-    assert len(sensors) == 4, "one for the lineage, one for each source's schema"
+    assert len(sensors) == 5, "one for the lineage, one for checks, one for each source's schema"
 
 
 def shape(defs: dg.Definitions) -> object:

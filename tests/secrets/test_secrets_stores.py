@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from planted_secrets import SPELLINGS, leaks, said_by
+from upath import UPath
 
 from identity.idempotency import Delivery, Intent
 from identity.keys import CanonicalKey, dataset_key
@@ -209,6 +210,10 @@ def invalidations(w: World, text: str) -> Iterator[Doing]:
 CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.commit": commits,
     "MetadataStore.open_staging": stagings,
+    "MetadataStore.read": lambda w, text: iter(
+        [lambda: w.store.read(w.key("one"), roots=UPath, partitions=[text]),
+         lambda: w.store.read(w.key("one"), roots=UPath, at=text), lambda: w.store.read(text, roots=UPath)]
+    ),
     "MetadataStore.record_checks": results,
     "MetadataStore.settle_checks": evaluations,
     "MetadataStore.await_checks": waits,
