@@ -261,9 +261,12 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     ),
     "MetadataStore.register_endpoint_as": lambda w, text: iter(
         [lambda: w.store.register_endpoint_as(text, "jfk"), lambda: w.store.register_endpoint_as("provisional", text),
-         lambda: w.store.register_endpoint_as(f"p{next(_numbers)}", endpoint(w), reason=text)]
+         lambda: w.store.register_endpoint_as(f"postgresql_p{next(_numbers)}", endpoint(w), reason=text)]
     ),
-    "MetadataStore.check_registered": lambda w, text: iter([lambda: w.store.check_registered(text)]),
+    "MetadataStore.unregister_endpoint_as": lambda w, text: iter(
+        [lambda: w.store.unregister_endpoint_as(text), lambda: w.store.unregister_endpoint_as(known(w), reason=text)]
+    ),
+    "MetadataStore.registered_endpoint": lambda w, text: iter([lambda: w.store.registered_endpoint(text)]),
     "MetadataStore.joined": lambda w, text: iter([lambda: w.store.joined(text, [w.key("one")], place=text)]),
     "MetadataStore.names": lambda w, text: iter([lambda: w.store.names([text])]),
     "GraphStore.create_identity": nodes_made,
@@ -282,6 +285,15 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "GraphStore.move_item": lambda w, text: iter([lambda: w.graph.move_item(text, w.key("one"), 0)]),
     "GraphStore.assert_edges": edges,
 }  # fmt: skip
+
+
+def known(w: World) -> str:
+    """A provisional endpoint that was registered just now."""
+    slug = f"postgresql_p{next(_numbers)}"
+    w.store.register_endpoint_as(slug, endpoint(w))
+    return slug
+
+
 TEXTS = {str, Any, Asset, Attempt, CheckEvaluation, CheckResult, Endpoint, LegacyRow, Read, Staged}
 
 

@@ -13,6 +13,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_id uuid := gen_random_uuid();
+  v_now timestamptz := clock_timestamp();
   v_marked bigint;
 BEGIN
   IF metadata.is_replay('invalidate', p_key, p_fingerprint, v_id) THEN
@@ -46,13 +47,13 @@ BEGIN
     ORDER BY i.materialization_id, i.input_materialization_id
   )
   INSERT INTO metadata.invalidation (tenant_id, invalidation_id, materialization_id, dataset_id, partition_key, cause_id,
-    was_current, reason, actor)
+    was_current, reason, actor, at)
   SELECT v_tenant, v_id, m.materialization_id, m.dataset_id, m.partition_key,
     CASE WHEN a.materialization_id IS NULL THEN w.input_materialization_id END,
     EXISTS (
       SELECT 1 FROM metadata.version_partition c
       WHERE c.tenant_id = v_tenant AND c.materialization_id = m.materialization_id AND c.to_version IS NULL),
-    p_reason, current_setting('metadata.actor')
+    p_reason, current_setting('metadata.actor'), v_now
   FROM marked o
   JOIN metadata.materialization m ON m.tenant_id = v_tenant AND m.materialization_id = o.materialization_id
   LEFT JOIN asked a ON a.materialization_id = m.materialization_id
