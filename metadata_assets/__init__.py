@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from identity.keys import dataset_key as dataset_key
     from metadata_assets.io_manager import MetadataIOManager as MetadataIOManager
     from metadata_assets.location import code_location as code_location
+    from metadata_assets.location import metadata_resource as metadata_resource
+    from metadata_assets.settling import checks_sensor as checks_sensor
     from metadata_assets.source_table import SourceTable as SourceTable
     from metadata_assets.spec import load_project as load_project
     from resources.configurable import MetadataResource as MetadataResource
     from resources.graph_store import GraphStore as GraphStore
     from resources.metadata_store import MetadataStore as MetadataStore
+    from resources.reading import Reader as Reader
     from resources.settings import Settings as Settings
 
 # Names are looked up when they are first used: the command line must not wait for Dagster when it does not need it.
@@ -28,11 +31,14 @@ _HOMES: Final = {
     "MetadataIOManager": "metadata_assets.io_manager",
     "MetadataResource": "resources.configurable",
     "MetadataStore": "resources.metadata_store",
+    "Reader": "resources.reading",
     "Settings": "resources.settings",
     "SourceTable": "metadata_assets.source_table",
+    "checks_sensor": "metadata_assets.settling",
     "code_location": "metadata_assets.location",
     "dataset_key": "identity.keys",
     "load_project": "metadata_assets.spec",
+    "metadata_resource": "metadata_assets.location",
 }
 
 __all__ = sorted(_HOMES)

@@ -29,14 +29,18 @@ __all__ = [
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "ConfigurableClassData",
+    "Evaluation",
     "Step",
     "current_step",
+    "evaluations_after",
+    "evaluations_in",
     "has_materialized",
     "has_refused",
     "location_of",
     "log_of_run",
     "logged_after",
     "parents_of",
+    "planned_in",
     "report_only",
     "storage_of",
     "upstream_partitions",
@@ -78,6 +82,31 @@ class Step:
     def asset_graph(self) -> Any:
         """The graph of the job's assets, those that it does not execute included."""
         return self._op.job_def.asset_layer.asset_graph
+
+    @property
+    def checked(self) -> frozenset[dg.AssetKey]:
+        """The assets whose checks this step evaluates, and which another step materializes."""
+        layer = self._op.job_def.asset_layer
+        assets = layer.get_assets_def_for_node(self._op.get_step_execution_context().node_handle)
+        return frozenset(one.asset_key for one in assets.check_keys) - assets.keys if assets else frozenset()
+
+    def checks(self, asset_key: dg.AssetKey) -> tuple[Sequence[dg.AssetCheckSpec], bool]:
+        """The checks of an asset, and whether these are all: else only those that the run was asked for are known."""
+        repository = self._op.get_step_execution_context()._execution_data.repository_def
+        graphs = [self.asset_graph, *([repository.asset_graph] if repository else ())]
+        found = {key: graph for graph in graphs for key in graph.asset_check_keys if key.asset_key == asset_key}
+        return [graph.get_check_spec(key) for key, graph in sorted(found.items(), key=str)], repository is not None
+
+    def partitions_asked_for(self, context: dg.InputContext) -> Sequence[str] | None:
+        """The partitions of a checked asset that the run names; None for all, and where it has no partitions.
+
+        Dagster gives a check that is not partitioned every partition of its asset, whatever the run is about.
+        """
+        if context.has_asset_partitions and self._op.has_partition_key:
+            return [self._op.partition_key]
+        if context.has_asset_partitions and self._op.has_partition_key_range:
+            return context.asset_partitions_def.get_partition_keys_in_range(self._op.partition_key_range)
+        return None
 
     @property
     def asset_context(self) -> dg.AssetExecutionContext:
@@ -152,13 +181,58 @@ def has_refused(instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKe
     return any(one.asset_key == asset_key and one.blocking and not one.passed for one in evaluations)
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation of a check as the event log has it: its number there, its run, and when the worker wrote it."""
+
+    number: int
+    run_id: str
+    at: float
+    found: dg.AssetCheckEvaluation
+
+
+def evaluations_in(instance: dg.DagsterInstance, run_id: str) -> list[Evaluation]:
+    """The evaluations of a run so far."""
+    return [
+        Evaluation(number, run_id, at, event.asset_check_evaluation_data)
+        for number, at, event in _entries(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    ]
+
+
+def evaluations_after(instance: dg.DagsterInstance, number: int, *, limit: int) -> list[Evaluation]:
+    """The evaluations of all runs with numbers larger than one, in their order; at most so many.
+
+    A number is drawn before its event is there, so a smaller one may still come after a larger one.
+    """
+    found = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
+        after_cursor=number, dagster_event_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION, limit=limit
+    )
+    return [
+        Evaluation(at, entry.run_id, entry.timestamp, entry.dagster_event.asset_check_evaluation_data)
+        for at, entry in sorted(found.items())
+        if entry.dagster_event is not None
+    ]
+
+
+def planned_in(instance: dg.DagsterInstance, run_id: str) -> frozenset[dg.AssetKey]:
+    """The assets that a run was asked to materialize, whatever came of it."""
+    planned = _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    return frozenset(event.asset_key for event in planned if event.asset_key is not None)
+
+
 def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
+    return (event for _number, _at, event in _entries(instance, run_id, kind))
+
+
+def _entries(
+    instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType
+) -> Iterator[tuple[int, float, dg.DagsterEvent]]:
     cursor: str | None = None
     while True:
         page = instance.get_records_for_run(run_id, cursor=cursor, of_type=kind)
         for record in page.records:
             if record.event_log_entry.dagster_event is not None:
-                yield record.event_log_entry.dagster_event
+                yield record.storage_id, record.timestamp, record.event_log_entry.dagster_event
         if not page.has_more:
             return
         cursor = page.cursor

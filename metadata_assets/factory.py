@@ -15,6 +15,7 @@ from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA
 from metadata_assets.io_manager import FRAME_METADATA, MISSING_METADATA, Audited, begin_attempt
 from metadata_assets.partitioning import partition_mapping, partitions_definition
 from metadata_assets.project_code import load_function
+from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
 from metadata_assets.spec import Dataset, Problem, Project, ProjectInvalid, asset_key
 
@@ -147,7 +148,11 @@ def _asset_in(dataset: Dataset, given: Input) -> dg.AssetIn:
 def _check_spec(dataset: Dataset, declared: DeclaredCheck) -> dg.AssetCheckSpec:
     check = declared.check
     return dg.AssetCheckSpec(
-        check.name, asset=dataset.asset_key, description=check.description, blocking=check.blocking
+        check.name,
+        asset=dataset.asset_key,
+        description=check.description,
+        blocking=check.blocking,
+        metadata={IN_STEP_METADATA: True},
     )
 
 

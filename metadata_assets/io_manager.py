@@ -5,7 +5,7 @@ In a step, in this order: take a fencing token → read the published inputs →
 garbage that nobody sees; the next delivery of the same intent goes on from what was committed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Final, get_args
@@ -21,6 +21,8 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, progress_of
 from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.pinned import read_at
+from metadata_assets.settling import awaited_checks, check_results, settle_run
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import CommittedValues, Target, by_partition, commit, few, stored
 from resources.configurable import MetadataResource
@@ -29,7 +31,7 @@ from resources.files import intermediate
 from resources.files.formats import Frame, as_frame, frame_of
 from resources.locations import EndpointLocation
 from resources.metadata_store import MetadataStore
-from resources.models import Committed, Current, Published, Read
+from resources.models import Committed, Current, Published, PublishPolicy, Read
 
 FRAME_METADATA: Final = "metadata_assets/as"
 MISSING_METADATA: Final = "metadata_assets/missing"
@@ -40,6 +42,15 @@ class NothingPublished(MetadataError):
 
     dataset: str
     partitions: str
+    exit_code: ClassVar[int] = 3
+
+
+class NothingPinned(MetadataError):
+    """pin {pin} has a version of {dataset} without data for {partitions}; pin another one, or run without"""
+
+    dataset: str
+    partitions: str
+    pin: str
     exit_code: ClassVar[int] = 3
 
 
@@ -54,7 +65,8 @@ add {endpoint} to the project's endpoints, or correct what the project's files s
 
 
 class NoChecksToPass(MetadataError):
-    """{dataset}: only a dataset of a YAML project can say publish: when_checks_pass; say immediately or manually"""
+    """{dataset} says publish: when_checks_pass and this run knows no blocking check of it; give it one \
+(@asset_check(asset=…, blocking=True)), or say immediately or manually"""
 
     dataset: str
     exit_code: ClassVar[int] = 2
@@ -87,7 +99,10 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     """
 
     metadata: dg.ResourceDependency[MetadataResource]
+    pin: str | None = None
+    """What steps read at: each dataset that the pin has. The run tag metadata_assets/pin outranks it."""
     _token: int | None = PrivateAttr(default=None)
+    _unsettled: dict[dg.AssetKey, CanonicalKey] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster gives it
         """Take a fencing token before any step of this process works.
@@ -96,6 +111,12 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         runs several steps it may be older than the step: then a step gives way to a run that began in between.
         """
         self._token = self.metadata.store().next_fencing_token()
+        self._unsettled = {}
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Settle what this process knows to wait for checks: all of its steps have told what they found."""
+        if self._unsettled and context.instance is not None and context.run is not None:
+            settle_run(context.instance, self.metadata.store(), context.run.run_id, self._unsettled)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Write, commit, check, publish. Raises a MetadataError that says what to do; then nothing is published."""
@@ -106,7 +127,8 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         store = self.metadata.store()
         progress = progress_of(step, store, self._token)
         target = self._target(context, store)
-        audited = obj if isinstance(obj, Audited) else _unaudited(target, obj)
+        awaited, complete = awaited_checks(step, target.asset_key)
+        audited = obj if isinstance(obj, Audited) else _unaudited(target, obj, awaited)
         report_only(context, audited.values)
         if not audited.values:
             return
@@ -115,13 +137,26 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         results = audited.audit(CommittedValues(self.metadata, {one.partition: one for one in committed}))
         failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
         reach("audit.after")
+        ids = [one.materialization_id for one in committed]
+        if results:
+            attempt = progress.attempt
+            told = check_results(
+                results, run_id=attempt.run_id, evaluation=attempt.fencing_token, blocking=audited.blocking
+            )
+            store.record_checks(ids, told)
         published = None
-        if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed):
+        if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed and not awaited):
             reach("publish.before")
-            (published,) = store.publish([one.materialization_id for one in committed])
+            (published,) = store.publish(ids)
             reach("publish.after")
+        elif awaited or step.checks(target.asset_key)[0]:
+            deciding = awaited | audited.blocking if target.policy == "when_checks_pass" else None
+            store.await_checks(step.run.run_id, ids, deciding, complete=complete)
+            self._unsettled[target.asset_key] = target.entity.key
         reach("report.before")
-        _report(self.metadata, context, step, target, committed, published, failed)
+        _report(
+            self.metadata, context, step, target, committed, published, _why_not(target, published, failed, awaited)
+        )
         reach("report.after")
 
     def load_input(self, context: dg.InputContext) -> object:
@@ -140,7 +175,19 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         key = key_of(context.asset_key, upstream.definition_metadata if upstream else None)
         if self._is_source(key.endpoint):
             return self._source_table(context.asset_key, key, progress)
-        return self._published(context, key, progress)
+        policy = publish_policy_of(upstream.definition_metadata if upstream else None)
+        checks = context.asset_key in step.checked
+        if not checks and policy == "when_checks_pass" and awaited_checks(step, context.asset_key)[0]:
+            settle_run(step.instance, self.metadata.store(), step.run.run_id, {context.asset_key: key})
+        if not checks:
+            return self._published(context, key, progress)
+        wanted = step.partitions_asked_for(context)
+        found = self._examined(context, step, key, policy, wanted) if policy != "immediately" else []
+        found = found or self.metadata.store().current(key, wanted)
+        if not found:
+            raise NothingPublished(dataset=str(key), partitions=few(wanted or [None]))
+        values = self._values(context, progress, found)
+        return next(iter(values.values())) if len(values) == 1 else values
 
     def _target(self, context: dg.OutputContext, store: MetadataStore) -> Target:
         metadata = context.definition_metadata
@@ -182,22 +229,44 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     def _published(self, context: dg.InputContext, key: CanonicalKey, progress: Progress) -> object:
         store = self.metadata.store()
         wanted = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        found = {one.partition: one for one in store.current(key, wanted)}
+        at = read_at(current_step(), store, key, self.pin)
+        found = {one.partition: one for one in store.current(key, wanted, at=at)}
         metadata = context.definition_metadata or {}
         absent = [partition for partition in wanted if partition not in found]
         if absent and metadata.get(MISSING_METADATA) != "skip":
+            if at is not None:
+                raise NothingPinned(dataset=str(key), partitions=few(absent), pin=str(at))
             raise NothingPublished(dataset=str(key), partitions=few(absent))
-        progress.note(context.asset_key, [_read(one) for one in found.values()])
-        frame = _frame_wanted(context)
-        values = {partition: as_frame(stored(self.metadata, one), frame) for partition, one in found.items()}
+        values = self._values(context, progress, list(found.values()))
         return values.get(wanted[0]) if len(wanted) == 1 else values
+
+    def _examined(
+        self,
+        context: dg.InputContext,
+        step: Step,
+        key: CanonicalKey,
+        policy: PublishPolicy,
+        wanted: Sequence[str] | None,
+    ) -> list[Current]:
+        """What the checks of this run are about, before anybody else sees it; nothing where all is published."""
+        awaited, complete = awaited_checks(step, context.asset_key)
+        self._unsettled[context.asset_key] = key
+        store = self.metadata.store()
+        deciding = awaited if policy == "when_checks_pass" else None
+        return store.examined(step.run.run_id, store.entity(key), wanted, deciding, complete=complete)
+
+    def _values(self, context: dg.InputContext, progress: Progress, found: Sequence[Current]) -> dict[str | None, Any]:
+        """From partition to value, read back; noted as read."""
+        progress.note(context.asset_key, [_read(one) for one in found])
+        frame = _frame_wanted(context)
+        return {one.partition: as_frame(stored(self.metadata, one), frame) for one in found}
 
     def _waiting(self) -> UPath:
         return UPath(self.metadata.settings().home / "intermediate")
 
 
-def _unaudited(target: Target, value: object) -> Audited:
-    if target.policy == "when_checks_pass":
+def _unaudited(target: Target, value: object, awaited: Collection[str]) -> Audited:
+    if target.policy == "when_checks_pass" and not awaited:
         raise NoChecksToPass(dataset=str(target.entity.key))
     return Audited(by_partition(target, value), lambda _committed: ())
 
@@ -231,11 +300,11 @@ def _report(
     target: Target,
     committed: Sequence[Committed],
     published: Published | None,
-    failed: Sequence[str],
+    why_not: str,
 ) -> None:
     """Show in Dagster's own event which record, version and files this is."""
     for one in committed:
-        details = _details(metadata, target, one, published, failed)
+        details = _details(metadata, one, published, why_not)
         if len(committed) == 1:
             context.add_output_metadata(details)
         else:
@@ -245,9 +314,7 @@ def _report(
     step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
 
 
-def _details(
-    metadata: MetadataResource, target: Target, one: Committed, published: Published | None, failed: Sequence[str]
-) -> dict[str, Any]:
+def _details(metadata: MetadataResource, one: Committed, published: Published | None, why_not: str) -> dict[str, Any]:
     details: dict[str, Any] = {
         "metadata_assets/materialization_id": str(one.materialization_id),
         "metadata_assets/data_version": one.data_version,
@@ -261,11 +328,15 @@ def _details(
     if published is not None and one.materialization_id not in published.fenced:
         details["metadata_assets/version"] = published.version
     else:
-        details["metadata_assets/not_published"] = _why_not(target, published, failed)
+        details["metadata_assets/not_published"] = why_not
     return details
 
 
-def _why_not(target: Target, published: Published | None, failed: Sequence[str]) -> str:
+def _why_not(target: Target, published: Published | None, failed: Sequence[str], awaited: Collection[str]) -> str:
     if published is not None:
         return "a later attempt is published already"
-    return f"failed checks: {', '.join(failed)}" if failed else f"publish: {target.policy}"
+    if failed:
+        return f"failed checks: {', '.join(failed)}"
+    if target.policy == "when_checks_pass":
+        return f"waits for its checks: {', '.join(sorted(awaited))}"
+    return f"publish: {target.policy}"

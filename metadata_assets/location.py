@@ -7,13 +7,26 @@ from metadata_assets.factory import definitions_for
 from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.mirror.lineage import lineage_sensor
 from metadata_assets.mirror.runs import runs_sensor
+from metadata_assets.settling import checks_sensor
 from metadata_assets.spec import Project
 from resources.configurable import EndpointConfig, MetadataResource
 
 
 def code_location(project: Project) -> dg.Definitions:
     """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written."""
-    metadata = MetadataResource(
+    metadata = metadata_resource(project)
+    own = dg.Definitions(
+        assets=definitions_for(project),
+        sensors=[lineage_sensor(code_location=project.name), runs_sensor(), checks_sensor()],
+        executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
+        resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
+    )
+    return dg.Definitions.merge(own, collection_definitions(project.endpoints.values()))
+
+
+def metadata_resource(project: Project) -> MetadataResource:
+    """The stores of a project, and where its endpoints are: for its runs, and for who reads its data elsewhere."""
+    return MetadataResource(
         endpoints={
             endpoint.slug: EndpointConfig(
                 system=endpoint.location.system,
@@ -24,10 +37,3 @@ def code_location(project: Project) -> dg.Definitions:
             for endpoint in project.endpoints.values()
         }
     )
-    own = dg.Definitions(
-        assets=definitions_for(project),
-        sensors=[lineage_sensor(code_location=project.name), runs_sensor()],
-        executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
-        resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
-    )
-    return dg.Definitions.merge(own, collection_definitions(project.endpoints.values()))

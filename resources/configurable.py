@@ -2,9 +2,11 @@
 
 import atexit
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
@@ -12,7 +14,9 @@ from pydantic import PrivateAttr
 from upath import UPath
 
 from identity.errors import MetadataError
+from identity.keys import CanonicalKey
 from resources import failpoints
+from resources.files.formats import Frame
 from resources.graph_store import GraphStore
 from resources.locations import EndpointLocation, System, place
 from resources.metadata_store import MetadataStore
@@ -20,7 +24,9 @@ from resources.models import Endpoint
 from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
+from resources.reading import PARTITION, Reader
 from resources.settings import Settings
+from resources.version_records import At
 
 
 class UnknownEndpoint(MetadataError):
@@ -129,6 +135,20 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         """The folder that a recorded location names."""
         endpoint, path = place(location)
         return self.root_of(endpoint) / path
+
+    def read(
+        self,
+        dataset: CanonicalKey | str,
+        *,
+        at: At = None,
+        partitions: Collection[str] | None = None,
+        frame: Frame = "polars",
+        partition_column: str | None = PARTITION,
+    ) -> Any:
+        """The data of a dataset, in or outside Dagster: see `Reader.read`."""
+        return Reader(self.store(), self.root_of).read(
+            dataset, at=at, partitions=partitions, frame=frame, partition_column=partition_column
+        )
 
     def _opened(self) -> Opened:
         return open_once(self.settings(), self.actor, tuple(self.locations()))

@@ -1,11 +1,15 @@
 """MetadataStore: what we know about every asset. It owns record identity; edges are the graph store's."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any, Literal
 
+from identity.keys import CanonicalKey
 from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
 from resources.metadata.attempts import Attempts
 from resources.metadata.catalogs import Catalogs
+from resources.metadata.check_results import CheckResults
 from resources.metadata.columns import Columns
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
@@ -14,6 +18,7 @@ from resources.metadata.legacy import Legacy
 from resources.metadata.pins import Pins
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
+from resources.version_records import At
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,26 @@ class MetadataStore(
     Pins,
     Releases,
     Invalidations,
+    CheckResults,
 ):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))
     """
+
+    def read(
+        self,
+        dataset: CanonicalKey | str,
+        *,
+        roots: Callable[[str], Any],
+        at: At = None,
+        partitions: Collection[str] | None = None,
+        frame: Literal["polars", "lazy", "pandas", "arrow"] = "polars",
+    ) -> Any:
+        """The data of a dataset from where `roots` says the files of an endpoint are: see `Reader.read`.
+
+        The store itself knows no tables: what reads them is imported when it is asked for.
+        """
+        from resources.reading import Reader
+
+        return Reader(self, roots).read(dataset, at=at, partitions=partitions, frame=frame)

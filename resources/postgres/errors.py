@@ -141,6 +141,12 @@ class UnknownMaterialization(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+class UnknownChecked(MetadataError):
+    """a materialization that the checks are about is unknown; nothing was recorded"""
+
+    exit_code: ClassVar[int] = 3
+
+
 class AmbiguousPublish(MetadataError):
     """{detail}; name one of them"""
 
@@ -307,6 +313,8 @@ def translated(error: psycopg.Error) -> MetadataError | None:
             return LeaseLost(attempt=detail.split()[1])
         case "MA423":
             return WriteRefused(detail=detail)
+        case "23503" if error.diag.constraint_name == "check_result_materialization_fkey":
+            return UnknownChecked()
         case "23503" if error.diag.constraint_name in _NOT_REGISTERED:
             return NotRegistered(constraint=str(error.diag.constraint_name))
         case "23503" if (error.diag.constraint_name or "").endswith("_tenant_id_fkey"):

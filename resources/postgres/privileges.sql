@@ -34,7 +34,8 @@ GRANT EXECUTE ON FUNCTION
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.reap_staging, metadata.reapable_staging, metadata.forget_staging, metadata.condemn, metadata.condemnable,
-  metadata.mark_collected
+  metadata.mark_collected,
+  metadata.record_checks, metadata.await_checks, metadata.examine, metadata.settle_checks
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.is_pinned TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

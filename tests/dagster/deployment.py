@@ -65,10 +65,14 @@ class Deployment:
     instance: dg.DagsterInstance
     workspace: WorkspaceProcessContext
 
-    def launch(self, *assets: str, tags: Mapping[str, str] = MappingProxyType({})) -> dg.DagsterRun:
-        """What "Materialize" does."""
+    def launch(
+        self, *assets: str, tags: Mapping[str, str] = MappingProxyType({}), checks: Sequence[str] | None = None
+    ) -> dg.DagsterRun:
+        """What "Materialize" does: with the checks of the assets, or with those of the asset "data" that are named."""
+        named = [{"assetKey": {"path": ["data"]}, "name": name} for name in checks or ()]
+        selected = {"assetSelection": _keys(assets), **({} if checks is None else {"assetCheckSelection": named})}
         params = {
-            "selector": {**self._repository, "pipelineName": "__ASSET_JOB", "assetSelection": _keys(assets)},
+            "selector": {**self._repository, "pipelineName": "__ASSET_JOB", **selected},
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
         return self.finish(self._ask("launchRun", _LAUNCH, params)["run"]["runId"])

@@ -90,8 +90,8 @@ def test_the_flights_project_is_whole() -> None:
     assert {"lake/nyc/flights", "lake/nyc/weather", "lake/nyc/daily_delays", "lake/nyc/carrier_month"} <= keys
     assert {"ewr/public/flights", "jfk/public/flights", "lga/public/flights"} <= keys
     sensors = {sensor.name for sensor in defs.get_repository_def().sensor_defs}
-    assert {"mirror_lineage", "mirror_runs"} <= sensors
-    assert len(sensors) == 5, "one for the lineage, one for the runs, one for each source's schema"
+    assert {"mirror_lineage", "mirror_runs", "settle_checks"} <= sensors
+    assert len(sensors) == 6, "lineage, runs, checks, and one for each source's schema"
 
 
 def shape(defs: dg.Definitions) -> object:

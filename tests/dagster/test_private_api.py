@@ -10,8 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.assets.job.asset_layer import AssetLayer
 from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.execution.context.system import ExecutionData, StepExecutionContext
 from dagster._core.storage.event_log.base import EventLogStorage
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
@@ -54,6 +56,14 @@ ATTRIBUTES: list[tuple[Any, str, str]] = [
     (SqlRunStorage, "get_run_storage_id", "the mirror of runs: which log its position belongs to"),
     (dg.DagsterRun, "remote_job_origin", "the mirror of runs: which code location a run is of"),
     (dg.DagsterInstance, "get_records_for_run", "whether a parent run materialized a partition or refused it"),
+    (dg.OpExecutionContext, "has_partition_key", "which partition the run asks a check about"),
+    (dg.OpExecutionContext, "has_partition_key_range", "which partitions the run asks a check about"),
+    (dg.OpExecutionContext, "partition_key_range", "which partitions the run asks a check about"),
+    (AssetLayer, "get_assets_def_for_node", "whether a step checks an asset that another one materializes"),
+    (AssetGraph, "asset_check_keys", "the blocking checks that data wait for"),
+    (AssetGraph, "get_check_spec", "the blocking checks that data wait for"),
+    (StepExecutionContext, "node_handle", "whether a step checks an asset that another one materializes"),
+    (EventLogStorage, "get_logs_for_all_runs_by_log_id", "the sensor that publishes what has passed its checks"),
     (AssetGraph, "get_parents_partitions", "inputs of each partition of a run over several"),
     (AssetGraph, "get_all_asset_keys", "the mirror of the asset graph"),
     (PartitionBackfill, "get_asset_backfill_data", "backfills that continue another"),
@@ -110,6 +120,12 @@ def test_what_an_output_reports_can_be_cut() -> None:
 def test_the_facts_of_a_check_are_there() -> None:
     facts = set(inspect.signature(dg.AssetCheckEvaluation).parameters)
     assert {"asset_key", "blocking", "passed"} <= facts, "breaks whether a blocking check refused what a run delivered"
+    told = {"partition", "severity", "target_materialization_data"}
+    assert told <= facts, "breaks what the sensor records of checks, and about which data"
+
+
+def test_a_step_knows_its_repository() -> None:
+    assert "repository_def" in ExecutionData.__annotations__, "breaks which checks data wait for that a run leaves out"
 
 
 def test_this_file_knows_every_private_import() -> None:

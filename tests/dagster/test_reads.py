@@ -121,7 +121,7 @@ def test_a_run_that_was_overtaken_while_it_worked_replaces_nothing(
 
 def test_checks_that_nobody_gives_cannot_decide(run: Run, stored: MetadataStore) -> None:
     undecidable = made("undecidable", metadata={"metadata_assets/publish": "when_checks_pass"})
-    with pytest.raises(Exception, match="only a dataset of a YAML project can say publish: when_checks_pass"):
+    with pytest.raises(Exception, match="says publish: when_checks_pass and this run knows no blocking check of it"):
         run([undecidable])
     assert stored.materializations(key_of(undecidable.key, None)) == []
 

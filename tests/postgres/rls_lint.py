@@ -39,10 +39,13 @@ ONLY_BY_FUNCTIONS = (
     "mirror_position",
     "condemned",
     "discarded",
+    "check_result",
+    "candidate",
 )
 APPEND_ONLY = (
     *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
     *("release", "retraction", "pin_item", "invalidation", "metadata_key", "dag_version", "discarded"),
+    *("check_result", "candidate"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from identity.idempotency import Delivery, Intent
 from identity.ids import TenantId, child_id
 from identity.keys import dataset_key
+from resources.check_models import CheckResult
 from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
 from resources.metadata.garbage import Garbage, Retention
@@ -43,6 +44,9 @@ def fill(store: MetadataStore) -> None:
     (one,) = store.commit(attempt(), [staged], reads)
     store.commit(attempt(), [staged], reads)  # a redelivery
     store.publish([one.materialization_id])
+    store.await_checks("run", [one.materialization_id], ["rows"])
+    result = CheckResult(name="rows", run_id="run", evaluation=1, passed=True, blocking=True)
+    store.record_checks([one.materialization_id], [result])
     store.pin("board", {DELAYS: 1})
     store.invalidate(DELAYS, reason="late flights")
     (bad,) = store.commit(attempt(), [delivery(store, "bad")], {})

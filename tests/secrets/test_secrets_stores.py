@@ -13,9 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 from planted_secrets import SPELLINGS, leaks, said_by
+from upath import UPath
 
 from identity.idempotency import Delivery, Intent
 from identity.keys import CanonicalKey, dataset_key
+from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
 from resources.metadata.legacy_names import LegacyRow
@@ -71,6 +73,40 @@ def commits(w: World, text: str) -> Iterator[Doing]:
         yield lambda facts=facts: w.store.commit(
             w.attempt(), [w.staged()], {None: [Read(asset=w.store.entity(w.key("two")), **facts)]}
         )
+
+
+def committed(w: World) -> uuid.UUID:
+    (one,) = w.store.commit(w.attempt(), [w.staged()], {})
+    return one.materialization_id
+
+
+def found(text: str) -> list[CheckResult]:
+    plain = CheckResult(name="c", run_id="run", evaluation=1, passed=True, blocking=True)
+    documents: list[dict[str, Any]] = [{"run_id": text}, {"description": text}, {"metadata": {"x": text, text: 1}}]
+    return [replace(plain, evaluation=next(_numbers), **facts) for facts in documents]
+
+
+def results(w: World, text: str) -> Iterator[Doing]:
+    one = committed(w)
+    yield lambda: w.store.record_checks([one], found(text))
+    yield lambda: w.store.checks_of(one)
+    yield lambda: w.store.record_checks([one], [replace(found("x")[0], name=text)])
+
+
+def evaluations(w: World, text: str) -> Iterator[Doing]:
+    plain = CheckEvaluation(dataset=w.store.entity(w.key("one")).id, result=found("x")[0], target_run_id="run")
+    committed(w)
+    for facts in (*({"result": one} for one in found(text)), {"partition": text}, {"target_run_id": text}):
+        yield lambda facts=facts: w.store.settle_checks([replace(plain, **facts)])
+    yield lambda: w.store.settle_checks(runs=[text])
+
+
+def waits(w: World, text: str) -> Iterator[Doing]:
+    one, entity = committed(w), w.store.entity(w.key("one"))
+    for run_id, names in ((text, ["c"]), ("run", [text])):
+        yield lambda run_id=run_id, names=names: w.store.await_checks(run_id, [one], names)
+        yield lambda run_id=run_id, names=names: w.store.examined(run_id, entity, None, names)
+    yield lambda: w.store.examined("run", entity, [text], None)
 
 
 def stagings(w: World, text: str) -> Iterator[Doing]:
@@ -200,6 +236,14 @@ def invalidations(w: World, text: str) -> Iterator[Doing]:
 CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.commit": commits,
     "MetadataStore.open_staging": stagings,
+    "MetadataStore.read": lambda w, text: iter(
+        [lambda: w.store.read(w.key("one"), roots=UPath, partitions=[text]),
+         lambda: w.store.read(w.key("one"), roots=UPath, at=text), lambda: w.store.read(text, roots=UPath)]
+    ),
+    "MetadataStore.record_checks": results,
+    "MetadataStore.settle_checks": evaluations,
+    "MetadataStore.await_checks": waits,
+    "MetadataStore.examined": waits,
     "MetadataStore.rename": renames,
     "MetadataStore.merge": merges,
     "MetadataStore.unmerge": merges,
@@ -291,7 +335,10 @@ def known(w: World) -> str:
     return slug
 
 
-TEXTS = {str, Any, Asset, Attempt, AttemptFact, Endpoint, LegacyRow, Lease, Read, RunFact, Staged}
+TEXTS = {
+    *(str, Any, Asset, Attempt, AttemptFact, CheckEvaluation, CheckResult, Endpoint, LegacyRow, Lease, Read, RunFact),
+    Staged,
+}
 
 
 def takes_text(method: Callable[..., object]) -> bool:

@@ -3,6 +3,7 @@
 from resources.postgres.tables.aliases import alias, endpoint_alias
 from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
+from resources.postgres.tables.checks import candidate, check_result
 from resources.postgres.tables.garbage import condemned, discarded
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
 from resources.postgres.tables.runs import (
@@ -34,6 +35,8 @@ __all__ = [
     "asset",
     "attempt_lease",
     "audit",
+    "candidate",
+    "check_result",
     "collection",
     "collection_item",
     "condemned",

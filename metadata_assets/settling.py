@@ -1,0 +1,196 @@
+"""Checks that are steps of their own: what they found decides about what was committed, whoever notices first.
+
+What a run commits waits for the blocking checks of its dataset. It is settled by the step downstream in the same run
+before it reads, by a process that ends, and by a sensor for runs that have neither or died: all ask the same question,
+and the database answers it once.
+"""
+
+import json
+import math
+import time
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+import dagster as dg
+
+from identity.keys import CanonicalKey
+from metadata_assets._dagster import Evaluation, Step, evaluations_after, evaluations_in, planned_in
+from metadata_assets.datasets import key_of
+from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
+from resources.configurable import MetadataResource
+from resources.metadata_store import MetadataStore
+
+IN_STEP_METADATA: Final = "metadata_assets/in_step"
+"""On a check that runs in the step of its asset and is recorded by it, before there is an event."""
+OVERLAP_SECONDS: Final = 300
+"""So long an event may take to be seen after its worker wrote down when it was; the clocks' difference included."""
+_PAGE: Final = 1_000
+_PAGES: Final = 20
+
+
+def is_recorded_by_its_step(spec: dg.AssetCheckSpec) -> bool:
+    """Whether the results of a check need no looking for in the event log."""
+    return bool(spec.metadata.get(IN_STEP_METADATA))
+
+
+def awaited_checks(step: Step, asset_key: dg.AssetKey) -> tuple[frozenset[str], bool]:
+    """The blocking checks of an asset that other steps evaluate, or this one after its output; and if these are all."""
+    specs, complete = step.checks(asset_key)
+    return frozenset(one.name for one in specs if one.blocking and not is_recorded_by_its_step(one)), complete
+
+
+def settle_run(
+    instance: dg.DagsterInstance, store: MetadataStore, run_id: str, datasets: Mapping[dg.AssetKey, CanonicalKey]
+) -> list[Settled]:
+    """Publish what a run has in these datasets, where the checks that it waits for have passed. Cheap when none waits.
+
+    Safe to ask at any time and by many. What is published by this call is told to Dagster as an observation.
+    """
+    waiting = store.settle_checks(runs=[run_id])
+    if not any(one.waiting or one.failed for one in waiting):
+        return waiting
+    return settle(instance, store, datasets, evaluations_in(instance, run_id))
+
+
+def settle(
+    instance: dg.DagsterInstance,
+    store: MetadataStore,
+    datasets: Mapping[dg.AssetKey, CanonicalKey],
+    found: Iterable[Evaluation],
+    *,
+    recorded: Collection[dg.AssetCheckKey] = (),
+) -> list[Settled]:
+    """Record evaluations of the assets in `datasets`, and publish what has passed by them.
+
+    `recorded` are checks whose steps record them.
+    """
+    told = [one for one in found if one.found.asset_key in datasets and one.found.asset_check_key not in recorded]
+    if not told:
+        return []
+    entities = store.entities({datasets[one.found.asset_key] for one in told})
+    ids = {asset_key: entities[key].id for asset_key, key in datasets.items() if key in entities}
+    planned: dict[str, frozenset[dg.AssetKey]] = {}
+    evaluations = []
+    for one in told:
+        asset_key, target = one.found.asset_key, one.found.target_materialization_data
+        if target is not None and one.run_id not in planned:
+            planned[one.run_id] = planned_in(instance, one.run_id)
+        # A run that is to deliver the asset checks what it delivers, even where that never came to be.
+        elsewhere = target is not None and target.run_id != one.run_id and asset_key not in planned[one.run_id]
+        evaluations.append(
+            CheckEvaluation(
+                dataset=ids[asset_key],
+                result=_result(one),
+                partition=one.found.partition,
+                target_run_id=target.run_id if target is not None and elsewhere else None,
+            )
+        )
+    settled = store.settle_checks(evaluations)
+    names = {ids[asset_key]: asset_key for asset_key in datasets if asset_key in ids}
+    for version in settled:
+        if version.settled:
+            _tell(instance, names[version.dataset], version)
+    return settled
+
+
+def check_results(
+    results: Iterable[dg.AssetCheckResult], *, run_id: str, evaluation: int, blocking: Collection[str]
+) -> list[CheckResult]:
+    """What the checks in a step found, as it is recorded."""
+    return [
+        CheckResult(
+            name=one.check_name or "",
+            run_id=run_id,
+            evaluation=evaluation,
+            passed=one.passed,
+            blocking=one.check_name in blocking,
+            severity=_severity(one.severity),
+            description=_text(one.description),
+            metadata=_plain(one.metadata),
+        )
+        for one in results
+    ]
+
+
+def checks_sensor(*, name: str = "settle_checks") -> dg.SensorDefinition:
+    """A sensor that records what asset checks found, and publishes what waited for them, exactly once.
+
+    For what no process noticed: runs without a step downstream, runs of checks alone, runs that died. It reads the
+    event log from where it was, and again what is younger than five minutes: a number may be drawn long before it is
+    seen. What was recorded is not recorded again.
+    """
+
+    @dg.sensor(
+        name=name,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Publishes what has passed its asset checks, and records what they found.",
+    )
+    def settle_checks(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+        repository = context.repository_def
+        assert repository is not None
+        graph = repository.asset_graph
+        datasets = {key: key_of(key, graph.get(key).metadata) for key in graph.get_all_asset_keys()}
+        recorded = {key for key in graph.asset_check_keys if is_recorded_by_its_step(graph.get_check_spec(key))}
+        after = int(json.loads(context.cursor)["after"]) if context.cursor else -1
+        settled, seen = 0, 0
+        read = after
+        for _page in range(_PAGES):
+            found = evaluations_after(context.instance, read, limit=_PAGE)
+            outcome = settle(context.instance, metadata.store(), datasets, found, recorded=recorded)
+            settled += sum(one.settled for one in outcome)
+            seen += len(found)
+            after = max([after, *(one.number for one in found if one.at < time.time() - OVERLAP_SECONDS)])
+            if len(found) < _PAGE:
+                break
+            read = found[-1].number
+        context.update_cursor(json.dumps({"after": after}))
+        return dg.SkipReason(f"{seen} evaluations of checks read, {settled} versions published")
+
+    return settle_checks
+
+
+def _result(one: Evaluation) -> CheckResult:
+    return CheckResult(
+        name=one.found.check_name,
+        run_id=one.run_id,
+        evaluation=one.number,
+        passed=one.found.passed,
+        blocking=bool(one.found.blocking),
+        severity=_severity(one.found.severity),
+        description=_text(one.found.description),
+        metadata=_plain(one.found.metadata),
+    )
+
+
+def _tell(instance: dg.DagsterInstance, asset_key: dg.AssetKey, settled: Settled) -> None:
+    metadata = {"metadata_assets/version": settled.version, "metadata_assets/run_id": settled.run_id}
+    words = f"published as version {settled.version}: its checks have passed"
+    instance.report_runless_asset_event(dg.AssetObservation(asset_key, description=words, metadata=metadata))
+
+
+def _severity(severity: dg.AssetCheckSeverity) -> CheckSeverity:
+    return "ERROR" if severity is dg.AssetCheckSeverity.ERROR else "WARN"
+
+
+def _text(text: str | None) -> str | None:
+    return text.replace("\0", "�").encode("utf-8", "replace").decode() if text else text
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of Dagster as JSON data: what JSON has no words for is told as text."""
+    return {_text(name) or "": _json(getattr(value, "value", value)) for name, value in metadata.items()}
+
+
+def _json(value: Any) -> Any:
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case dict():
+            return {_text(str(name)) or "": _json(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_json(item) for item in value]
+        case _:
+            return _text(str(value))

@@ -1,0 +1,174 @@
+"""Runs read at the pin that they name, and who is no run reads the same data as a table or a scan."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from upath import UPath
+
+from identity.keys import CanonicalKey, dataset_key
+from metadata_assets.datasets import KEY_METADATA, key_of
+from metadata_assets.io_manager import MetadataIOManager
+from metadata_assets.pinned import PIN_TAG
+from resources.configurable import EndpointConfig, MetadataResource
+from resources.files.staging import DataDamaged
+from resources.metadata.assets import UnknownKey
+from resources.metadata_store import MetadataStore
+from resources.postgres.refusals import UnknownPin, UnknownVersion
+from resources.reading import NothingToRead, PartitionColumnTaken, Reader
+
+DAYS = dg.StaticPartitionsDefinition(["mon", "tue", "wed"])
+RANGE = {"dagster/asset_partition_range_start": "mon", "dagster/asset_partition_range_end": "tue"}
+LEFT, RIGHT = key_of(dg.AssetKey("left"), None), key_of(dg.AssetKey("right"), None)
+
+
+class Pair:
+    """left and right, which say a number, and reader, which notes what it gets of them."""
+
+    def __init__(self, instance: dg.DagsterInstance, metadata: MetadataResource) -> None:
+        self.number, self.seen = 0, (0, 0)
+
+        @dg.asset
+        def left() -> pl.DataFrame:
+            return pl.DataFrame({"a": [self.number]})
+
+        @dg.asset
+        def right() -> pl.DataFrame:
+            return pl.DataFrame({"a": [self.number]})
+
+        @dg.asset
+        def reader(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+            self.seen = (left["a"][0], right["a"][0])
+            return left
+
+        self.instance = instance
+        self.defs = dg.Definitions(
+            assets=[left, right, reader],
+            resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
+            executor=dg.in_process_executor,
+            jobs=[dg.define_asset_job("write", ["left", "right"]), dg.define_asset_job("read", ["reader"])],
+        )
+
+    def write(self) -> None:
+        self.number += 1
+        assert self.defs.resolve_job_def("write").execute_in_process(instance=self.instance).success
+
+    def read(self, **facts: Any) -> tuple[int, int]:
+        found = self.defs.resolve_job_def("read").execute_in_process(instance=self.instance, **facts)
+        assert found.success
+        return self.seen
+
+
+@pytest.fixture
+def pair(instance: dg.DagsterInstance, metadata: MetadataResource) -> Pair:
+    return Pair(instance, metadata)
+
+
+def test_a_run_reads_at_the_pin_that_it_names(pair: Pair, stored: MetadataStore) -> None:
+    pair.write()
+    stored.pin("june", {LEFT: 1})
+    pair.write()
+    assert pair.read() == (2, 2)
+    assert pair.read(tags={PIN_TAG: "june"}) == (1, 2), "what the pin has not is read as published"
+    newest, *_older = stored.materializations(key_of(dg.AssetKey("reader"), None))
+    assert {one.key: one.version for one in stored.inputs(newest.id)} == {LEFT: 1, RIGHT: 2}
+    assert pair.read(run_config={"resources": {"io_manager": {"config": {"pin": "june"}}}}) == (1, 2)
+    with pytest.raises(UnknownPin, match="no pin july"):
+        pair.read(tags={PIN_TAG: "july"})
+    stored.unpin("june")
+    with pytest.raises(Exception, match="reads at pin june, which is removed"):
+        pair.read(tags={PIN_TAG: "june"})
+
+
+@pytest.fixture
+def lake(instance: dg.DagsterInstance, environment: dict[str, str]) -> Iterator[MetadataResource]:
+    """An endpoint whose files are no local ones, with two days of a dataset, of which the later has a column more."""
+    assert environment
+    metadata = MetadataResource(endpoints={"lake": EndpointConfig(system="files", root="memory://lake")})
+
+    @dg.asset(
+        partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), metadata={KEY_METADATA: str(key("days"))}
+    )
+    def days() -> dict[str, pl.DataFrame]:
+        return {"mon": pl.DataFrame({"a": [1, 2]}), "tue": pl.DataFrame({"a": [3], "b": ["x"]})}
+
+    @dg.asset(metadata={KEY_METADATA: str(key("words"))})
+    def words() -> Any:
+        return {"partition": [1]}
+
+    resources = {"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)}
+    assert dg.materialize([days], instance=instance, resources=resources, tags=RANGE).success
+    assert dg.materialize([words], instance=instance, resources=resources).success
+    yield metadata
+    UPath("memory://lake").rmdir(recursive=True)
+
+
+def key(name: str) -> CanonicalKey:
+    return dataset_key("lake", table=name)
+
+
+def test_a_dataset_is_read_outside_a_run(lake: MetadataResource) -> None:
+    rows = [
+        {"a": 1, "b": None, "partition": "mon"},
+        {"a": 2, "b": None, "partition": "mon"},
+        {"a": 3, "b": "x", "partition": "tue"},
+    ]
+    polars = lake.read(key("days"))
+    assert isinstance(polars, pl.DataFrame)
+    assert polars.select("a", "b", "partition").to_dicts() == rows
+    arrow, pandas = lake.read(key("days"), frame="arrow"), lake.read(key("days"), frame="pandas")
+    assert isinstance(arrow, pa.Table)
+    assert isinstance(pandas, pd.DataFrame)
+    assert (arrow.num_rows, len(pandas)) == (3, 3)
+    scan = lake.read("lake/days", frame="lazy")
+    assert isinstance(scan, pl.LazyFrame)
+    assert scan.select("a", "b", "partition").collect().to_dicts() == rows
+    assert scan.filter(pl.col("partition") == "tue").select("b").collect()["b"].to_list() == ["x"]
+    assert lake.read(key("days"), partitions=["tue"], partition_column=None).columns == ["a", "b"]
+    assert lake.read(key("words")) == {"partition": [1]} == lake.read(key("words"), frame="lazy")
+    store = lake.store()
+    assert Reader(store, lake.root_of).read(key("days"), at=1).height == 3
+    assert store.read(key("days"), roots=lake.root_of, at=datetime.now(UTC)).height == 3
+    store.pin("june", {key("days"): 1})
+    assert lake.read(key("days"), at="june").height == 3
+
+
+def test_what_cannot_be_read_is_told(lake: MetadataResource) -> None:
+    with pytest.raises(NothingToRead, match="has no data published for wed"):
+        lake.read(key("days"), partitions=["mon", "wed"])
+    with pytest.raises(NothingToRead, match="lake/nothing has no data published;"):
+        lake.read(key("nothing"))
+    with pytest.raises(UnknownKey):
+        lake.read("lake/nothing")
+    with pytest.raises(UnknownVersion):
+        lake.read(key("days"), at=7)
+    with pytest.raises(UnknownVersion):
+        lake.read(key("days"), at=datetime.now(UTC) - timedelta(days=1))
+    lake.store().pin("june", {key("days"): 1})
+    lake.store().unpin("june")
+    with pytest.raises(UnknownPin, match="june"):
+        lake.read(key("days"), at="june")
+    for frame in ("polars", "lazy"):
+        with pytest.raises(PartitionColumnTaken, match="has a column a of its own"):
+            lake.read(key("days"), partition_column="a", frame=frame)
+
+
+def test_a_scan_verifies_manifests_and_reads_no_data(lake: MetadataResource) -> None:
+    (one,) = lake.store().current(key("days"), ["mon"])
+    folder = lake.folder_of(str(one.location))
+    content = (folder / "data.parquet").read_bytes()
+    (folder / "data.parquet").unlink()
+    (folder / "data.parquet").write_bytes(content)
+    lake.read(key("days"), frame="lazy", partitions=["mon"])
+    manifest = (folder / "manifest.json").read_bytes()
+    (folder / "manifest.json").write_bytes(manifest.replace(b'"rows": 2', b'"rows": 3'))
+    with pytest.raises(DataDamaged, match="differs from the commit"):
+        lake.read(key("days"), frame="lazy")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(DataDamaged, match="it is missing"):
+        lake.read(key("days"), frame="lazy")
