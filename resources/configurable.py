@@ -20,6 +20,8 @@ from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 from resources.settings import Settings
+from resources.storage import FileStorage, Storage
+from resources.tables.store import TableStorage
 
 
 class UnknownEndpoint(MetadataError):
@@ -127,6 +129,17 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         """The folder that a recorded location names."""
         endpoint, path = place(location)
         return self.root_of(endpoint) / path
+
+    def storage_of(self, slug: str) -> Storage:
+        """Where an endpoint keeps data: tables of a postgres endpoint, else files below its root."""
+        return self.tables_of(slug) or FileStorage(self.root_of(slug))
+
+    def tables_of(self, slug: str) -> TableStorage | None:
+        """The tables of a postgres endpoint of the project; None for any other."""
+        if slug not in self.endpoints or self.endpoints[slug].system != "postgres":
+            return None
+        location = self.location(slug)
+        return TableStorage(slug, lambda: location.database_url(self.databases()), self.store())
 
     def _opened(self) -> Opened:
         return open_once(self.settings(), self.actor, tuple(self.locations()))

@@ -6,6 +6,7 @@ from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
 from resources.metadata.catalogs import Catalogs
 from resources.metadata.columns import Columns
+from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.legacy import Legacy
@@ -14,7 +15,18 @@ from resources.metadata.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataStore(Legacy, EndpointAliases, Assets, Aliases, Catalogs, Columns, Datasets, Materializations, Versions):
+class MetadataStore(
+    Legacy,
+    EndpointAliases,
+    Assets,
+    Aliases,
+    Catalogs,
+    Columns,
+    Datasets,
+    Materializations,
+    Versions,
+    DataPlaneReferences,
+):
     """The nouns of the store, for one tenant and actor.
 
     store = MetadataStore(Sessions(app_engine(url), tenant_id("default"), "cli"))
