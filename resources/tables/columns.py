@@ -203,7 +203,7 @@ def values_of(kind: pa.DataType, texts: pa.ChunkedArray) -> pa.ChunkedArray:
     if _is_bytes(kind):
         return _made([None if one is None else bytes.fromhex(one) for one in texts.to_pylist()], kind)
     if pa.types.is_nested(kind):
-        return _made([None if one is None else json.loads(one) for one in texts.to_pylist()], kind)
+        return _made([None if one is None else _shaped(json.loads(one), kind) for one in texts.to_pylist()], kind)
     if kind == pa.bool_():
         return pc.equal(texts, "t")
     if pa.types.is_timestamp(kind):
@@ -219,6 +219,15 @@ def values_of(kind: pa.DataType, texts: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_decimal(kind) and kind.bit_width < 128:
         return texts.cast(pa.decimal128(kind.precision, kind.scale)).cast(kind)
     return texts.cast(kind)
+
+
+def _shaped(value: Any, kind: pa.DataType) -> Any:
+    """What jsonb says, as Arrow takes it: 1e16 is written 10000000000000000 there."""
+    if value is None or not (pa.types.is_nested(kind) or pa.types.is_floating(kind)):
+        return value
+    if pa.types.is_struct(kind):
+        return {field.name: _shaped(value.get(field.name), field.type) for field in kind}
+    return [_shaped(one, kind.value_type) for one in value] if pa.types.is_nested(kind) else float(value)
 
 
 def _dictionary(kind: pa.DictionaryType, values: pa.ChunkedArray) -> pa.ChunkedArray:

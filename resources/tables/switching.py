@@ -6,6 +6,7 @@ any time, any number of times: by the step that published, by the next one on th
 """
 
 import json
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -184,7 +185,7 @@ def _switch(connection: Connection, tables: TableStorage, group: Sequence[Publis
         ids = [one.dataset.value for one in group]
         rows = {row[0]: row[1:] for row in connection.execute(_LOCKED.encode(), [tenant, ids]).fetchall()}
         done = []
-        for one in group:
+        for one in random.sample(group, len(group)):  # readers lock views in an order of theirs: some order suits them
             version, *before = rows[one.dataset.value]
             if version >= one.version:
                 continue
