@@ -14,6 +14,12 @@ REGISTRY: Final = "metadata_registry"
 VERSIONS: Final = "__versions"
 """What the schema of the versioned tables has behind the name of the schema that readers use."""
 
+_PINNED: Final = (
+    "SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"
+    "SET extra_float_digits = 1; SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '10min';"
+    "SET default_transaction_isolation = 'read committed'"
+)
+_OWN: Final = "let it own the schemas that it writes to, and the schema metadata_registry"
 Connection = psycopg.Connection[Any]
 _LOCK: Final = 7_318_349_127_001
 """One at a time makes schemas: IF NOT EXISTS alone lets two of them collide."""
@@ -35,6 +41,11 @@ CREATE TABLE IF NOT EXISTS {REGISTRY}.published (
   CONSTRAINT published_pkey PRIMARY KEY (tenant_id, dataset_id),
   CONSTRAINT published_view_key UNIQUE (schema_name, view_name) DEFERRABLE INITIALLY DEFERRED);
 COMMENT ON SCHEMA {REGISTRY} IS 'What metadata-assets keeps about the tables that it writes here';
+"""
+
+_EXISTS: Final = f"""
+SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = '{REGISTRY}' AND c.relname = 'published'
 """
 
 
@@ -59,7 +70,7 @@ class NotWritable(MetadataError):
 def connected(endpoint: str, url: str) -> Iterator[Connection]:
     """A connection to the data plane, in a transaction that is committed when the block ends without an error.
 
-    What the names of types and functions mean there does not depend on the login. Raises TablesUnreachable.
+    What the names of types and functions mean there does not depend on the login. Raises TablesUnreachable, NotWritable.
     """
     try:
         connection = psycopg.connect(
@@ -76,20 +87,20 @@ def connected(endpoint: str, url: str) -> Iterator[Connection]:
         problem = "libpq cannot read its URL"
     if problem:  # out here there is no error behind ours: libpq's message may quote the URL
         raise TablesUnreachable(endpoint=endpoint, reason=problem)
-    with connection:
-        connection.execute(
-            "SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"
-            "SET extra_float_digits = 1; SET bytea_output = 'hex'; SET lock_timeout = '30s';"
-            "SET default_transaction_isolation = 'read committed'; SET idle_in_transaction_session_timeout = '10min'"
-        )
-        connection.commit()
-        yield connection
+    try:
+        with connection:
+            connection.execute(_PINNED)
+            connection.commit()
+            yield connection
+    except errors.InsufficientPrivilege:
+        raise NotWritable(endpoint=endpoint, what="use what it would need", fix=_OWN) from None
+    except psycopg.Error as error:
+        raise TablesUnreachable(endpoint=endpoint, reason=type(error).__name__) from None
 
 
 def exists(connection: Connection) -> bool:
     """Whether anything was ever written here."""
-    found = connection.execute(f"SELECT to_regclass('{REGISTRY}.published') IS NOT NULL").fetchone()
-    return found == (True,)
+    return connection.execute(_EXISTS.encode()).fetchone() is not None
 
 
 def prepare(connection: Connection, endpoint: str, schema: str) -> None:
@@ -108,8 +119,8 @@ def prepare(connection: Connection, endpoint: str, schema: str) -> None:
             connection.execute(_DDL.encode())
         connection.commit()
     except errors.InsufficientPrivilege:
-        fix = "GRANT CREATE ON DATABASE … TO it, or make the schemas that it is to write to and let it own them"
-        raise NotWritable(endpoint=endpoint, what="make schemas and tables", fix=fix) from None
+        fix = "GRANT CREATE ON DATABASE … TO it, or make the schemas for it"
+        raise NotWritable(endpoint=endpoint, what="make schemas", fix=f"{fix}: {_OWN}") from None
 
 
 def versions_schema(schema: str) -> str:

@@ -112,6 +112,8 @@ class TableStorage:
                 return _copied(connection, path, table, columns, writing)
             except (pa.ArrowException, TypeError, ValueError) as error:
                 raise NotStorable(type=type(value).__name__, reason=str(error)) from None
+            except errors.InsufficientPrivilege:
+                raise
             except (errors.DataError, errors.ProgrammingError) as error:
                 reason = f"PostgreSQL refuses it: {type(error).__name__}"
                 raise NotStorable(type=type(value).__name__, reason=reason) from None
@@ -189,8 +191,10 @@ class TableStorage:
             with self.connected() as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 yield connection
-        except (psycopg.Error, registry.TablesUnreachable) as error:
-            problem = error.reason if isinstance(error, registry.TablesUnreachable) else type(error).__name__
+        except registry.TablesUnreachable as error:
+            problem = error.reason
+        except registry.NotWritable:
+            problem = "the login may not"
         if problem:
             raise DataUnreadable(path=at, reason=problem)
 

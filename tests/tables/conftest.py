@@ -2,11 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
+from dying_steps import TableProject
 from warehouse import Warehouse
 
+from resources.configurable import close_all
 from resources.metadata_store import MetadataStore
 
 _numbers = itertools.count()
@@ -33,3 +37,23 @@ def warehouse(store: MetadataStore, data_url: str) -> Iterator[Warehouse]:
     number = next(_numbers)
     with psycopg.connect(data_url, autocommit=True) as connection:
         yield Warehouse(store, f"warehouse{number}", f"nyc{number}", data_url, connection)
+
+
+@pytest.fixture
+def project(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metadata_url: str, data_url: str
+) -> Iterator[TableProject]:
+    """A project whose endpoint `warehouse` is the data plane; its schema is no other test's."""
+    monkeypatch.setenv("METADATA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("METADATA_DATABASE_URL", metadata_url)
+    monkeypatch.setenv("DATA_DATABASE_URL", data_url)
+    database = str(psycopg.conninfo.conninfo_to_dict(data_url)["dbname"])
+    yield TableProject.written(tmp_path / "project", warehouse.schema, database)
+    close_all()
+
+
+@pytest.fixture
+def shop(project: TableProject, warehouse: Warehouse, data_url: str) -> Warehouse:
+    """The warehouse as the project calls it."""
+    database = str(psycopg.conninfo.conninfo_to_dict(data_url)["dbname"])
+    return replace(warehouse, endpoint="warehouse", schema=project.schema, database=database)

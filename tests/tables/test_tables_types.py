@@ -18,7 +18,7 @@ from resources.files.formats import NotStorable
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     ["", "\\.", "\\N", "a\tb", "a\nb\r\n", '"', ",", "a\n\\.\nb", " ", "NULL"]
 )
-MOMENTS = st.datetimes(dt.datetime.min, dt.datetime.max)
+MOMENTS = st.datetimes()
 MILLISECONDS = MOMENTS.map(lambda one: one.replace(microsecond=one.microsecond // 1000 * 1000))
 SHORT = st.timedeltas(dt.timedelta(days=-36_500), dt.timedelta(days=36_500))
 TIMES = st.times()

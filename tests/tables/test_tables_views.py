@@ -203,7 +203,7 @@ def racing(warehouse: Warehouse, statement: str) -> Iterator[list[tuple[int, ...
 
     def read() -> None:
         with psycopg.connect(warehouse.url, autocommit=True) as connection:
-            while not done.is_set():
+            while not done.wait(0.003):
                 found.extend(connection.execute(statement.encode()).fetchall())
 
     threads = [threading.Thread(target=read) for _ in range(3)]
@@ -230,10 +230,10 @@ def test_readers_never_see_half_of_a_publish(warehouse: Warehouse) -> None:
     publish(0)
     seen = " UNION ALL ".join(f"SELECT number FROM {warehouse.view(name)}" for name in names)
     with racing(warehouse, f"SELECT min(number), max(number), count(*) FROM ({seen}) x") as found:
-        for number in range(1, 13):
+        for number in range(1, 9):
             publish(number)
     assert {(low == high, rows) for low, high, rows in found} == {(True, 4)}
-    assert len({low for low, _high, _rows in found}) > 5, "they read while it was switched"
+    assert len({low for low, _high, _rows in found}) > 3, "they read while it was switched"
 
 
 def test_a_version_without_partitions_is_a_view_without_rows(warehouse: Warehouse) -> None:

@@ -32,13 +32,14 @@ class Warehouse:
     schema: str
     url: str = field(repr=False)
     connection: psycopg.Connection[Any]
+    database: str = "data"
 
     @property
     def tables(self) -> TableStorage:
         return TableStorage(self.endpoint, lambda: self.url, self.store)
 
     def key(self, name: str) -> CanonicalKey:
-        return dataset_key(self.endpoint, schema=self.schema, table=name, source="data")
+        return dataset_key(self.endpoint, schema=self.schema, table=name, source=self.database)
 
     def entity(self, name: str = "flights") -> Entity:
         key = self.key(name)
