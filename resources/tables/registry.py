@@ -70,7 +70,8 @@ class NotWritable(MetadataError):
 def connected(endpoint: str, url: str) -> Iterator[Connection]:
     """A connection to the data plane, in a transaction that is committed when the block ends without an error.
 
-    What the names of types and functions mean there does not depend on the login. Raises TablesUnreachable, NotWritable.
+    What the names of types and functions mean there does not depend on the login. Raises
+    TablesUnreachable, NotWritable.
     """
     try:
         connection = psycopg.connect(
