@@ -125,7 +125,7 @@ class Bench:
 
 
 def run() -> list[Result]:
-    """The slowest of a hundred look-ups against a bare one, and a long history against none."""
+    """One look-up against a bare one, the slowest of a hundred; a long history against none."""
     with _bench() as bench:
         oldest, newest = _renamed_often(bench.store)
         fixed: dict[str, Callable[[], Callable[[], object]]] = {

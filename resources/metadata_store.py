@@ -9,8 +9,11 @@ from resources.metadata.columns import Columns
 from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
+from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
 from resources.metadata.materializations import Materializations
+from resources.metadata.pins import Pins
+from resources.metadata.releases import Releases
 from resources.metadata.versions import Versions
 
 
@@ -26,6 +29,9 @@ class MetadataStore(
     Materializations,
     Versions,
     DataPlaneReferences,
+    Pins,
+    Releases,
+    Invalidations,
 ):
     """The nouns of the store, for one tenant and actor.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from identity.credentials import scrubbed
+from identity.errors import MetadataError
 from identity.idempotency import Delivery
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, ColumnKey, check_name
@@ -16,7 +17,29 @@ UNPARTITIONED = ""
 """The partition key of a dataset without partitions, in tables and in files' paths."""
 
 PublishPolicy = Literal["immediately", "when_checks_pass", "manually"]
+VersionKind = Literal["publish", "rollback", "retract"]
 Direction = Literal["up", "down"]
+
+
+METADATA_DEPTH = 32
+"""How deep the metadata of a materialization may be nested."""
+
+
+class MetadataTooDeep(MetadataError):
+    """metadata of dataset {asset}, partition {partition}, is nested deeper than {limit}; keep what is deep in a file"""
+
+    asset: str
+    partition: str
+    limit: int
+
+
+def _is_deeper(value: object, limit: int) -> bool:
+    """Without recursion: what is too deep is too deep for that, too."""
+    level = [value]
+    for _depth in range(limit):
+        inner = [one for one in level if isinstance(one, Mapping | list | tuple)]
+        level = [each for one in inner for each in (one.values() if isinstance(one, Mapping) else one)]
+    return any(isinstance(one, Mapping | list | tuple) for one in level)
 
 
 def _scrub(record: object, *names: str) -> None:
@@ -162,6 +185,9 @@ class Staged:
 
     def __post_init__(self) -> None:
         check_name(self.location or "")
+        if _is_deeper(self.metadata, METADATA_DEPTH):
+            of = self.delivery
+            raise MetadataTooDeep(asset=str(of.dataset), partition=of.partition or "none", limit=METADATA_DEPTH)
         _scrub(self, "data_version", "code_version", "metadata")
 
 
@@ -264,7 +290,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """The published state of a dataset: version n is version n-1 with `partitions_changed` partitions replaced."""
+    """The published state of a dataset: version n is version n-1 with `partitions_changed` partitions replaced.
+
+    A rollback has the partitions of the version `restored`. `release` is the name of the release that it is part of.
+    """
 
     number: int
     partitions_changed: int
@@ -272,6 +301,10 @@ class Version:
     row_count: int | None
     actor: str
     published_at: datetime
+    kind: VersionKind = "publish"
+    reason: str | None = None
+    restored: int | None = None
+    release: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

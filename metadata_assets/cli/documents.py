@@ -34,6 +34,7 @@ IDENTITY = (
     "{name, key, id, asked, as_of, closed_at, names: [{name, key, kind, from, to, actor, reason, change}], similar}"
 )
 REGISTERED = "{dry_run, slug, endpoint, is_new}"
+UNREGISTERED = "{dry_run, slug, endpoint}"
 RENAMED = "{dry_run, renamed: [{id, was, now, was_key, now_key}]}"
 MERGED = "{dry_run, merge, loser, winner}"
 UNMERGED = "{dry_run, merge, id, name}"

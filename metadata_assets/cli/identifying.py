@@ -118,15 +118,22 @@ def _kind(one: Alias) -> str:
 def register(cli: Cli, where: str, endpoint: str, *, reason: str | None, dry_run: bool) -> ExitCode:
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         store = opened.store
-        store.check_registered(endpoint)
-        known = store.endpoint(endpoint)
-        slug = provisional_slug(where, known.system if known else endpoint)
+        slug = provisional_slug(where, store.registered_endpoint(endpoint))
         is_new = store.register_endpoint_as(slug, endpoint, reason=reason)
     would = "would be" if dry_run else "is"
     told = (
         f"{slug} {would} {endpoint} from now on, with every key below it" if is_new else f"{slug} is {endpoint} already"
     )
     cli.show({"dry_run": dry_run, "slug": slug, "endpoint": endpoint, "is_new": is_new}, told)
+    return ExitCode.OK
+
+
+def unregister(cli: Cli, slug: str, *, reason: str | None, dry_run: bool) -> ExitCode:
+    with cli.opened(actor=person(), rehearsed=dry_run) as opened:
+        endpoint = opened.store.unregister_endpoint_as(slug, reason=reason)
+    would = "would be" if dry_run else "is"
+    told = f"{slug} {would} no longer {endpoint}: keys below the two are two again"
+    cli.show({"dry_run": dry_run, "slug": slug, "endpoint": endpoint}, told)
     return ExitCode.OK
 
 

@@ -145,6 +145,29 @@ def register(
 
 @command(
     identity,
+    "unregister",
+    examples=["identity unregister postgresql_db-example-com-5433-72b0846926 --reason 'it was another server'"],
+    document=documents.UNREGISTERED,
+)
+def unregister(
+    cli: Cli,
+    slug: Annotated[
+        str, typer.Argument(metavar="SLUG", help="The provisional endpoint, as `register` told it.", show_default=False)
+    ],
+    reason: Reason = None,
+    dry_run: DryRun = False,
+) -> ExitCode:
+    """Take `identity register` back: keys below the provisional endpoint and below the registered one are two again.
+
+    No dataset is touched: each keeps its id, and is called by whichever of the two it was named with.
+    """
+    from metadata_assets.cli.identifying import unregister as act
+
+    return act(cli, slug, reason=reason, dry_run=dry_run)
+
+
+@command(
+    identity,
     "merge",
     examples=["identity merge jfk-replica/public/flights jfk/public/flights --reason 'one server, collected twice'"],
     document=documents.MERGED,

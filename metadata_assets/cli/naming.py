@@ -54,8 +54,8 @@ def new_key(store: MetadataStore, of: CanonicalKey, name: str) -> CanonicalKey:
         schema, table = None, rest  # type: ignore[assignment]
     if not table or (of.schema is not None and not schema):
         raise _refused(of, name, "write endpoint/schema/table, or the full key")
-    source = source_at(store, endpoint, of)
     _check_there(store, endpoint, of)
+    source = source_at(store, endpoint, of)
     return dataset_key(endpoint, source=source, schema=schema, table=table)
 
 
@@ -86,7 +86,7 @@ def moved_key(store: MetadataStore, of: CanonicalKey, to: str) -> CanonicalKey:
 def _check_there(store: MetadataStore, endpoint: str, of: CanonicalKey) -> None:
     """Raise UnknownEndpoint for an endpoint that nobody registered, unless the thing is there already."""
     if endpoint != of.endpoint:
-        store.check_registered(endpoint)
+        store.registered_endpoint(endpoint)
 
 
 def _refused(of: CanonicalKey, name: str, fix: str) -> NotAName:

@@ -1,6 +1,7 @@
 """Provisional endpoints: registered later, they are another name of the endpoint, and all keys below them follow."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,6 +22,8 @@ NO_SERVERS: Final[Mapping[str, Authority]] = MappingProxyType({})
 
 _ALIAS = "SELECT metadata.alias_endpoint(gen_random_uuid(), %(slug)s, %(endpoint)s, %(reason)s) AS is_new"
 
+_PART = "SELECT metadata.part_endpoint(gen_random_uuid(), %(slug)s, %(reason)s) AS endpoint"
+
 _ALIASES = """
 SELECT e.slug, e.endpoint FROM metadata.endpoint_alias e
 WHERE e.tenant_id = (SELECT metadata.current_tenant()) AND e.slug = ANY (%(slugs)s) AND e.valid_to IS NULL
@@ -40,6 +43,23 @@ class UnknownEndpoint(MetadataError):
 
     endpoint: str
     hint: str
+    exit_code: ClassVar[int] = 3
+
+
+class NotProvisional(MetadataError):
+    """{slug} cannot be {endpoint}: {reason}; {fix}"""
+
+    slug: str
+    endpoint: str
+    reason: str
+    fix: str
+    exit_code: ClassVar[int] = 2
+
+
+class NotRegisteredAs(MetadataError):
+    """{slug} is no other name of an endpoint; see: metadata-assets identity show mid1:endpoint:SLUG"""
+
+    slug: str
     exit_code: ClassVar[int] = 3
 
 
@@ -78,21 +98,37 @@ class EndpointAliases(Endpoints):
         """Say that a provisional endpoint is a registered one: keys below either mean the same. False if that was so.
 
         Nothing below it is written, and what was born there keeps its id. Raises UnknownEndpoint, EndpointAliasRefused
-        (both have something of the same name, or the slug is registered itself); then nothing was changed.
+        (both have something of the same name, or the slug is registered itself) and NotProvisional (no server of the
+        endpoint's system can have the slug); then nothing was changed.
         """
         check_slug(slug)
-        self.check_registered(endpoint)
+        _check_system(slug, self.registered_endpoint(endpoint))
         parameters = {"slug": slug, "endpoint": endpoint, "reason": scrubbed(reason)}
         (row,) = self.sessions.call(_ALIAS, parameters)
         is_new: bool = row["is_new"]
         return is_new
 
-    def check_registered(self, slug: str) -> None:
-        """Raise UnknownEndpoint, with the known ones, unless an endpoint is registered by this slug."""
-        if self.endpoint(slug) is None:
+    def unregister_endpoint_as(self, slug: str, *, reason: str | None = None) -> str:
+        """Take `register_endpoint_as` back: keys below the slug and below the endpoint are two again; which it was.
+
+        Nothing below either is written: a thing is called as it was named, by whichever of the two. Raises
+        NotRegisteredAs.
+        """
+        check_slug(slug)
+        (row,) = self.sessions.call(_PART, {"slug": slug, "reason": scrubbed(reason)})
+        if row["endpoint"] is None:
+            raise NotRegisteredAs(slug=slug)
+        endpoint: str = row["endpoint"]
+        return endpoint
+
+    def registered_endpoint(self, slug: str) -> Endpoint:
+        """The endpoint that is registered by this slug. Raises UnknownEndpoint, with the known ones."""
+        found = self.endpoint(slug)
+        if found is None:
             known = ", ".join(one.slug for one in self.endpoints()[:20])
             hint = f"the known ones: {known}" if known else "`metadata-assets collect` registers those of the project"
             raise UnknownEndpoint(endpoint=slug, hint=hint)
+        return found
 
     def _follow(self, given: Iterable[Endpoint], servers: Mapping[str, Authority]) -> int:
         """Register provisional endpoints as these, where that is certain; how many."""
@@ -123,10 +159,33 @@ class EndpointAliases(Endpoints):
             return False
 
 
-def provisional_slug(where: str, system: str) -> str:
-    """The provisional endpoint of a URL, of `host[:port]` of a system, or the slug itself. Raises InvalidUrl."""
+def provisional_slug(where: str, endpoint: Endpoint) -> str:
+    """The slug that a URL, a `host[:port]` or a slug has, of a server of the endpoint's system.
+
+    Raises InvalidUrl, or NotProvisional for a server of another system.
+    """
+    if not _PLACE.fullmatch(where):
+        raise InvalidUrl(reason="it names no server", fix="give host[:port], a URL, or the provisional endpoint")
     if "://" in where:
-        return endpoint_slug(authority(where))
-    if "_" in where and not set(where) & set(".:[]@/"):
-        return where
-    return endpoint_slug(authority(f"{system}://{where}"))
+        slug = endpoint_slug(authority(where))
+    elif where == endpoint.slug or ("_" in where and not set(where) & set(".:[]@/")):
+        slug = where
+    else:
+        slug = endpoint_slug(authority(f"{endpoint.system}://{where}"))
+    _check_system(slug, endpoint)
+    return slug
+
+
+_PLACE = re.compile(r"[^/\s;]+|[^/\s]+://.*", re.DOTALL)
+
+
+def _check_system(slug: str, endpoint: Endpoint) -> None:
+    """Raise NotProvisional where no server of the endpoint's system gets this slug."""
+    beginning = endpoint_slug(authority(f"{endpoint.system}://server")).removesuffix("server")
+    if not slug.startswith(beginning):
+        raise NotProvisional(
+            slug=slug,
+            endpoint=endpoint.slug,
+            reason=f"{endpoint.slug} is a {endpoint.system} endpoint, whose servers are below {beginning}…",
+            fix="give a server of that system, or register another endpoint",
+        )

@@ -61,6 +61,22 @@ ORDER BY m.committed_at DESC, m.materialization_id LIMIT %(limit)s
 
 _ONE = _COLUMNS + "WHERE m.tenant_id = %(tenant)s AND m.materialization_id = %(id)s"
 
+# The keys first, the newest of them, and then the materializations of these: whatever matches is read by an index.
+_WITH = (
+    """
+WITH found AS MATERIALIZED (
+  SELECT k.materialization_id FROM metadata.metadata_key k
+  WHERE k.tenant_id = %(tenant)s AND k.key = %(name)s {narrowed}
+  ORDER BY k.committed_at DESC, k.materialization_id DESC LIMIT %(limit)s)
+"""
+    + _COLUMNS
+    + """
+WHERE m.tenant_id = %(tenant)s AND m.materialization_id IN (SELECT f.materialization_id FROM found f)
+ORDER BY m.committed_at DESC, m.materialization_id DESC
+"""
+)
+_BY_VALUE = "AND k.value_sha256 = (SELECT metadata.name_digest(%(value)s::jsonb::text))"
+
 _INPUTS = f"""
 SELECT {present_key("a.qualified_name")} AS qualified_name,
   i.input_partition_key, i.input_materialization_id, i.input_version, i.metadata
@@ -149,6 +165,19 @@ class Materializations(Noun):
         parameters = {"key": key_text(dataset), "partition": partition, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
+        return [_materialization(row) for row in rows]
+
+    def materializations_with(self, name: str, value: object = ..., *, limit: int = 100) -> list[Materialization]:
+        """The newest materializations whose metadata has this name at its top, with this JSON value if one is given.
+
+        Found by an index, however many others there are. Values are equal as JSON is: 1 is not 1.0, members of objects
+        have no order. Names over 500 bytes are stored but not found.
+        """
+        narrowed = "" if value is ... else _BY_VALUE
+        parameters = {"name": name, "value": None if value is ... else Jsonb(value), "limit": limit}
+        with self.session() as session:
+            statement = _WITH.replace("{narrowed}", narrowed)
+            rows = session.rows(statement, {"tenant": session.tenant_value, **parameters})
         return [_materialization(row) for row in rows]
 
     def materialization(self, identifier: UUID) -> Materialization:

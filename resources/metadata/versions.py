@@ -1,23 +1,56 @@
-"""Versions: the published state of a dataset, and what a reader finds in it."""
+"""Versions: the published state of a dataset, what a reader finds in it, and the way back."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from identity.credentials import scrubbed
+from identity.errors import MetadataError
 from identity.ids import Entity, EntityId, sha256_of
-from identity.keys import CanonicalKey, check_name, key_text
+from identity.keys import CanonicalKey, check_name, key_text, short_name
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import HOLDER
+from resources.metadata.resolution import HOLDER, present_key
 from resources.models import UNPARTITIONED, Current, Published, Version
+from resources.postgres.session import Row
+from resources.version_records import At, Retraction, RolledBack
+
+VERSION_AT: Final = (
+    f"metadata.version_at(%(name)s, {HOLDER}, %(at_version)s::bigint, %(at_pin)s::text, %(at_moment)s::timestamptz)"
+)
+"""The number of the version that `key` is read at, as a part of the statement that reads: see `at_parameters`."""
 
 _PUBLISH = "SELECT * FROM metadata.publish(%(key)s, %(fingerprint)s, %(publish_id)s, %(materializations)s)"
 
+_ROLL_BACK = """
+SELECT * FROM metadata.roll_back(%(key)s, %(fingerprint)s, %(dataset)s, %(name)s, %(to)s, %(expected)s, %(reason)s)
+"""
+
+_RETRACT = f"""
+SELECT r.*, {present_key("a.qualified_name")} AS qualified_name, m.partition_key, m.materialization_id
+FROM metadata.retract(%(id)s, %(reason)s) r
+LEFT JOIN metadata.materialization m ON m.tenant_id = %(tenant)s AND m.materialization_id = %(id)s
+LEFT JOIN metadata.asset a ON a.tenant_id = m.tenant_id AND a.asset_id = m.dataset_id
+"""
+
+_RETRACTIONS = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, m.partition_key, m.materialization_id, v.version, r.reason,
+  r.actor, r.at
+FROM metadata.retraction r
+JOIN metadata.materialization m ON m.tenant_id = r.tenant_id AND m.materialization_id = r.materialization_id
+JOIN metadata.asset a ON a.tenant_id = m.tenant_id AND a.asset_id = m.dataset_id
+LEFT JOIN metadata.version v ON v.tenant_id = m.tenant_id AND v.dataset_id = m.dataset_id AND v.kind = 'retract'
+  AND v.idempotency_key = m.materialization_id::text
+WHERE r.tenant_id = %(tenant)s AND m.tenant_id = %(tenant)s AND m.dataset_id = {HOLDER}
+ORDER BY r.at DESC, r.materialization_id LIMIT %(limit)s
+"""
+
 _LIST = f"""
-SELECT v.version, v.actor, v.published_at,
-  (SELECT count(*) FROM metadata.version_partition p
-   WHERE p.tenant_id = v.tenant_id AND p.dataset_id = v.dataset_id AND p.from_version = v.version) AS changed,
-  s.partitions, s.row_count
+SELECT v.version, v.actor, v.published_at, v.kind, v.reason, v.restored_version, r.name AS release,
+  metadata.partitions_changed(v.tenant_id, v.dataset_id, v.version) AS changed, s.partitions, s.row_count
 FROM metadata.version v
+LEFT JOIN metadata.release r ON r.tenant_id = v.tenant_id AND r.release_id = v.release_id
 CROSS JOIN LATERAL (
   SELECT count(*) AS partitions, sum(m.row_count)::bigint AS row_count
   FROM metadata.version_partition p
@@ -29,8 +62,8 @@ ORDER BY v.version DESC LIMIT %(limit)s
 """
 
 _CURRENT = f"""
-SELECT d.dataset_id, a.key_sha256 AS birth_sha256, p.partition_key, d.published_version, m.materialization_id,
-  m.location, m.manifest_sha256, m.row_count, m.data_version
+SELECT d.dataset_id, a.key_sha256 AS birth_sha256, p.partition_key, d.published_version AS version,
+  m.materialization_id, m.location, m.manifest_sha256, m.row_count, m.data_version
 FROM metadata.dataset d
 JOIN metadata.asset a ON a.tenant_id = d.tenant_id AND a.asset_id = d.dataset_id
 JOIN metadata.version_partition p
@@ -41,10 +74,48 @@ WHERE d.tenant_id = %(tenant)s AND d.dataset_id = {HOLDER}
 ORDER BY p.partition_key
 """
 
+# The version is kept whatever is found in it, so that asking for one that is not there is always told.
+_AS_OF = f"""
+WITH wanted AS MATERIALIZED (SELECT {HOLDER} AS dataset_id, {VERSION_AT} AS version)
+SELECT w.dataset_id, a.key_sha256 AS birth_sha256, p.partition_key, w.version,
+  m.materialization_id, m.location, m.manifest_sha256, m.row_count, m.data_version
+FROM wanted w
+LEFT JOIN metadata.version_partition p
+  ON p.tenant_id = %(tenant)s AND p.dataset_id = w.dataset_id AND p.from_version <= w.version
+  AND (p.to_version IS NULL OR p.to_version > w.version)
+  AND (%(partitions)s::text[] IS NULL OR p.partition_key = ANY (%(partitions)s))
+LEFT JOIN metadata.materialization m ON m.tenant_id = p.tenant_id AND m.materialization_id = p.materialization_id
+LEFT JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = w.dataset_id
+ORDER BY p.partition_key
+"""
+
+
+class MomentWithoutZone(MetadataError):
+    """{moment} could be any of several moments; say its time zone, as in {moment}+00:00"""
+
+    moment: str
+
+
+def at_parameters(dataset: CanonicalKey, at: At) -> Row:
+    """The parameters of `VERSION_AT`. Raises MomentWithoutZone; TypeError for anything that is no `At`."""
+    if isinstance(at, bool) or not (at is None or isinstance(at, int | str | datetime)):
+        raise TypeError(f"a version is read by number, name of a pin or moment, not by a {type(at).__name__}")
+    if isinstance(at, datetime) and at.utcoffset() is None:
+        raise MomentWithoutZone(moment=at.isoformat())
+    if isinstance(at, str):
+        check_name(at)
+    return {
+        "key": key_text(dataset),
+        "name": short_name(dataset),
+        "at_version": at if isinstance(at, int) else None,
+        "at_pin": at if isinstance(at, str) else None,
+        "at_moment": at if isinstance(at, datetime) else None,
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class Versions(Noun):
-    """Publish materializations and read what is published."""
+    """Publish materializations, read what is published or was, and go back."""
 
     def publish(self, materializations: Collection[UUID], *, key: str | None = None) -> list[Published]:
         """Make the materializations the current ones of their partitions: one new version per dataset that changes.
@@ -52,7 +123,8 @@ class Versions(Noun):
         One transaction for all of them, one round trip; a reader sees all or nothing. One that a later attempt has
         overtaken is fenced: it stays a fact and replaces nothing. Without a `key` publishing the same set again is a
         replay, so an attempt may ask until it is answered; a replay has the first answer, whatever happened since.
-        Raises UnknownMaterialization, IdempotencyConflict, AmbiguousPublish; then nothing was published.
+        Raises UnknownMaterialization, IdempotencyConflict, AmbiguousPublish, UnusableMaterialization for what was
+        retracted or collected; then nothing was published.
         """
         check_name(key or "")
         ordered = sorted(set(materializations))
@@ -66,16 +138,56 @@ class Versions(Noun):
                 "materializations": ordered,
             },
         )
-        return [
-            Published(
-                dataset=EntityId.from_database(row["dataset_id"]),
-                version=row["version"],
-                published=tuple(row["published"]),
-                fenced=tuple(row["fenced"]),
-                replayed=row["replayed"],
-            )
-            for row in rows
-        ]
+        return [published(row) for row in rows]
+
+    def rollback(
+        self, dataset: CanonicalKey, *, to: int, expected: int, reason: str | None = None, key: str | None = None
+    ) -> RolledBack:
+        """Append a version whose partitions equal those of version `to`. Nothing of what was published is lost.
+
+        `expected` is the version that the caller sees as the present one: when there is another one, NotAtVersion is
+        raised and nothing happens. Writes rows only for partitions that differ. Asked again it is a replay, with a
+        `key` or without. Raises UnknownVersion, RollbackRefused when it is there already, UnusableMaterialization when
+        the version has something that was retracted or collected, IdempotencyConflict.
+        """
+        check_name(key or "")
+        entity = self.entity(dataset)
+        content = sha256_of("rollback", entity.id.value.bytes, str(to), str(expected))
+        (row,) = self.sessions.call(
+            _ROLL_BACK,
+            {
+                "key": key or content.hex(),
+                "fingerprint": content,
+                "dataset": entity.id.value,
+                "name": short_name(dataset),
+                "to": to,
+                "expected": expected,
+                "reason": scrubbed(reason),
+            },
+        )
+        return RolledBack(
+            dataset=entity.id,
+            version=row["version"],
+            restored=to,
+            partitions_changed=row["partitions_changed"],
+            replayed=row["replayed"],
+        )
+
+    def retract(self, materialization: UUID, *, reason: str) -> Retraction:
+        """Say for ever that a materialization is bad: it is never published again, and no rollback brings it back.
+
+        Where it is current the dataset gets a version in which the partition is absent: what was there before is not
+        put in its place, publish that if it is good. Pins that have it keep it. Said again, the first one stands.
+        Raises NothingToRetract.
+        """
+        parameters = {"tenant": self.tenant.value, "id": materialization, "reason": scrubbed(reason)}
+        (row,) = self.sessions.call(_RETRACT, parameters)
+        return _retraction(row)
+
+    def retractions(self, dataset: CanonicalKey, *, limit: int = 100) -> list[Retraction]:
+        """The newest retractions of a dataset."""
+        parameters = {"tenant": self.tenant.value, "key": key_text(dataset), "limit": limit}
+        return [_retraction(row) for row in self.sessions.call(_RETRACTIONS, parameters)]
 
     def versions(self, dataset: CanonicalKey, *, limit: int = 50) -> list[Version]:
         """The newest versions of a dataset."""
@@ -90,26 +202,40 @@ class Versions(Noun):
                 row_count=row["row_count"],
                 actor=row["actor"],
                 published_at=row["published_at"],
+                kind=row["kind"],
+                reason=row["reason"],
+                restored=row["restored_version"],
+                release=row["release"],
             )
             for row in rows
         ]
 
-    def current(self, dataset: CanonicalKey, partitions: Collection[str | None] | None = None) -> list[Current]:
+    def version_at(self, dataset: CanonicalKey, at: At = None) -> int:
+        """The number of the version that `at` means: see `current`. 0 where nothing was published yet."""
+        (row,) = self.sessions.call(f"SELECT {VERSION_AT} AS version", at_parameters(dataset, at))
+        number: int = row["version"]
+        return number
+
+    def current(
+        self, dataset: CanonicalKey, partitions: Collection[str | None] | None = None, *, at: At = None
+    ) -> list[Current]:
         """What the published version has, for some partitions or for all, and of which dataset that is.
 
-        One statement, one snapshot: whatever happens to names meanwhile. A partition that was never published is not
-        in the answer.
+        With `at` what another version has: by its number, by the name of a pin, or the one that was published at a
+        moment. One statement, one snapshot: whatever happens to names, pins and versions meanwhile. A partition that
+        the version does not have is not in the answer. Raises UnknownVersion, UnknownPin, MomentWithoutZone.
         """
+        parameters = at_parameters(dataset, at)
         wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
         rows = self.sessions.call(
-            _CURRENT,
-            {"tenant": self.tenant.value, "key": key_text(dataset), "partitions": wanted},
+            _CURRENT if at is None else _AS_OF,
+            {"tenant": self.tenant.value, "partitions": wanted, **parameters},
         )
         return [
             Current(
                 dataset=Entity.from_database(self.tenant, dataset, row["dataset_id"], row["birth_sha256"]),
                 partition=row["partition_key"] or None,
-                version=row["published_version"],
+                version=row["version"],
                 materialization_id=row["materialization_id"],
                 location=row["location"],
                 manifest_sha256=row["manifest_sha256"],
@@ -117,4 +243,28 @@ class Versions(Noun):
                 data_version=row["data_version"],
             )
             for row in rows
+            if row["materialization_id"] is not None
         ]
+
+
+def published(row: Row) -> Published:
+    """One row of an answer of metadata.publish or metadata.release."""
+    return Published(
+        dataset=EntityId.from_database(row["dataset_id"]),
+        version=row["version"],
+        published=tuple(row["published"]),
+        fenced=tuple(row["fenced"]),
+        replayed=row["replayed"],
+    )
+
+
+def _retraction(row: Row) -> Retraction:
+    return Retraction(
+        materialization_id=row["materialization_id"],
+        key=CanonicalKey.parse(row["qualified_name"]),
+        partition=row["partition_key"] or None,
+        version=row["version"],
+        reason=row["reason"],
+        actor=row["actor"],
+        at=row["at"],
+    )

@@ -7,6 +7,7 @@ import psycopg.errors
 
 from identity.credentials import scrub
 from identity.errors import MetadataError
+from resources.postgres.refusals import REFUSALS
 
 
 class DatabaseUnreachable(MetadataError):
@@ -225,6 +226,8 @@ def redacted(error: psycopg.Error) -> psycopg.Error:
 def translated(error: psycopg.Error) -> MetadataError | None:
     """Our error for a state or constraint that we raise on purpose; None for anything else."""
     detail = error.diag.message_primary or ""
+    if (error.sqlstate or "").startswith("MA") and (refusal := REFUSALS.get(error.diag.constraint_name or "")):
+        return refusal(error)
     match error.sqlstate:
         case "MA409" if error.diag.constraint_name:
             return IdentityCollision(detail=detail)

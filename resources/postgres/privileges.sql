@@ -8,8 +8,13 @@ GRANT EXECUTE ON FUNCTION metadata.current_tenant, metadata.bound TO metadata_ap
 GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
   metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
-  metadata.unmerge_entities, metadata.name_legacy_ids, metadata.tell_retyped, metadata.alias_endpoint
+  metadata.unmerge_entities, metadata.name_legacy_ids, metadata.tell_retyped, metadata.alias_endpoint,
+  metadata.part_endpoint
 TO metadata_app;
+GRANT EXECUTE ON FUNCTION
+  metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin, metadata.invalidate
+TO metadata_app;
+GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.partitions_changed TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,
   metadata.unknown_identity, metadata.names_of,

@@ -98,7 +98,7 @@ def test_a_rotation_is_one_call(run: Run, filled: dict[str, UUID], store: Metada
         (["lake/nyc/nothing", "something"], 3, "UnknownKey"),
         (["lake/nyc/flights", "a", "lake/nyc/flights", "b"], 2, "RenamedTwice"),
         (["lake/nyc/flights", "a", "lake/nyc/weather", "a"], 1, "RenameRefused"),
-        (["jfk/public/flights", "unknown/public/flights"], 2, "NotAName"),
+        (["jfk/public/flights", "unknown/public/flights"], 3, "UnknownEndpoint"),
         (["lake/nyc/flights", "mid1:job:lake:flights"], 1, "RenameRefused"),
         (["lake/nyc/flights", "lake//"], 2, "NotAName"),
         (["lake/nyc/flights", f"postgres://ann:{PASSWORD}@db/x"], 2, "NotAName"),

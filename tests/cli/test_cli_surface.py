@@ -25,6 +25,7 @@ REQUIRED = [
     *("identity create", "identity delete", "identity ensure", "identity import", "identity key", "identity link"),
     *("identity list", "identity merge", "identity move", "identity names", "identity register", "identity rename"),
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
+    "identity unregister",
     "lineage",
     *("materialization show", "materializations", "migrate", "versions"),
 ]

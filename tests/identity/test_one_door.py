@@ -26,6 +26,7 @@ ALLOWED = {
     "uuid4": {
         "metadata_assets/attempts.py": "an attempt is never repeated: what repeats is its intent",
         "resources/metadata/aliases.py": "a rename without a key is a request of its own",
+        "resources/metadata/invalidations.py": "an invalidation without a key is a request of its own",
         "resources/metadata/legacy.py": "one batch of an import; what it names does not follow from it",
         "resources/graph/identities.py": "an identity node is whatever it leads to: nothing could derive its id",
         "resources/graph/collections.py": "a collection is found by its slug; ids of nodes as above",

@@ -20,12 +20,21 @@ ONLY_BY_FUNCTIONS = (
     "redelivery",
     "version",
     "version_partition",
+    "release",
+    "retraction",
+    "pin",
+    "pin_item",
+    "invalidation",
+    "metadata_key",
     "identity_node",
     "reference_edge",
     "collection",
     "collection_item",
 )
-APPEND_ONLY = ("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version")
+APPEND_ONLY = (
+    *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
+    *("release", "retraction", "pin_item", "invalidation", "metadata_key"),
+)
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 
 _OURS = "WITH ours AS (SELECT * FROM pg_class WHERE relnamespace = 'metadata'::regnamespace)"

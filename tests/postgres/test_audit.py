@@ -26,6 +26,7 @@ AUDITED = {
     "schema_field": "field_id",
     "relationship": "relationship_id",
     "dataset": "dataset_id",
+    "pin": "pin_id",
     "alias": "alias_id",
     "identity_node": "identity_id",
     "reference_edge": "edge_id",

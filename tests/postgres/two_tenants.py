@@ -41,6 +41,12 @@ def fill(store: MetadataStore) -> None:
     (one,) = store.commit(attempt(), [staged], reads)
     store.commit(attempt(), [staged], reads)  # a redelivery
     store.publish([one.materialization_id])
+    store.pin("board", {DELAYS: 1})
+    store.invalidate(DELAYS, reason="late flights")
+    (bad,) = store.commit(attempt(), [delivery(store, "bad")], {})
+    store.retract(bad.materialization_id, reason="wrong units")
+    (released,) = store.commit(attempt(), [delivery(store, "released")], {})
+    store.release("spring", [released.materialization_id])
     here = {(store.entity(DELAYS), "p"): f"lake:somewhere/{store.tenant}"}
     store.open_staging(attempt(), here, ttl=timedelta(hours=1))
     store.register_endpoint_as("postgresql_db", "jfk")
@@ -68,6 +74,7 @@ def delivery(store: MetadataStore, intent: str) -> Staged:
         row_count=1,
         byte_count=1,
         data_version="v",
+        metadata={"note": intent},
     )
 
 

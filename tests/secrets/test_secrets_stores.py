@@ -140,6 +140,37 @@ def edges(w: World, text: str) -> Iterator[Doing]:
         yield lambda facts=facts: w.graph.assert_edges([link], complete=False, **facts)
 
 
+def versions(w: World, text: str) -> Iterator[Doing]:
+    key = w.key("one")
+    ids = [w.store.commit(w.attempt(), [w.staged()], {})[0].materialization_id for _ in range(4)]
+    for one in ids[:2]:
+        w.store.publish([one])
+    present = w.store.version_at(key)
+    yield lambda: w.store.rollback(key, to=present - 1, expected=present, reason=text)
+    yield lambda: w.store.rollback(key, to=1, expected=present, key=text)
+    yield lambda: w.store.retract(ids[2], reason=text)
+    yield lambda: w.store.retractions(key)
+    yield lambda: w.store.release(f"r{next(_numbers)}", ids[3:], reason=text)
+    yield lambda: w.store.release(text, ids[3:])
+    yield lambda: (w.store.versions(key), w.store.releases())
+    yield lambda: (w.store.current(key, at=text), w.store.version_at(key, text))
+
+
+def pins(w: World, text: str) -> Iterator[Doing]:
+    w.store.publish([w.store.commit(w.attempt(), [w.staged()], {})[0].materialization_id])
+    yield lambda: w.store.pin(text, {w.key("one"): None})
+    yield lambda: w.store.pin(f"p{next(_numbers)}", {w.key("one"): None}, reason=text)
+    yield lambda: (w.store.pins(removed=True), w.store.pin_named(text))
+    yield lambda: w.store.unpin(text)
+
+
+def invalidations(w: World, text: str) -> Iterator[Doing]:
+    w.store.publish([w.store.commit(w.attempt(), [w.staged()], {})[0].materialization_id])
+    yield lambda: w.store.invalidate(w.key("one"), reason=text)
+    yield lambda: w.store.invalidate(w.key("one"), [text], reason="because", key=text)
+    yield lambda: (w.store.stale(), w.store.why_stale(w.key("one"), text), w.store.why_stale(w.key("one")))
+
+
 CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.commit": commits,
     "MetadataStore.open_staging": stagings,
@@ -164,6 +195,18 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
         [lambda: w.store.resolve(text), lambda: w.store.resolve(f"e/{text}"), lambda: w.store.resolve(f"mid1:{text}")]
     ),
     "MetadataStore.current": lambda w, text: iter([lambda: w.store.current(w.key("one"), [text])]),
+    "MetadataStore.rollback": versions,
+    "MetadataStore.retract": versions,
+    "MetadataStore.release": versions,
+    "MetadataStore.version_at": versions,
+    "MetadataStore.pin": pins,
+    "MetadataStore.unpin": pins,
+    "MetadataStore.pin_named": pins,
+    "MetadataStore.invalidate": invalidations,
+    "MetadataStore.why_stale": invalidations,
+    "MetadataStore.materializations_with": lambda w, text: iter(
+        [lambda: w.store.materializations_with(text), lambda: w.store.materializations_with("note", text)]
+    ),
     "MetadataStore.materializations": lambda w, text: iter(
         [lambda: w.store.materializations(w.key("one"), partition=text)]
     ),
@@ -174,9 +217,12 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     ),
     "MetadataStore.register_endpoint_as": lambda w, text: iter(
         [lambda: w.store.register_endpoint_as(text, "jfk"), lambda: w.store.register_endpoint_as("provisional", text),
-         lambda: w.store.register_endpoint_as(f"p{next(_numbers)}", endpoint(w), reason=text)]
+         lambda: w.store.register_endpoint_as(f"postgresql_p{next(_numbers)}", endpoint(w), reason=text)]
     ),
-    "MetadataStore.check_registered": lambda w, text: iter([lambda: w.store.check_registered(text)]),
+    "MetadataStore.unregister_endpoint_as": lambda w, text: iter(
+        [lambda: w.store.unregister_endpoint_as(text), lambda: w.store.unregister_endpoint_as(known(w), reason=text)]
+    ),
+    "MetadataStore.registered_endpoint": lambda w, text: iter([lambda: w.store.registered_endpoint(text)]),
     "MetadataStore.joined": lambda w, text: iter([lambda: w.store.joined(text, [w.key("one")], place=text)]),
     "MetadataStore.names": lambda w, text: iter([lambda: w.store.names([text])]),
     "GraphStore.create_identity": nodes_made,
@@ -195,6 +241,15 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "GraphStore.move_item": lambda w, text: iter([lambda: w.graph.move_item(text, w.key("one"), 0)]),
     "GraphStore.assert_edges": edges,
 }  # fmt: skip
+
+
+def known(w: World) -> str:
+    """A provisional endpoint that was registered just now."""
+    slug = f"postgresql_p{next(_numbers)}"
+    w.store.register_endpoint_as(slug, endpoint(w))
+    return slug
+
+
 TEXTS = {str, Any, Asset, Attempt, Endpoint, LegacyRow, Read, Staged}
 
 

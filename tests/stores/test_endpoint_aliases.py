@@ -8,11 +8,13 @@ from threading import Barrier
 import pytest
 from store_inputs import Counts, Lake, Look, names_read
 
+from identity.errors import InvalidUrl
 from identity.keys import CanonicalKey, dataset_key, job_key
 from identity.naming import authority, endpoint_of
+from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
 from resources.metadata.assets import UnknownKey
-from resources.metadata.endpoint_aliases import UnknownEndpoint, provisional_slug
+from resources.metadata.endpoint_aliases import NotProvisional, NotRegisteredAs, UnknownEndpoint, provisional_slug
 from resources.metadata.legacy_names import LegacyRow
 from resources.metadata.resolution import HOLDER
 from resources.metadata_store import MetadataStore
@@ -177,13 +179,13 @@ def test_what_cannot_be_is_refused_with_what_is_known(lake: Lake, slug: str, jfk
     with pytest.raises(UnknownEndpoint, match="no endpoint is registered as nowhere"):
         store.register_endpoint_as(slug, "nowhere")
     registered(store, slug, jfk)
-    other = f"lga-{lake.endpoint}"
+    other = f"postgresql_lga-{lake.endpoint}"
     store.register_endpoints([Endpoint(slug=other, system="postgres")])
     with pytest.raises(EndpointAliasRefused, match=f"{slug} is {jfk} already"):
         store.register_endpoint_as(slug, other)
     with pytest.raises(EndpointAliasRefused, match=f"{other} is a registered endpoint itself"):
         store.register_endpoint_as(other, jfk)
-    with pytest.raises(EndpointAliasRefused, match="ids of an earlier catalog"):
+    with pytest.raises(NotProvisional):
         store.register_endpoint_as("legacy", jfk)
     with pytest.raises(EndpointAliasRefused, match=f"{slug} is {jfk} already"):
         store.register_endpoints([Endpoint(slug=slug, system="postgres")])
@@ -282,7 +284,53 @@ def test_births_by_both_keys_while_it_is_registered_make_one_thing_each(
     ],
 )
 def test_a_provisional_endpoint_is_named_by_where_it_is(where: str, slug: str) -> None:
-    assert provisional_slug(where, "postgres") == slug
+    assert provisional_slug(where, Endpoint(slug="jfk", system="postgres")) == slug
+
+
+@pytest.mark.parametrize("where", ["", " ", "h;PWD={x}", "kafka://zzz", "jfk", "my_lake", "a b", "/tmp/x"])
+def test_what_is_no_server_of_the_system_is_refused(where: str) -> None:
+    with pytest.raises((InvalidUrl, NotProvisional)):
+        provisional_slug(where, Endpoint(slug="jfk", system="postgres"))
+
+
+def test_a_slug_of_another_system_is_refused_and_nothing_is_written(lake: Lake, jfk: str, counts: Counts) -> None:
+    lake.store.register_endpoints([Endpoint(slug=jfk, system="postgres")])
+    before = counts()
+    with pytest.raises(NotProvisional, match="servers are below postgresql_"):
+        lake.store.register_endpoint_as(f"kafka_{lake.endpoint}", jfk)
+    assert counts() == before
+
+
+def test_a_registration_is_taken_back(lake: Lake, slug: str, jfk: str, look: Look) -> None:
+    """What was named by either is called so again, and nothing below was written."""
+    graph = GraphStore(lake.store.sessions)
+    born(lake.store, key(slug, "old"))
+    registered(lake.store, slug, jfk)
+    born(lake.store, key(jfk, "new"))
+    old, new = lake.store.entity(key(slug, "old")).id, lake.store.entity(key(jfk, "new")).id
+    nodes = [graph.create_identity(key(jfk, name)) for name in ("old", "new", "never")]
+    ends = [ReferenceEdge(nodes[0].key, nodes[1].key), ReferenceEdge(key(jfk, "old"), key(jfk, "new"))]
+    graph.add_reference_edges(ends)
+    kept = look("SELECT xmin::text, to_jsonb(t) AS row FROM metadata.asset t ORDER BY ctid")
+    assert lake.store.unregister_endpoint_as(slug, reason="another server") == jfk
+    assert look("SELECT xmin::text, to_jsonb(t) AS row FROM metadata.asset t ORDER BY ctid") == kept
+    assert lake.store.entity(key(slug, "old")).id == old
+    assert lake.store.entity(key(jfk, "new")).id == new
+    assert lake.store.entity(key(jfk, "old")).id != old
+    assert lake.store.entity(key(slug, "new")).id != new
+    assert lake.store.resolve(str(key(slug, "old"))) == key(slug, "old")
+    assert graph.resolve_key(nodes[0].key) == key(slug, "old"), "a node stays with its thing"
+    assert [graph.resolve_key(node.key) for node in nodes[1:]] == [key(jfk, "new"), key(jfk, "never")]
+    open_edges = look(
+        """SELECT source_asset_id AS source, target_asset_id AS target FROM metadata.relationship
+        WHERE producer = 'reference' AND valid_to IS NULL AND %s IN (source_asset_id, target_asset_id)""",
+        new.value,
+    )
+    assert [(row["source"], row["target"]) for row in open_edges] == [(old.value, new.value)], "the nodes' edge alone"
+    with pytest.raises(NotRegisteredAs):
+        lake.store.unregister_endpoint_as(slug)
+    assert lake.store.register_endpoint_as(slug, jfk), "and it can be said again"
+    assert lake.store.entity(key(jfk, "old")).id == old
 
 
 def test_ids_stay_what_they_were_born_as(lake: Lake, slug: str, jfk: str) -> None:

@@ -181,6 +181,28 @@ BEGIN
         LIMIT 1) f);
 END $$;
 
+-- What refers to keys below a slug or an endpoint, when the two become one or part: nodes that target `p_was` target
+-- `p_now`, in the same order, and edges between references are led anew. For functions of this owner.
+CREATE OR REPLACE FUNCTION metadata.follow_endpoint(
+  p_slug text, p_endpoint text, p_was text[], p_now text[], p_reason text
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_edges uuid[];
+BEGIN
+  IF cardinality(p_was) > 0 THEN
+    PERFORM metadata.tell_updated(m.ids, m.was, p_reason) FROM metadata.move_targets(p_was, p_now, NULL) m;
+  END IF;
+  v_edges := metadata.edges_at(metadata.references_to(ARRAY(
+    SELECT r.reference FROM metadata.reference_edge e,
+      LATERAL (VALUES (e.source_reference), (e.target_reference)) AS r (reference)
+    WHERE e.tenant_id = v_tenant AND split_part(r.reference, ':', 3) IN (p_slug, p_endpoint)) || p_was || p_now));
+  IF cardinality(v_edges) > 0 THEN
+    PERFORM metadata.resolve_edges(v_edges);
+  END IF;
+END $$;
+
 -- Say that a provisional slug is a registered endpoint. True when that is new. Nothing below either is written; nodes
 -- that target what is below the slug, and edges between references, go along.
 -- Holds the names. Errors: MA404 endpoint not registered; MA422 endpoint_alias: the slug is registered
@@ -194,8 +216,6 @@ DECLARE
   v_is text;
   v_problem text;
   v_was text[];
-  v_now text[];
-  v_edges uuid[];
 BEGIN
   PERFORM metadata.hold_names(true);
   SELECT e.endpoint INTO v_is FROM metadata.endpoint_alias e
@@ -228,25 +248,41 @@ BEGIN
   INSERT INTO metadata.endpoint_alias (tenant_id, endpoint_alias_id, slug, endpoint, actor, reason)
   VALUES (v_tenant, p_id, p_slug, p_endpoint, v_actor, p_reason);
 
-  IF EXISTS (SELECT 1 FROM metadata.identity_node n WHERE n.tenant_id = v_tenant)
-    OR EXISTS (SELECT 1 FROM metadata.reference_edge e WHERE e.tenant_id = v_tenant) THEN
-    SELECT array_agg(DISTINCT n.target_key ORDER BY n.target_key) INTO v_was FROM metadata.identity_node n
-    WHERE n.tenant_id = v_tenant AND starts_with(n.target_key, 'mid1:') AND split_part(n.target_key, ':', 3) = p_slug;
-    IF v_was IS NOT NULL THEN
-      v_now := ARRAY(
-        SELECT metadata.key_at(w.key, p_endpoint) FROM unnest(v_was) WITH ORDINALITY AS w (key, n) ORDER BY w.n);
-      PERFORM metadata.tell_updated(m.ids, m.was, 'registered') FROM metadata.move_targets(v_was, v_now, NULL) m;
-    END IF;
-    v_edges := metadata.edges_at(metadata.references_to(ARRAY(
-      SELECT r.reference FROM metadata.reference_edge e,
-        LATERAL (VALUES (e.source_reference), (e.target_reference)) AS r (reference)
-      WHERE e.tenant_id = v_tenant AND split_part(r.reference, ':', 3) IN (p_slug, p_endpoint)) || v_now));
-    IF cardinality(v_edges) > 0 THEN
-      PERFORM metadata.resolve_edges(v_edges);
-    END IF;
-  END IF;
+  SELECT array_agg(DISTINCT n.target_key ORDER BY n.target_key) INTO v_was FROM metadata.identity_node n
+  WHERE n.tenant_id = v_tenant AND starts_with(n.target_key, 'mid1:') AND split_part(n.target_key, ':', 3) = p_slug;
+  PERFORM metadata.follow_endpoint(p_slug, p_endpoint, v_was, ARRAY(
+    SELECT metadata.key_at(w.key, p_endpoint) FROM unnest(v_was) WITH ORDINALITY AS w (key, n) ORDER BY w.n),
+    'registered');
 
   INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload) VALUES (v_tenant, p_id, 'endpoint.registered_as',
     jsonb_build_object('slug', p_slug, 'endpoint', p_endpoint, 'actor', v_actor, 'reason', p_reason));
   RETURN true;
+END $$;
+
+-- Take back that a provisional slug is a registered endpoint: keys below the two are two again. Nothing below either is
+-- written: what is called by a key below the slug has that name alone from then on. Nodes that target such a thing below
+-- the endpoint target it below the slug. Answers the endpoint that it was; null where it was none.
+-- Holds the names.
+CREATE OR REPLACE FUNCTION metadata.part_endpoint(p_id uuid, p_slug text, p_reason text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_actor text := current_setting('metadata.actor');
+  v_is text;
+  v_was text[];
+  v_now text[];
+BEGIN
+  PERFORM metadata.hold_names(true);
+  UPDATE metadata.endpoint_alias e SET valid_to = greatest(clock_timestamp(), e.valid_from)
+  WHERE e.tenant_id = v_tenant AND e.slug = p_slug AND e.valid_to IS NULL
+  RETURNING e.endpoint INTO v_is;
+  IF v_is IS NULL THEN
+    RETURN NULL;
+  END IF;
+  SELECT array_agg(b.other_key ORDER BY b.key), array_agg(b.key ORDER BY b.key) INTO v_was, v_now
+  FROM metadata.below(p_slug, v_is) b WHERE b.other_entity_id IS NULL;
+  PERFORM metadata.follow_endpoint(p_slug, v_is, v_was, v_now, 'unregistered');
+  INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload) VALUES (v_tenant, p_id, 'endpoint.unregistered',
+    jsonb_build_object('slug', p_slug, 'endpoint', v_is, 'actor', v_actor, 'reason', p_reason));
+  RETURN v_is;
 END $$;

@@ -7,7 +7,7 @@
 -- Existing rows are looked up by arrays of keys, never by a join with p_items: the planner takes that for a hundred rows
 -- and would rather read a whole table. Planned once: a plan for each length of these arrays costs more than it saves.
 -- Errors: MA409 the key was used for another request; MA423 the staging lease of something with a location is gone, so
--- the files may be too.
+-- the files may be too; MA422 metadata_size: more than 64 KiB of metadata (DETAIL: size, limit, key of the dataset).
 CREATE OR REPLACE FUNCTION metadata.commit_materializations(
   p_attempt uuid, p_run_id text, p_step_key text, p_retry_number integer, p_fencing_token bigint,
   p_items jsonb, p_inputs jsonb
@@ -25,6 +25,8 @@ DECLARE
   v_fresh text[];
   v_conflict text;
   v_leases bigint;
+  v_limit CONSTANT integer := 65536;
+  v_large record;
 BEGIN
   -- Claim: sorted by key, so that overlapping batches never deadlock.
   WITH claimed AS (
@@ -93,6 +95,22 @@ BEGIN
     JOIN jsonb_to_recordset(p_items) AS i (idempotency_key text, materialization_id uuid)
       ON i.materialization_id = n.materialization_id
     WHERE i.idempotency_key = ANY (v_fresh);
+
+    SELECT octet_length(m.metadata::text) AS size, m.dataset_id INTO v_large FROM metadata.materialization m
+    WHERE m.tenant_id = v_tenant AND m.idempotency_key = ANY (v_fresh) AND octet_length(m.metadata::text) > v_limit
+    ORDER BY m.idempotency_key LIMIT 1;
+    IF FOUND THEN
+      RAISE EXCEPTION 'the metadata of a materialization is too large' USING ERRCODE = 'MA422',
+        CONSTRAINT = 'metadata_size',
+        DETAIL = concat_ws(' ', v_large.size, v_limit, metadata.dataset_name(v_tenant, v_large.dataset_id));
+    END IF;
+
+    -- What materializations are found by. Longer keys do not fit into an index.
+    INSERT INTO metadata.metadata_key (tenant_id, key, committed_at, materialization_id, value_sha256)
+    SELECT v_tenant, e.key, m.committed_at, m.materialization_id, metadata.name_digest(e.value::text)
+    FROM metadata.materialization m CROSS JOIN LATERAL jsonb_each(m.metadata) e
+    WHERE m.tenant_id = v_tenant AND m.idempotency_key = ANY (v_fresh) AND octet_length(e.key) <= 500
+    ORDER BY e.key, m.materialization_id;
 
     -- What was really read is lineage too; one open edge per pair of datasets, however many materializations.
     IF EXISTS (

@@ -1,80 +1,83 @@
 -- Make materializations the current ones of their partitions: one new version for each dataset that changes, all in one
--- transaction, so readers see all or nothing. Answers one row per dataset: its version, which of the given
--- materializations had been published by then, and which were fenced, because a later attempt had been. The version is
--- the one that this call made, or else the one by which all of them were published or fenced. An answer is made of
--- history up to its version alone, and history only grows: the same call gets the same answer for ever.
+-- transaction, so readers see all or nothing. Answers as metadata.published_by. History only grows: the same call gets
+-- the same answer for ever.
 -- Lock order: datasets by advisory lock, idempotency, datasets by row. The advisory locks come before the transaction
 -- has an id, so that whoever waits for a dataset gets a later id and is told later in the outbox.
--- Errors: MA404 unknown materialization; MA409 key used for another request; MA422 two materializations of one partition.
+-- Errors: MA404 unknown materialization; MA409 key used for another request; MA422 two materializations of one
+-- partition; MA422 unusable: retracted, or collected.
 CREATE OR REPLACE FUNCTION metadata.publish(
   p_key text, p_fingerprint bytea, p_publish_id uuid, p_materializations uuid[]
 ) RETURNS TABLE (dataset_id uuid, version bigint, published uuid[], fenced uuid[], replayed boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
   v_tenant uuid := metadata.current_tenant();
-  v_actor text := current_setting('metadata.actor');
-  v_replayed boolean := false;
-  v_fingerprint bytea;
+  v_replayed boolean;
+BEGIN
+  PERFORM metadata.hold_versions(v_tenant, p_materializations);
+  v_replayed := metadata.is_replay('publish', p_key, p_fingerprint, p_publish_id);
+  IF NOT v_replayed THEN
+    PERFORM metadata.make_current(v_tenant, p_key, p_materializations, NULL, NULL);
+  END IF;
+  RETURN QUERY SELECT a.*, v_replayed FROM metadata.published_by(v_tenant, p_key, p_materializations) a;
+END $$;
+
+-- Keep everybody else from making versions of the datasets of these materializations, until the transaction ends.
+CREATE OR REPLACE FUNCTION metadata.hold_versions(p_tenant uuid, p_materializations uuid[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock(l.key) FROM (
     SELECT DISTINCT uuid_hash_extended(m.dataset_id, 0) AS key
-    FROM metadata.materialization m WHERE m.tenant_id = v_tenant AND m.materialization_id = ANY (p_materializations)
+    FROM metadata.materialization m WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations)
     ORDER BY 1) l;
+END $$;
 
-  INSERT INTO metadata.idempotency (tenant_id, op, key, fingerprint, result_id)
-  VALUES (v_tenant, 'publish', p_key, p_fingerprint, p_publish_id)
-  ON CONFLICT (tenant_id, op, key) DO NOTHING;
-  IF NOT FOUND THEN
-    SELECT k.fingerprint INTO v_fingerprint
-    FROM metadata.idempotency k WHERE k.tenant_id = v_tenant AND k.op = 'publish' AND k.key = p_key;
-    IF v_fingerprint IS DISTINCT FROM p_fingerprint THEN
-      RAISE EXCEPTION 'idempotency key % was used for another request', p_key USING ERRCODE = 'MA409', DETAIL = p_key;
-    END IF;
-    v_replayed := true;
-  ELSE
-    PERFORM metadata.replace_partitions(v_tenant, v_actor, p_key, p_materializations);
-  END IF;
-
+-- One row per dataset: its version, which of the given materializations had been published by then, and which were
+-- fenced, because a later attempt had been. The version is the one that was made with this key, or else the one by which
+-- all of them were published or fenced. Made of history up to that version alone.
+CREATE OR REPLACE FUNCTION metadata.published_by(p_tenant uuid, p_key text, p_materializations uuid[])
+RETURNS TABLE (dataset_id uuid, version bigint, published uuid[], fenced uuid[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
   RETURN QUERY
     WITH decided AS (
       SELECT m.dataset_id, m.materialization_id, mine.version AS published_in,
         coalesce(made.version, max(least(mine.version, later.version)) OVER (PARTITION BY m.dataset_id)) AS version
       FROM metadata.materialization m
       LEFT JOIN metadata.version made
-        ON made.tenant_id = v_tenant AND made.dataset_id = m.dataset_id AND made.idempotency_key = p_key
+        ON made.tenant_id = p_tenant AND made.dataset_id = m.dataset_id AND made.kind = 'publish'
+        AND made.idempotency_key = p_key
       CROSS JOIN LATERAL (
         SELECT min(c.from_version) AS version FROM metadata.version_partition c
-        WHERE c.tenant_id = v_tenant AND c.materialization_id = m.materialization_id) mine
+        WHERE c.tenant_id = p_tenant AND c.materialization_id = m.materialization_id) mine
       CROSS JOIN LATERAL (
         SELECT min(c.from_version) AS version FROM metadata.version_partition c
         JOIN metadata.materialization o
-          ON o.tenant_id = v_tenant AND o.materialization_id = c.materialization_id
-        WHERE c.tenant_id = v_tenant AND c.dataset_id = m.dataset_id AND c.partition_key = m.partition_key
+          ON o.tenant_id = p_tenant AND o.materialization_id = c.materialization_id
+        WHERE c.tenant_id = p_tenant AND c.dataset_id = m.dataset_id AND c.partition_key = m.partition_key
           AND o.fencing_token > m.fencing_token AND made.version IS NULL) later
-      WHERE m.tenant_id = v_tenant AND m.materialization_id = ANY (p_materializations)
+      WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations)
     )
     SELECT d.dataset_id, d.version,
       coalesce(array_agg(d.materialization_id ORDER BY d.materialization_id)
         FILTER (WHERE d.published_in <= d.version), '{}'),
       coalesce(array_agg(d.materialization_id ORDER BY d.materialization_id)
-        FILTER (WHERE (d.published_in <= d.version) IS NOT TRUE), '{}'),
-      v_replayed
+        FILTER (WHERE (d.published_in <= d.version) IS NOT TRUE), '{}')
     FROM decided d GROUP BY d.dataset_id, d.version ORDER BY d.dataset_id;
 END $$;
 
--- The effect of one publish, for functions of this owner only. Nothing replaces what a later attempt published, and what
--- is current already is left alone, so a dataset without a winner keeps its version.
-CREATE OR REPLACE FUNCTION metadata.replace_partitions(
-  p_tenant uuid, p_actor text, p_key text, p_materializations uuid[]
+-- The effect of one publish or release, for functions of this owner only. Nothing replaces what a later attempt
+-- published: a release is refused for it. What is current already is left alone, so a dataset without a winner keeps its
+-- version.
+CREATE OR REPLACE FUNCTION metadata.make_current(
+  p_tenant uuid, p_key text, p_materializations uuid[], p_reason text, p_release uuid
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_found bigint;
   v_partitions bigint;
-  v_dataset uuid;
-  v_version bigint;
-  v_winners uuid[];
+  v_fenced text;
+  v_change record;
 BEGIN
   SELECT count(*), count(DISTINCT (m.dataset_id, m.partition_key)) INTO v_found, v_partitions
   FROM metadata.materialization m WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations);
@@ -93,8 +96,24 @@ BEGIN
   ORDER BY d.dataset_id FOR NO KEY UPDATE;
 
   -- New statements, new snapshots: from here on nobody else can move these datasets.
-  FOR v_dataset, v_version, v_winners IN
-    SELECT m.dataset_id, d.published_version + 1, array_agg(m.materialization_id)
+  PERFORM metadata.refuse_unusable(p_tenant, p_materializations, p_release IS NOT NULL);
+  IF p_release IS NOT NULL THEN
+    v_fenced := metadata.told(p_tenant, ARRAY(
+      SELECT m.materialization_id FROM metadata.materialization m
+      JOIN metadata.version_partition c ON c.tenant_id = p_tenant AND c.dataset_id = m.dataset_id
+        AND c.partition_key = m.partition_key AND c.to_version IS NULL
+      JOIN metadata.materialization o ON o.tenant_id = p_tenant AND o.materialization_id = c.materialization_id
+      WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations)
+        AND o.fencing_token > m.fencing_token));
+    IF v_fenced IS NOT NULL THEN
+      RAISE EXCEPTION 'a later attempt than % is published', v_fenced
+        USING ERRCODE = 'MA422', CONSTRAINT = 'release';
+    END IF;
+  END IF;
+
+  FOR v_change IN
+    SELECT m.dataset_id, d.published_version + 1 AS version, array_agg(m.materialization_id) AS winners,
+      array_agg(m.partition_key) AS partitions
     FROM metadata.materialization m
     JOIN metadata.dataset d ON d.tenant_id = p_tenant AND d.dataset_id = m.dataset_id
     LEFT JOIN metadata.version_partition c ON c.tenant_id = p_tenant AND c.dataset_id = m.dataset_id
@@ -106,29 +125,84 @@ BEGIN
     GROUP BY m.dataset_id, d.published_version
     ORDER BY m.dataset_id
   LOOP
-    INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor)
-    VALUES (p_tenant, v_dataset, v_version, p_key, p_actor);
-
-    UPDATE metadata.version_partition c SET to_version = v_version
-    FROM metadata.materialization m
-    WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (v_winners)
-      AND c.tenant_id = p_tenant AND c.dataset_id = v_dataset AND c.partition_key = m.partition_key
-      AND c.to_version IS NULL;
-
-    INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version, materialization_id)
-    SELECT p_tenant, v_dataset, m.partition_key, v_version, m.materialization_id
-    FROM metadata.materialization m WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (v_winners);
-
-    UPDATE metadata.dataset d SET published_version = v_version, updated_at = clock_timestamp()
-    WHERE d.tenant_id = p_tenant AND d.dataset_id = v_dataset;
-
-    PERFORM metadata.follow_inputs(p_tenant, p_actor, v_dataset, v_winners);
-
-    INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
-    VALUES (p_tenant, gen_random_uuid(), 'version.published', jsonb_build_object(
-      'dataset_id', v_dataset, 'version', v_version, 'materialization_ids', to_jsonb(v_winners)));
+    INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, reason, release_id)
+    VALUES (p_tenant, v_change.dataset_id, v_change.version, p_key, current_setting('metadata.actor'), p_reason,
+      p_release);
+    PERFORM metadata.cut_over(p_tenant, v_change.dataset_id, v_change.version, v_change.partitions, v_change.winners);
   END LOOP;
 END $$;
+
+-- Move a dataset to a version that was just written: these partitions end with what they have, these materializations
+-- are the current ones from now on, lineage follows, and the outbox tells it. Whoever calls holds the dataset.
+CREATE OR REPLACE FUNCTION metadata.cut_over(
+  p_tenant uuid, p_dataset uuid, p_version bigint, p_partitions text[], p_winners uuid[]
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE metadata.version_partition c SET to_version = p_version
+  WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.partition_key = ANY (p_partitions)
+    AND c.to_version IS NULL;
+
+  INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version, materialization_id)
+  SELECT p_tenant, p_dataset, m.partition_key, p_version, m.materialization_id
+  FROM metadata.materialization m WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_winners);
+
+  UPDATE metadata.dataset d SET published_version = p_version, updated_at = clock_timestamp()
+  WHERE d.tenant_id = p_tenant AND d.dataset_id = p_dataset;
+
+  PERFORM metadata.follow_inputs(p_tenant, current_setting('metadata.actor'), p_dataset, p_winners);
+
+  INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
+  SELECT p_tenant, gen_random_uuid(), 'version.published', jsonb_strip_nulls(jsonb_build_object(
+    'dataset_id', p_dataset, 'version', p_version, 'materialization_ids', to_jsonb(p_winners), 'kind', v.kind,
+    'restored_version', v.restored_version, 'release_id', v.release_id))
+  FROM metadata.version v WHERE v.tenant_id = p_tenant AND v.dataset_id = p_dataset AND v.version = p_version;
+END $$;
+
+-- What may not become current, and why. One place, asked by whoever holds the datasets of these materializations.
+CREATE OR REPLACE FUNCTION metadata.unusable(p_tenant uuid, p_materializations uuid[])
+RETURNS TABLE (materialization_id uuid, why text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT r.materialization_id, 'retracted' FROM metadata.retraction r
+  WHERE r.tenant_id = p_tenant AND r.materialization_id = ANY (p_materializations)
+$$;
+
+-- Errors: MA422 unusable, naming up to five.
+CREATE OR REPLACE FUNCTION metadata.refuse_unusable(p_tenant uuid, p_materializations uuid[], p_release boolean)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_unusable text;
+BEGIN
+  SELECT string_agg(format('%s is %s', metadata.told(p_tenant, g.ids), g.why), ', ' ORDER BY g.why) INTO v_unusable
+  FROM (
+    SELECT u.why, array_agg(u.materialization_id) AS ids FROM metadata.unusable(p_tenant, p_materializations) u
+    GROUP BY u.why) g;
+  IF v_unusable IS NOT NULL THEN
+    RAISE EXCEPTION '%', v_unusable
+      USING ERRCODE = 'MA422', CONSTRAINT = CASE WHEN p_release THEN 'release' ELSE 'unusable' END;
+  END IF;
+END $$;
+
+-- What to call some materializations in an error: dataset, partition and id, at most five of them; null for none.
+CREATE OR REPLACE FUNCTION metadata.told(p_tenant uuid, p_materializations uuid[]) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT string_agg(format('materialization %s of %s%s', n.materialization_id,
+      metadata.dataset_name(p_tenant, n.dataset_id), nullif(' partition ' || n.partition_key, ' partition ')), ', '
+      ORDER BY n.partition_key, n.materialization_id)
+    || CASE WHEN cardinality(p_materializations) > 5
+         THEN format(' and %s more', cardinality(p_materializations) - 5) ELSE '' END
+  FROM (
+    SELECT m.materialization_id, m.dataset_id, m.partition_key FROM metadata.materialization m
+    WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations)
+    ORDER BY m.partition_key, m.materialization_id LIMIT 5) n
+$$;
+
+-- The key that a dataset has now.
+CREATE OR REPLACE FUNCTION metadata.dataset_name(p_tenant uuid, p_dataset uuid) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT metadata.present_key(a.qualified_name, metadata.endpoint_names()) FROM metadata.asset a
+  WHERE a.tenant_id = p_tenant AND a.asset_id = p_dataset
+$$;
 
 -- The lineage of what a dataset now is: an open edge to each input of the winners, none to an input that no current
 -- partition was made from. Mostly nothing changes, and then nothing is written. Only for an edge that the winners do not

@@ -127,8 +127,19 @@ version = Table(
     words("idempotency_key"),
     words("actor"),
     moment("published_at"),
-    UniqueConstraint("tenant_id", "dataset_id", "idempotency_key", name="version_idempotency_key_key"),
+    Column("kind", Text, nullable=False, server_default=text("'publish'")),
+    words("reason", nullable=True),
+    Column("restored_version", BigInteger, comment="Of a rollback: the version whose partitions it has"),
+    uuid("release_id", nullable=True),
+    UniqueConstraint("tenant_id", "dataset_id", "kind", "idempotency_key", name="version_idempotency_key_key"),
     ForeignKeyConstraint(["tenant_id", "dataset_id"], [dataset.c.tenant_id, dataset.c.dataset_id]),
+    ForeignKeyConstraint(
+        ["tenant_id", "dataset_id", "restored_version"],
+        ["metadata.version.tenant_id", "metadata.version.dataset_id", "metadata.version.version"],
+    ),
+    ForeignKeyConstraint(["tenant_id", "release_id"], ["metadata.release.tenant_id", "metadata.release.release_id"]),
+    Index("version_release_idx", "tenant_id", "release_id", postgresql_where=text("release_id IS NOT NULL")),
+    Index("version_published_idx", "tenant_id", "dataset_id", "published_at", "version"),
 )
 
 version_partition = Table(
@@ -157,4 +168,12 @@ version_partition = Table(
         postgresql_where=text("to_version IS NULL"),
     ),
     Index("version_partition_materialization_idx", "tenant_id", "materialization_id"),
+    Index("version_partition_from_idx", "tenant_id", "dataset_id", "from_version"),
+    Index(
+        "version_partition_to_idx",
+        "tenant_id",
+        "dataset_id",
+        "to_version",
+        postgresql_where=text("to_version IS NOT NULL"),
+    ),
 )
