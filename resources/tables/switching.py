@@ -26,7 +26,7 @@ from resources.tables.views import Part, View, show
 
 LOCK_MILLISECONDS: Final = 500
 """So long a switch waits for readers at once: new ones wait behind it. Less than PostgreSQL's deadlock_timeout, so that
-of a reader and a switch that wait for each other it is the switch that gives way."""
+of a reader and a short switch that wait for each other it is the switch that gives way."""
 DEADLINE_SECONDS: Final = 30.0
 
 

@@ -14,7 +14,6 @@ from warehouse import Warehouse, flights
 from resources.files.staging import DataDamaged
 from resources.metadata.data_plane import ReferenceDangles
 from resources.storage import Writing
-from resources.tables import views
 from resources.tables.store import NameTaken, TableInUse
 from resources.tables.switching import ViewBusy, settle
 from resources.tables.views import ColumnsDiffer, ViewInUse
@@ -236,13 +235,28 @@ def test_readers_never_see_half_of_a_publish(warehouse: Warehouse) -> None:
     assert len({low for low, _high, _rows in found}) > 3, "they read while it was switched"
 
 
-def test_a_version_without_partitions_is_a_view_without_rows(warehouse: Warehouse) -> None:
-    warehouse.show(flights(1), "1")
-    view = views.View(schema=warehouse.schema, name="flights", version=2, parts=[])
-    with warehouse.tables.connected() as connection:
-        views.show(connection, view, (warehouse.schema, "flights"))
+def test_views_follow_a_rollback_a_retraction_and_a_release(warehouse: Warehouse) -> None:
+    first = warehouse.commit(flights(1), "1")
+    warehouse.publish(first)
+    warehouse.show(flights(2, more=1), "1")
+    warehouse.show(flights(3, more=1), "2")
+    warehouse.store.rollback(warehouse.key("flights"), to=1, expected=3)
+    (switched,) = warehouse.settle().switched
+    assert (switched.before, switched.version) == (3, 4), "a rollback is a newer version"
+    assert warehouse.rows() == [("1", 1, "AA")]
+    warehouse.store.retract(first, reason="bad")
+    warehouse.settle()
     assert warehouse.rows() == []
-    assert list(warehouse.columns()) == ["partition_key", "number", "carrier"]
+    assert list(warehouse.columns()) == ["partition_key", "number", "carrier"], "without partitions, with its columns"
+    for name in ("flights", "weather"):
+        warehouse.show(flights(4, gone=1), "1", name=name)
+    warehouse.ask(f"CREATE VIEW {warehouse.schema}.mine AS SELECT gone FROM {warehouse.view('weather')}")
+    released = [warehouse.commit(flights(5), "1", name=name) for name in ("flights", "weather")]
+    warehouse.store.release("spring", released)
+    (refused,) = warehouse.settle().refused
+    assert len(refused.datasets) == 2, "what was released together stays together"
+    warehouse.ask(f"DROP VIEW {warehouse.schema}.mine")
+    assert len(warehouse.settle().switched) == 2
 
 
 def test_a_renamed_dataset_has_a_renamed_view(warehouse: Warehouse) -> None:
