@@ -1,8 +1,9 @@
 """The I/O manager: what a step returns is stored, one record and, by policy, a version; what it reads is recorded.
 
 In a step, in this order: take a fencing token → read the published inputs → compute → lease a path of its own → write
-→ commit (exactly once per intent) → check what was committed → publish → tell Dagster. A crash between any two leaves
-garbage that nobody sees; the next delivery of the same intent goes on from what was committed.
+→ commit (exactly once per intent) → check what was committed → publish → let the view of a table follow → tell Dagster.
+A crash between any two leaves garbage that nobody sees; the next delivery of the same intent goes on from what was
+committed.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from upath import UPath
 
 from identity.errors import MetadataError
 from resources.graph_store import GraphStore
-from resources.locations import EndpointLocation, System, place
+from resources.locations import EndpointLocation, System
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint
 from resources.postgres.databases import Databases
@@ -124,11 +124,6 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         if slug in self.endpoints:
             return self.location(slug).root_path(self.settings())
         return UPath(self.settings().home / "lake" / slug)
-
-    def folder_of(self, location: str) -> UPath:
-        """The folder that a recorded location names."""
-        endpoint, path = place(location)
-        return self.root_of(endpoint) / path
 
     def storage_of(self, slug: str) -> Storage:
         """Where an endpoint keeps data: tables of a postgres endpoint, else files below its root."""

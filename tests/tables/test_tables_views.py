@@ -1,6 +1,7 @@
 """A view shows one published version, whole, and goes to the next one in one transaction."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,7 +187,9 @@ def test_a_reader_that_stays_keeps_the_switch_waiting_and_loses_nothing(warehous
     with psycopg.connect(warehouse.url) as reader:
         count = f"SELECT number FROM {warehouse.view()}".encode()
         assert reader.execute(count).fetchall() == [(1,)]
+        began = time.monotonic()
         settled = warehouse.settle(deadline_seconds=0.6)
+        assert time.monotonic() - began < 10, "it gives up soon: whoever comes to read waits behind it"
         with pytest.raises(ViewBusy):
             settled.check([warehouse.entity().id])
         assert reader.execute(count).fetchall() == [(1,)]
