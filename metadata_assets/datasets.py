@@ -36,6 +36,11 @@ def publish_policy_of(metadata: Mapping[str, Any] | None) -> PublishPolicy:
     return "immediately"
 
 
+def is_dataset(metadata: Mapping[str, Any] | None) -> bool:
+    """Whether the asset is a dataset that a project declares, not a table that it only reads."""
+    return _text(metadata, PUBLISH_METADATA) is not None
+
+
 def _text(metadata: Mapping[str, Any] | None, name: str) -> str | None:
     value = (metadata or {}).get(name)
     value = value.value if isinstance(value, dg.MetadataValue) else value

@@ -129,7 +129,7 @@ def asset_spec(dataset: Dataset) -> dg.AssetSpec:
         group_name=dataset.group,
         owners=dataset.owners,
         tags=dict.fromkeys(dataset.tags, ""),
-        kinds={"python", "parquet"},
+        kinds={"python", "parquet"} if dataset.key.source is None else {"python", "postgres", "table"},
         code_version=dataset.code_version,
         partitions_def=partitions_definition(dataset.partitions),
         metadata=metadata,

@@ -1,8 +1,9 @@
-"""The I/O manager: what a step returns becomes files, one record and, by policy, a version; what it reads is recorded.
+"""The I/O manager: what a step returns is stored, one record and, by policy, a version; what it reads is recorded.
 
 In a step, in this order: take a fencing token → read the published inputs → compute → lease a path of its own → write
-→ commit (exactly once per intent) → check what was committed → publish → tell Dagster. A crash between any two leaves
-garbage that nobody sees; the next delivery of the same intent goes on from what was committed.
+→ commit (exactly once per intent) → check what was committed → publish → let the view of a table follow → tell Dagster.
+A crash between any two leaves garbage that nobody sees; the next delivery of the same intent goes on from what was
+committed.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,16 +21,16 @@ from identity.ids import sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, progress_of
-from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.datasets import is_dataset, key_of, publish_policy_of
 from metadata_assets.pinned import read_at
 from metadata_assets.settling import awaited_checks, check_results, settle_run
 from metadata_assets.source_table import SourceTable
-from metadata_assets.writing import CommittedValues, Target, by_partition, commit, few, stored
+from metadata_assets.writing import CommittedValues, Target, by_partition, commit, few, publish, stored
 from resources.configurable import MetadataResource
 from resources.failpoints import reach
 from resources.files import intermediate
 from resources.files.formats import Frame, as_frame, frame_of
-from resources.locations import EndpointLocation
+from resources.locations import EndpointLocation, place
 from resources.metadata_store import MetadataStore
 from resources.models import Committed, Current, Published, PublishPolicy, Read
 
@@ -94,8 +95,8 @@ def begin_attempt(metadata: MetadataResource) -> None:
 class MetadataIOManager(dg.ConfigurableIOManager):
     """Stores what assets return, exactly once per intent, and gives their readers the published version.
 
-    Tables (pandas, Polars, Arrow) are Parquet, other JSON values are JSON. A run over several partitions returns a dict
-    from partition to table and becomes one version.
+    Tables (pandas, Polars, Arrow) are Parquet, other JSON values are JSON; on a postgres endpoint tables are tables. A
+    run over several partitions returns a dict from partition to table and becomes one version.
     """
 
     metadata: dg.ResourceDependency[MetadataResource]
@@ -146,9 +147,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             store.record_checks(ids, told)
         published = None
         if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed and not awaited):
-            reach("publish.before")
-            (published,) = store.publish(ids)
-            reach("publish.after")
+            published = publish(store, target, committed)
         elif awaited or step.checks(target.asset_key)[0]:
             deciding = awaited | audited.blocking if target.policy == "when_checks_pass" else None
             store.await_checks(step.run.run_id, ids, deciding, complete=complete)
@@ -173,7 +172,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         progress = progress_of(step, self.metadata.store())
         upstream = context.upstream_output
         key = key_of(context.asset_key, upstream.definition_metadata if upstream else None)
-        if self._is_source(key.endpoint):
+        if self._is_source(key.endpoint) and not is_dataset(upstream.definition_metadata if upstream else None):
             return self._source_table(context.asset_key, key, progress)
         policy = publish_policy_of(upstream.definition_metadata if upstream else None)
         checks = context.asset_key in step.checked
@@ -201,7 +200,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             policy=publish_policy_of(metadata),
             code_version=context.asset_spec.code_version,
             description=context.asset_spec.description,
-            root=self.metadata.root_of(key.endpoint),
+            storage=self.metadata.storage_of(key.endpoint),
         )
 
     def _source_table(self, asset_key: dg.AssetKey, declared: CanonicalKey, progress: Progress) -> SourceTable:
@@ -322,7 +321,8 @@ def _details(metadata: MetadataResource, one: Committed, published: Published | 
         "metadata_assets/replayed": one.replayed,
     }
     if one.location is not None:
-        details["path"] = dg.MetadataValue.path(scrub(str(metadata.folder_of(one.location))))
+        endpoint, path = place(one.location)
+        details["path"] = dg.MetadataValue.path(scrub(metadata.storage_of(endpoint).shown(path)))
     if one.row_count is not None:
         details["dagster/row_count"] = one.row_count
     if published is not None and one.materialization_id not in published.fenced:

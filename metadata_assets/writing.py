@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 import dagster as dg
-from upath import UPath
 
 from identity.errors import MetadataError
 from identity.idempotency import Delivery
@@ -16,11 +15,13 @@ from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
 from resources.configurable import MetadataResource
 from resources.failpoints import reach
-from resources.files import staging
 from resources.locations import location, place
 from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType, Attempt, Committed, Current, PublishPolicy, Read, Staged
+from resources.models import Asset, AssetType, Attempt, Committed, Current, Published, PublishPolicy, Read, Staged
 from resources.postgres.errors import NotRegistered
+from resources.storage import Storage, Writing
+from resources.tables.store import TableStorage
+from resources.tables.switching import settle
 
 LEASE: Final = timedelta(days=1)
 """How long an attempt may write before its files count as abandoned."""
@@ -43,7 +44,7 @@ class WrongPartitions(MetadataError):
 
 class DataElsewhere(MetadataError):
     """there are no data at {path}, and this project has no endpoint {endpoint}, on which they were written; \
-add {endpoint} to the project's endpoints, with the root that it had"""
+add {endpoint} to the project's endpoints, where it was"""
 
     path: str
     endpoint: str
@@ -61,7 +62,7 @@ class Target:
     policy: PublishPolicy
     code_version: str | None
     description: str | None
-    root: UPath = field(repr=False)
+    storage: Storage = field(repr=False)
     """Of the endpoint that the asset is declared with."""
 
     def __post_init__(self) -> None:
@@ -104,6 +105,18 @@ def commit(
         return store.commit(progress.attempt, staged, reads)
 
 
+def publish(store: MetadataStore, target: Target, committed: Sequence[Committed]) -> Published:
+    """Publish what was committed; where the data are tables, let the endpoint's views follow.
+
+    A step that dies in between is repaired by whoever publishes next on that endpoint. Raises what keeps the view of
+    this dataset behind: then it is published all the same.
+    """
+    (published,) = store.publish([one.materialization_id for one in committed])
+    if isinstance(target.storage, TableStorage):
+        settle(target.storage).check([target.entity.id])
+    return published
+
+
 @dataclass(frozen=True, slots=True)
 class CommittedValues(Mapping[str | None, Any]):
     """What was committed, by partition; read back from its files each time it is looked up."""
@@ -128,10 +141,11 @@ def stored(metadata: MetadataResource, one: Current | Committed) -> Any:
     """
     assert one.location is not None
     assert one.manifest_sha256 is not None
-    folder, (endpoint, _path) = metadata.folder_of(one.location), place(one.location)
-    if endpoint not in metadata.endpoints and not staging.is_there(folder):
-        raise DataElsewhere(path=str(folder), endpoint=endpoint)
-    return staging.read(folder, one.manifest_sha256)
+    endpoint, path = place(one.location)
+    storage = metadata.storage_of(endpoint)
+    if endpoint not in metadata.endpoints and not storage.exists(path):
+        raise DataElsewhere(path=storage.shown(path), endpoint=endpoint)
+    return storage.read(path, one.manifest_sha256)
 
 
 def _stage(
@@ -139,17 +153,20 @@ def _stage(
 ) -> list[Staged]:
     """Write each partition under a path of this attempt, leased before the first byte."""
     entity, attempt = target.entity, progress.attempt
-    paths = {partition: staging.path_of(entity.id, partition, attempt) for partition in values}
+    paths = {partition: target.storage.path_of(entity, partition, attempt) for partition in values}
     locations = {partition: location(entity.key.endpoint, path) for partition, path in paths.items()}
     reach("lease.before")
     _lease(store, target, attempt, {(entity, partition): at for partition, at in locations.items()})
     reach("lease.after")
     staged = []
     for partition, value in values.items():
-        written = staging.write(target.root / paths[partition], value)
         delivery = Delivery(
             entity.tenant, entity.id, partition, intent_of(step, target.asset_key, partition), target.output
         )
+        writing = Writing(
+            entity=entity, partition=partition, attempt=attempt, materialization_id=delivery.materialization_id
+        )
+        written = target.storage.write(paths[partition], value, writing)
         staged.append(
             Staged(
                 delivery=delivery,

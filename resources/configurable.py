@@ -18,7 +18,7 @@ from identity.keys import CanonicalKey
 from resources import failpoints
 from resources.files.formats import Frame
 from resources.graph_store import GraphStore
-from resources.locations import EndpointLocation, System, place
+from resources.locations import EndpointLocation, System
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint
 from resources.postgres.databases import Databases
@@ -26,6 +26,8 @@ from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 from resources.reading import PARTITION, Reader
 from resources.settings import Settings
+from resources.storage import FileStorage, Storage
+from resources.tables.store import TableStorage
 from resources.version_records import At
 
 
@@ -131,10 +133,16 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
             return self.location(slug).root_path(self.settings())
         return UPath(self.settings().home / "lake" / slug)
 
-    def folder_of(self, location: str) -> UPath:
-        """The folder that a recorded location names."""
-        endpoint, path = place(location)
-        return self.root_of(endpoint) / path
+    def storage_of(self, slug: str) -> Storage:
+        """Where an endpoint keeps data: tables of a postgres endpoint, else files below its root."""
+        return self.tables_of(slug) or FileStorage(self.root_of(slug))
+
+    def tables_of(self, slug: str) -> TableStorage | None:
+        """The tables of a postgres endpoint of the project; None for any other."""
+        if slug not in self.endpoints or self.endpoints[slug].system != "postgres":
+            return None
+        location = self.location(slug)
+        return TableStorage(slug, lambda: location.database_url(self.databases()), self.store())
 
     def read(
         self,

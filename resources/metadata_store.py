@@ -11,6 +11,7 @@ from resources.metadata.attempts import Attempts
 from resources.metadata.catalogs import Catalogs
 from resources.metadata.check_results import CheckResults
 from resources.metadata.columns import Columns
+from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.invalidations import Invalidations
@@ -32,6 +33,7 @@ class MetadataStore(
     Datasets,
     Attempts,
     Runs,
+    DataPlaneReferences,
     Pins,
     Releases,
     Invalidations,

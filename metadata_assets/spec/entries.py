@@ -55,16 +55,40 @@ def key_of(entry: Entry, known: Known) -> CanonicalKey | Problem | None:
     endpoint = known.endpoint(slug, entry, ("endpoint",))
     if not isinstance(endpoint, ProjectEndpoint):
         return endpoint
-    if endpoint.location.system != "files":
-        files = [name for name, other in known.endpoints.items() if other.location.system == "files"]
-        fix = f"write one of system files: {', '.join(files) or 'add one to metadata.yml'}"
-        return entry.problem(
-            ("endpoint",), f"{slug} is a {endpoint.location.system} endpoint, data is written to files", fix
-        )
+    in_database = endpoint.location.system == "postgres"
+    problem = _not_a_place(entry, endpoint) if in_database else None
+    if problem is not None:
+        return problem
     try:
-        return dataset_key(slug, schema=entry.fields.schema_, table=entry.fields.name)
+        source = endpoint.location.database if in_database else None
+        return dataset_key(slug, schema=entry.fields.schema_, table=entry.fields.name, source=source)
     except MetadataError as error:
         return entry.problem(("name",), str(error), "use another name")
+
+
+_LONGEST_SCHEMA = 63 - len("__versions")
+_LONGEST_NAME = 63
+
+
+def _not_a_place(entry: Entry, endpoint: ProjectEndpoint) -> Problem | None:
+    """Why a dataset cannot be a table of this endpoint."""
+    schema, name = entry.fields.schema_, entry.fields.name
+    if endpoint.collect is not None:
+        fix = "let another endpoint of the same database collect its other schemas, or write to another endpoint"
+        return entry.problem(("endpoint",), f"{endpoint.slug} is collected, so datasets are not written to it", fix)
+    if schema is None:
+        return entry.problem(("endpoint",), "a table needs a schema", "add `schema: …`, such as the project's name")
+    if len(schema.encode()) > _LONGEST_SCHEMA or schema.startswith("pg_") or schema.endswith("__versions"):
+        reason = f"the schema of a table has at most {_LONGEST_SCHEMA} bytes, and not a name that has a meaning"
+        return entry.problem(("schema",), reason, "use another name: neither pg_… nor …__versions")
+    if schema in _RESERVED_SCHEMAS:
+        return entry.problem(("schema",), f"{schema} is not for datasets", "use another name")
+    if len(name.encode()) > _LONGEST_NAME:
+        return entry.problem(("name",), f"the name of a table has at most {_LONGEST_NAME} bytes", "use a shorter one")
+    return None
+
+
+_RESERVED_SCHEMAS = frozenset(["information_schema", "metadata_registry", "metadata"])
 
 
 def declared_twice(key: CanonicalKey, entry: Entry, other: Entry) -> Problem:

@@ -1,0 +1,235 @@
+"""Bringing views up to what is published: the control plane has decided, the data plane follows.
+
+Datasets that were published together are switched in one transaction, in which the registry says so too. A switch never
+goes back: whoever comes late with an older version finds a newer one and does nothing. So it may be done by anybody, at
+any time, any number of times: by the step that published, by the next one on this endpoint, by a command.
+"""
+
+import json
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from psycopg import errors
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from identity.errors import MetadataError
+from identity.ids import EntityId
+from resources.locations import place
+from resources.metadata.data_plane import PublishedDataset
+from resources.tables import registry
+from resources.tables.registry import REGISTRY, Connection
+from resources.tables.store import TableStorage
+from resources.tables.views import Part, View, show
+
+LOCK_MILLISECONDS: Final = 500
+"""So long a switch waits for readers at once: new ones wait behind it. Less than PostgreSQL's deadlock_timeout, so that
+of a reader and a short switch that wait for each other it is the switch that gives way."""
+DEADLINE_SECONDS: Final = 30.0
+
+
+class ViewBusy(MetadataError):
+    """{views} on the endpoint {endpoint} could not follow what is published: readers kept them open for {seconds} \
+seconds; they stay at the version before, and the next run on this endpoint tries again"""
+
+    views: str
+    endpoint: str
+    seconds: int
+
+
+class TablesMissing(MetadataError):
+    """{view} cannot follow version {version}: the endpoint {endpoint} has no table for {missing}; \
+it stays at the version before: restore the tables, or materialize these partitions again"""
+
+    view: str
+    version: int
+    endpoint: str
+    missing: str
+
+
+class LoginRefused(MetadataError):
+    """the login of the endpoint {endpoint} may not change {views}; let it own the schema and the views"""
+
+    endpoint: str
+    views: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched:
+    """A view that shows another version now. `before` is 0 where there was none."""
+
+    dataset: EntityId
+    view: str
+    before: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Datasets, published together, whose views could not follow, and why."""
+
+    datasets: tuple[EntityId, ...]
+    error: MetadataError
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of what was behind. The rest was up to date."""
+
+    switched: tuple[Switched, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+    def check(self, datasets: Collection[EntityId]) -> None:
+        """Raise what kept one of these datasets behind."""
+        for one in self.refused:
+            if set(one.datasets) & set(datasets):
+                raise one.error
+
+
+def settle(tables: TableStorage, *, deadline_seconds: float = DEADLINE_SECONDS) -> Settled:
+    """Switch every view of this endpoint that is behind what is published; one transaction for what belongs together.
+
+    Idempotent and monotonic. What cannot follow stays whole at the version before, and holds up nothing but what was
+    published with it. Raises TablesUnreachable, and what the control plane raises.
+    """
+    switched: list[Switched] = []
+    refused: list[Refused] = []
+    with tables.connected() as connection:
+        for group in together(behind(tables, shown_versions(connection, tables))):
+            try:
+                switched += _switched(connection, tables, group, deadline_seconds)
+            except MetadataError as error:
+                refused.append(Refused(tuple(one.dataset for one in group), error))
+    return Settled(tuple(switched), tuple(refused))
+
+
+def together(datasets: Sequence[PublishedDataset]) -> list[list[PublishedDataset]]:
+    """The datasets in groups: whatever one publish moved is in one group, with all that other publishes tie to it."""
+    groups: list[tuple[set[str], list[PublishedDataset]]] = []
+    for dataset in datasets:
+        publishes, members = set(dataset.publishes), [dataset]
+        apart = []
+        for others, theirs in groups:
+            if others & publishes:
+                publishes |= others
+                members = [*theirs, *members]
+            else:
+                apart.append((others, theirs))
+        groups = [*apart, (publishes, members)]
+    return [members for _publishes, members in groups]
+
+
+def behind(tables: TableStorage, shown: Mapping[UUID, int]) -> list[PublishedDataset]:
+    """What the control plane has published beyond what is shown. A dataset that moved to another endpoint is not."""
+    return [
+        one
+        for one in (tables.control.published_after(shown) if shown else [])
+        if not one.partitions or any(place(part.location)[0] == tables.endpoint for part in one.partitions)
+    ]
+
+
+def shown_versions(connection: Connection, tables: TableStorage) -> dict[UUID, int]:
+    """The version that each view of this tenant shows, by the dataset's id: 0 where there is no view yet."""
+    if not registry.exists(connection):
+        return {}
+    statement = f"SELECT dataset_id, version FROM {REGISTRY}.published WHERE tenant_id = %s ORDER BY dataset_id"
+    found = dict(connection.execute(statement.encode(), [tables.control.tenant.value]).fetchall())
+    connection.commit()
+    return found
+
+
+def _switched(
+    connection: Connection, tables: TableStorage, group: Sequence[PublishedDataset], deadline_seconds: float
+) -> list[Switched]:
+    asking = Retrying(
+        retry=retry_if_exception_type((errors.LockNotAvailable, errors.DeadlockDetected)),
+        wait=wait_random_exponential(multiplier=0.05, max=1.0),
+        stop=stop_after_delay(deadline_seconds),
+        reraise=True,
+    )
+    names = ", ".join(f"{one.key.schema}.{one.key.table}" for one in group)
+    try:
+        for schema in {one.key.schema for one in group if one.key.schema}:
+            registry.prepare(connection, tables.endpoint, schema)
+        connection.commit()
+        return asking(_switch, connection, tables, group)
+    except (errors.LockNotAvailable, errors.DeadlockDetected):
+        raise ViewBusy(views=names, endpoint=tables.endpoint, seconds=round(deadline_seconds)) from None
+    except errors.InsufficientPrivilege:
+        raise LoginRefused(endpoint=tables.endpoint, views=names) from None
+
+
+_LOCKED = f"""
+SELECT p.dataset_id, p.version, p.schema_name, p.view_name FROM {REGISTRY}.published p
+WHERE p.tenant_id = %s AND p.dataset_id = ANY (%s) ORDER BY p.dataset_id FOR UPDATE
+"""
+_PARTS = f"""
+SELECT w.schema_name, w.table_name, w.materialization_id, w.manifest FROM {REGISTRY}.written w
+JOIN unnest(%s::text[], %s::text[]) AS k (schema_name, table_name) USING (schema_name, table_name)
+WHERE w.tenant_id = %s AND to_regclass(format('%%I.%%I', w.schema_name, w.table_name)) IS NOT NULL
+"""
+_SHOW = f"""
+UPDATE {REGISTRY}.published SET version = %(version)s, materializations = %(materializations)s,
+  schema_name = %(schema)s, view_name = %(view)s, switched_at = clock_timestamp()
+WHERE tenant_id = %(tenant)s AND dataset_id = %(dataset)s AND version < %(version)s
+"""
+
+
+def _switch(connection: Connection, tables: TableStorage, group: Sequence[PublishedDataset]) -> list[Switched]:
+    """All datasets of a group, or none: one transaction."""
+    tenant = tables.control.tenant.value
+    with connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+        ids = [one.dataset.value for one in group]
+        rows = {row[0]: row[1:] for row in connection.execute(_LOCKED.encode(), [tenant, ids]).fetchall()}
+        done = []
+        for one in random.sample(group, len(group)):  # readers lock views in an order of theirs: some order suits them
+            version, *before = rows[one.dataset.value]
+            if version >= one.version:
+                continue
+            view = _view(connection, tables, one)
+            show(connection, view, (before[0], before[1]) if version else None)
+            connection.execute(
+                _SHOW.encode(),
+                {
+                    "tenant": tenant,
+                    "dataset": one.dataset.value,
+                    "version": one.version,
+                    "materializations": [part.materialization_id for part in one.partitions],
+                    "schema": view.schema,
+                    "view": view.name,
+                },
+            )
+            done.append(Switched(dataset=one.dataset, view=view.shown, before=version, version=one.version))
+    return done
+
+
+def _view(connection: Connection, tables: TableStorage, one: PublishedDataset) -> View:
+    paths = [place(part.location)[1].rpartition(".") for part in one.partitions]
+    schemas, names = [path[0] for path in paths], [path[2] for path in paths]
+    rows = connection.execute(_PARTS.encode(), [schemas, names, tables.control.tenant.value]).fetchall()
+    found = {(schema, name): json.loads(manifest) for schema, name, _id, manifest in rows}
+    shown = f"{one.key.schema}.{one.key.table}"
+    missing = [
+        part.location
+        for part, schema, name in zip(one.partitions, schemas, names, strict=True)
+        if place(part.location)[0] != tables.endpoint or (schema, name) not in found
+    ]
+    if missing or one.key.schema is None:
+        few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise TablesMissing(view=shown, version=one.version, endpoint=tables.endpoint, missing=few or "its schema")
+    return View(
+        schema=one.key.schema,
+        name=one.key.table,
+        version=one.version,
+        parts=[
+            Part(
+                partition=part.partition,
+                path=(schema, name),
+                columns=[(c["name"], c["arrow"], c["postgres"]) for c in found[schema, name]["columns"]],
+            )
+            for part, schema, name in zip(one.partitions, schemas, names, strict=True)
+        ],
+    )
