@@ -233,6 +233,7 @@ def test_what_is_pinned_stays_until_the_pin_is_over(on_disk: World) -> None:
     store.pin("expired", {key: 1}, expires_at=soon)
     store.pin("removed", {key: 3})
     store.unpin("removed")
+    on_disk.look("SELECT set_config('metadata.actor', 'time', false)")
     on_disk.look("UPDATE metadata.pin SET expires_at = clock_timestamp() WHERE name = 'expired'")
     on_disk.collect()
     assert on_disk.folders() == {versions[1].location, versions[3].location}
