@@ -190,9 +190,7 @@ class Versions(Noun):
         parameters = {"tenant": self.tenant.value, **asked(dataset), "limit": limit}
         return [_retraction(row) for row in self.sessions.call(_RETRACTIONS, parameters)]
 
-    def versions(
-        self, dataset: CanonicalKey | Entity, *, until: int | None = None, limit: int = 50
-    ) -> list[Version]:
+    def versions(self, dataset: CanonicalKey | Entity, *, until: int | None = None, limit: int = 50) -> list[Version]:
         """The newest versions of a dataset, or the newest up to the version `until`."""
         parameters = {**asked(dataset), "until": until, "limit": limit}
         with self.session() as session:

@@ -89,7 +89,13 @@ class Writer:
         return attempt
 
     def write(
-        self, key: CanonicalKey, partition: str | None, *reads: Read, rows: int = 10, publish: bool = True
+        self,
+        key: CanonicalKey,
+        partition: str | None,
+        *reads: Read,
+        rows: int = 10,
+        publish: bool = True,
+        metadata: Mapping[str, object] | None = None,
     ) -> UUID:
         """Materialize one partition because of a new intent."""
         attempt = self.stage(key, partition)
@@ -103,6 +109,7 @@ class Writer:
             byte_count=rows * 100,
             data_version=f"data-{attempt.fencing_token}",
             code_version="7",
+            metadata=metadata or {},
         )
         (committed,) = self.store.commit(attempt, [staged], {partition: reads})
         if publish:

@@ -27,8 +27,8 @@ REQUIRED = [
     *("identity list", "identity merge", "identity move", "identity names", "identity register", "identity rename"),
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
     "identity unregister",
-    "lineage",
-    *("materialization show", "materializations", "migrate", "runs", "versions"),
+    *("invalidate", "lineage", "materialization show", "materializations", "migrate", "pin", "pins", "publish"),
+    *("release", "releases", "retract", "rollback", "runs", "stale", "unpin", "versions"),
 ]
 
 
