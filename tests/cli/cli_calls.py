@@ -125,3 +125,14 @@ class Writer:
             materialization_id=found.materialization_id,
             version=found.version,
         )
+
+
+def shape(value: Any, name: str = "") -> str:
+    """What documents.py writes about a document."""
+    match value:
+        case dict() if name not in ("metadata", "tags"):
+            nested = {field: shape(item, field) for field, item in value.items()}
+            return f"{{{', '.join(f'{field}: {inner}' if inner else field for field, inner in nested.items())}}}"
+        case [first, *_] if isinstance(first, dict):
+            return f"[{shape(first)}]"
+    return ""

@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from cli_calls import DAYS, DELAYS, FLIGHTS, WEATHER, Run, Writer
+from cli_calls import DAYS, DELAYS, FLIGHTS, WEATHER, Run, Writer, shape
 
+from metadata_assets.cli import documents
 from resources.check_models import CheckResult
 from resources.metadata_store import MetadataStore
 
@@ -264,3 +265,27 @@ def test_materializations_are_found_by_what_they_noted(run: Run, writer: Writer)
     assert "lake/nyc/weather" in run("materializations", "--with", "model").out
     assert "no such" in run("materializations", "--with", "nothing").out
     assert run("materializations").code == run("materializations", "--with", "n", "--partition", "p").code == 2
+
+
+def test_documents_have_the_documented_shape(run: Run, waiting: list[UUID], writer: Writer) -> None:
+    later = writer.write(FLIGHTS, DAYS[0], publish=False)
+    fail(writer.store, writer.write(FLIGHTS, DAYS[1], publish=False))
+    behind = "behind: [{name, endpoint, message}]"
+    calls: list[tuple[list[str], str]] = [
+        (["release", "spring", str(later)], documents.RELEASED),
+        (["dataset", "show", NAME, "--at", "1"], documents.DATASET),
+        (["versions", NAME], documents.VERSIONS),
+        (["releases"], documents.RELEASES),
+        (["rollback", NAME, "--to", "1", "--expect", "2"], documents.ROLLED_BACK),
+        (["pin", "board", f"{NAME}@1"], documents.PINNED),
+        (["pins"], documents.PINS),
+        (["unpin", "board"], documents.UNPINNED),
+        (["invalidate", NAME, "--reason", "half"], documents.INVALIDATED),
+        (["stale"], documents.STALE),
+        (["retract", str(waiting[0]), "--reason", "bad"], documents.RETRACTED),
+        (["publish", NAME, str(later)], documents.PUBLISHED),
+    ]
+    found = [shape(run(*arguments, "--json").json) for arguments, _documented in calls]
+    # Lists that are empty here say nothing: views are looked at beside databases, and this dataset has no columns.
+    columns = ": [{name, type, nullable, position, metadata}]"
+    assert found == [documented.replace(behind, "behind").replace(columns, "") for _arguments, documented in calls]
