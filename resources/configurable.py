@@ -154,7 +154,7 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         partition_column: str | None = PARTITION,
     ) -> Any:
         """The data of a dataset, in or outside Dagster: see `Reader.read`."""
-        return Reader(self.store(), self.root_of).read(
+        return Reader(self.store(), self.storage_of).read(
             dataset, at=at, partitions=partitions, frame=frame, partition_column=partition_column
         )
 
