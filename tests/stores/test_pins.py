@@ -230,6 +230,19 @@ def test_a_release_publishes_all_of_it(lake: Lake) -> None:
     assert [(one.key, one.version) for one in listed.versions] == [(lake.key("delays"), 2), (lake.key("flights"), 1)]
 
 
+def test_a_release_is_seen_whole_as_of_any_moment(lake: Lake) -> None:
+    names = ("delays", "flights", "taxis")
+    lake.datasets(*names)
+    for name in names:
+        publish(lake, name)
+    released = [lake.committed(name, intent="released") for name in names]
+    lake.store.release(f"{lake.endpoint} spring", released)
+    together = [lake.committed(name, intent="together") for name in names]
+    lake.store.publish(together)
+    for number in (2, 3):
+        assert len({lake.store.versions(lake.key(name), limit=4 - number)[-1].published_at for name in names}) == 1
+
+
 def test_a_release_asked_for_again_is_answered_the_same(lake: Lake, counts: Counts) -> None:
     lake.datasets("delays", "flights")
     ids = [lake.committed(name, "p", intent="release") for name in ("delays", "flights")]

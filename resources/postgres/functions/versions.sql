@@ -118,6 +118,7 @@ DECLARE
   v_found bigint;
   v_partitions bigint;
   v_fenced text;
+  v_at timestamptz;
   v_change record;
 BEGIN
   SELECT count(*), count(DISTINCT (m.dataset_id, m.partition_key)) INTO v_found, v_partitions
@@ -136,7 +137,14 @@ BEGIN
     WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations))
   ORDER BY d.dataset_id FOR NO KEY UPDATE;
 
-  -- New statements, new snapshots: from here on nobody else can move these datasets.
+  -- New statements, new snapshots: from here on nobody else can move these datasets. One moment for all of them: who
+  -- reads as of a moment sees all of it or nothing. Never before what they have, though the clock be set back.
+  SELECT greatest(clock_timestamp(), max(v.published_at)) INTO v_at
+  FROM metadata.dataset d
+  JOIN metadata.version v ON v.tenant_id = p_tenant AND v.dataset_id = d.dataset_id AND v.version = d.published_version
+  WHERE d.tenant_id = p_tenant AND d.dataset_id IN (
+    SELECT m.dataset_id FROM metadata.materialization m
+    WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations));
   PERFORM metadata.refuse_unusable(p_tenant, p_materializations, p_release IS NOT NULL);
   IF p_release IS NOT NULL THEN
     PERFORM metadata.refuse_failed(p_tenant, p_materializations, 'release');
@@ -167,8 +175,9 @@ BEGIN
     GROUP BY m.dataset_id, d.published_version
     ORDER BY m.dataset_id
   LOOP
-    INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, reason, release_id)
-    VALUES (p_tenant, v_change.dataset_id, v_change.version, p_key, current_setting('metadata.actor'), p_reason,
+    INSERT INTO metadata.version
+      (tenant_id, dataset_id, version, idempotency_key, actor, published_at, reason, release_id)
+    VALUES (p_tenant, v_change.dataset_id, v_change.version, p_key, current_setting('metadata.actor'), v_at, p_reason,
       p_release);
     PERFORM metadata.cut_over(p_tenant, v_change.dataset_id, v_change.version, v_change.partitions, v_change.winners);
   END LOOP;
