@@ -79,8 +79,11 @@ FROM metadata.dataset d
 JOIN metadata.asset a ON a.tenant_id = d.tenant_id AND a.asset_id = d.dataset_id
 JOIN LATERAL (
   SELECT DISTINCT ON (m.partition_key) m.materialization_id, m.committed_at FROM metadata.materialization m
+  LEFT JOIN metadata.retraction r ON r.tenant_id = m.tenant_id AND r.materialization_id = m.materialization_id
+  LEFT JOIN metadata.condemned x ON x.tenant_id = m.tenant_id AND x.materialization_id = m.materialization_id
   WHERE m.tenant_id = d.tenant_id AND m.dataset_id = d.dataset_id
-  ORDER BY m.partition_key, m.committed_at DESC, m.materialization_id DESC) m ON true
+    AND r.materialization_id IS NULL AND x.materialization_id IS NULL
+  ORDER BY m.partition_key, m.fencing_token DESC, m.committed_at DESC, m.materialization_id DESC) m ON true
 WHERE d.tenant_id = %(tenant)s AND d.published_version > 0 AND a.deleted_at IS NULL
   AND m.committed_at < clock_timestamp() - %(age)s::interval
   AND NOT EXISTS (

@@ -14,9 +14,11 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from upath import UPath
 
+from resources.check_models import CheckResult
 from resources.collecting import RootNotThere
 from resources.files import places
 from resources.metadata.garbage import Garbage, Retention
+from resources.metadata.health import Health
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import DataCollected, LeaseLost
 from resources.postgres.refusals import UnusableMaterialization
@@ -161,6 +163,32 @@ def test_what_waits_to_be_published_stays_and_what_was_overtaken_goes(on_disk: W
     on_disk.collect()
     assert on_disk.folders() == {newest.location, elsewhere.location}
     assert list(on_disk.states()) == [overtaken.materialization_id]
+
+
+def test_a_late_commit_of_an_earlier_attempt_overtakes_nothing(on_disk: World) -> None:
+    zombie = on_disk.attempt()
+    on_disk.publish(0)
+    waiting = on_disk.commit(2)
+    (late,) = on_disk.store.commit(zombie, [on_disk.stage(1, by=zombie)], {})
+    bad = on_disk.commit(3)
+    on_disk.store.retract(bad.materialization_id, reason="bad")
+    told = [one for one in Health(on_disk.store.sessions).waiting(age=timedelta(0)) if one.key == on_disk.dataset.key]
+    assert [one.partitions for one in told] == [1]
+    assert [one.location for one in on_disk.collect().gone] == [late.location]
+    on_disk.store.publish([waiting.materialization_id])
+    assert on_disk.read(waiting) == 2
+    assert all(one.key != on_disk.dataset.key for one in Health(on_disk.store.sessions).waiting(age=timedelta(0)))
+
+
+def test_what_waits_for_a_check_stays_until_it_is_refused(on_disk: World) -> None:
+    by = on_disk.attempt()
+    (first,) = on_disk.store.commit(by, [on_disk.stage(1, by=by)], {})
+    on_disk.store.await_checks(by.run_id, [first.materialization_id], ["rows"])
+    on_disk.commit(2)
+    assert on_disk.collect().gone == []
+    result = CheckResult(name="rows", run_id=by.run_id, evaluation=1, passed=False, blocking=True)
+    on_disk.store.record_checks([first.materialization_id], [result])
+    assert [one.location for one in on_disk.collect().gone] == [first.location]
 
 
 def test_what_is_condemned_is_never_published(on_disk: World) -> None:

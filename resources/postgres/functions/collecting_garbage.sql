@@ -101,7 +101,8 @@ $$;
 
 -- For functions of this owner only: the materializations of a dataset whose files nobody can ask for any more. That is
 -- what is not current, in no pin's version, in none of the last p_keep_versions versions and was replaced longer than
--- p_keep_for ago; and what was committed longer than that ago, was never published and is not the newest of its partition.
+-- p_keep_for ago; and what was committed longer than that ago, was never published and is overtaken: something usable
+-- of its partition, or what is current there, is of a later attempt. Never what still waits for a check.
 -- Whoever acts on it holds the dataset's row and asks in a new statement: then nobody else can move the dataset.
 CREATE OR REPLACE FUNCTION metadata.garbage_of(
   p_tenant uuid, p_dataset uuid, p_keep_versions bigint, p_keep_for interval, p_limit integer
@@ -120,8 +121,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       SELECT 1 FROM metadata.condemned x WHERE x.tenant_id = p_tenant AND x.materialization_id = m.materialization_id)
     AND CASE WHEN p.times = 0 THEN EXISTS (
         SELECT 1 FROM metadata.materialization n
+        LEFT JOIN metadata.retraction r ON r.tenant_id = p_tenant AND r.materialization_id = n.materialization_id
+        LEFT JOIN metadata.condemned x ON x.tenant_id = p_tenant AND x.materialization_id = n.materialization_id
         WHERE n.tenant_id = p_tenant AND n.dataset_id = p_dataset AND n.partition_key = m.partition_key
-          AND (n.committed_at, n.materialization_id) > (m.committed_at, m.materialization_id))
+          AND n.fencing_token > m.fencing_token AND r.materialization_id IS NULL AND x.materialization_id IS NULL)
+        AND NOT EXISTS (
+          SELECT 1 FROM metadata.candidate w CROSS JOIN unnest(w.awaited) AS a (name)
+          WHERE w.tenant_id = p_tenant AND w.materialization_id = m.materialization_id AND NOT EXISTS (
+            SELECT 1 FROM metadata.check_result f
+            WHERE f.tenant_id = p_tenant AND f.materialization_id = m.materialization_id AND f.name = a.name))
       ELSE NOT p.is_current AND p.replaced_in <= d.published_version - p_keep_versions + 1
         AND EXISTS (
           SELECT 1 FROM metadata.version v
