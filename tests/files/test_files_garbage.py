@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from upath import UPath
 
+from identity.idempotency import Intent
 from resources.check_models import CheckResult
 from resources.collecting import RootNotThere
 from resources.files import places
@@ -123,6 +125,18 @@ def test_files_of_a_late_redelivery_are_collected_too(on_disk: World) -> None:
     assert [one.location for one in on_disk.collect().gone] == [staged.location]
     assert on_disk.collect().gone == []
     assert on_disk.folders() == {first.location}
+
+
+def test_files_that_were_delivered_twice_and_then_committed_as_something_else_stay(on_disk: World) -> None:
+    on_disk.commit(1, intent="first")
+    by = on_disk.attempt()
+    again = on_disk.stage(2, by=by, intent="first")
+    assert on_disk.store.commit(by, [again], {})[0].replayed
+    other = replace(again, delivery=replace(again.delivery, intent=Intent("key", "second")))
+    (kept,) = on_disk.store.commit(by, [other], {})
+    on_disk.store.publish([kept.materialization_id])
+    assert kept.location not in [one.location for one in on_disk.collect().gone]
+    assert on_disk.read(kept) == 2
 
 
 def test_replaced_data_go_and_the_present_stays(world: World) -> None:

@@ -63,6 +63,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     JOIN metadata.materialization m ON m.tenant_id = p_tenant AND m.materialization_id = r.materialization_id
     WHERE r.tenant_id = p_tenant AND r.location = p_location AND m.location IS DISTINCT FROM r.location
       AND m.attempt_id <> r.attempt_id)
+    AND NOT EXISTS (
+      SELECT 1 FROM metadata.materialization o WHERE o.tenant_id = p_tenant AND o.location = p_location)
 $$;
 
 -- The files at these locations are gone: forget the leases that were being reaped, and remember of redeliveries that

@@ -75,6 +75,7 @@ materialization = Table(
     Index("materialization_partition_idx", "tenant_id", "dataset_id", "partition_key", text("committed_at DESC")),
     Index("materialization_committed_idx", "tenant_id", "dataset_id", text("committed_at DESC")),
     Index("materialization_run_idx", "tenant_id", "run_id"),
+    Index("materialization_location_idx", "tenant_id", "location", postgresql_where=text("location IS NOT NULL")),
 )
 
 materialization_input = Table(

@@ -35,6 +35,7 @@ CREATE TABLE metadata.discarded (
 );
 GRANT SELECT ON metadata.discarded TO metadata_app, metadata_readonly;
 CREATE INDEX redelivery_location_idx ON metadata.redelivery (tenant_id, location) WHERE location IS NOT NULL;
+CREATE INDEX materialization_location_idx ON metadata.materialization (tenant_id, location) WHERE location IS NOT NULL;
 """
 
 GUARD = """
