@@ -177,3 +177,21 @@ def test_what_was_retracted_is_neither_examined_nor_published(lake: Lake, days: 
     assert lake.store.checks_of(days[0]).latest == {"rows": passed(lake)}, "what was found is recorded all the same"
     found = lake.store.examined(run_of(lake, "b"), lake.entity("days"), None, ["rows"])
     assert [one.partition for one in found] == ["1", "3"]
+
+
+def test_nothing_overtaken_comes_back_by_itself_after_a_retraction(lake: Lake, days: list[uuid.UUID]) -> None:
+    store = lake.store
+    zombie, left = (lake.committed("days", day, intent="late", token=5) for day in "23")
+    bad = [lake.committed("days", day, intent="bad", token=20) for day in "123"]
+    store.publish(bad)
+    for one in bad:
+        store.retract(one, reason="bad")
+    (settled,) = store.settle_checks([told(lake, passed(lake))])
+    assert (settled.settled, settled.published, settled.refused, len(settled.fenced)) == (False, (), None, 3)
+    store.publish([zombie])
+    assert store.examined(run_of(lake, "z"), lake.entity("days"), None, ["rows"]) == []
+    assert store.current(lake.key("days")) == []
+    store.publish_by_hand([left])
+    assert [one.materialization_id for one in store.current(lake.key("days"))] == [left]
+    store.publish([later := lake.committed("days", "1", intent="repaired", token=21)])
+    assert later in {one.materialization_id for one in store.current(lake.key("days"))}

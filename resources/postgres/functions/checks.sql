@@ -44,8 +44,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 $$;
 
 -- What the checks of a run examine of a dataset: what the run delivered or, where it delivered nothing, the newest
--- committed data of each partition that were never published, are fit to be, and that nothing published has overtaken. All checks of a
--- run examine the same, however late they look. No row where there is nothing of the kind.
+-- committed data of each partition that were never published, are fit to be, and that nothing published or retracted
+-- has overtaken. All checks of a run examine the same, however late they look. No row where there is nothing of the kind.
 CREATE OR REPLACE FUNCTION metadata.examine(
   p_run_id text, p_dataset uuid, p_partitions text[], p_awaited text[], p_complete boolean
 ) RETURNS TABLE (partition_key text, materialization_id uuid)
@@ -59,7 +59,7 @@ BEGIN
     SELECT 1 FROM metadata.candidate c
     WHERE c.tenant_id = v_tenant AND c.run_id = p_run_id AND c.dataset_id = p_dataset) THEN
     PERFORM metadata.await_checks(p_run_id, ARRAY(
-      SELECT n.materialization_id FROM metadata.newest_unpublished(v_tenant, p_dataset, p_partitions) n),
+      SELECT n.materialization_id FROM metadata.newest_unpublished(v_tenant, p_dataset, p_partitions, true) n),
       p_awaited, p_complete);
   END IF;
   RETURN QUERY

@@ -20,7 +20,7 @@ BEGIN
   ELSE
     INSERT INTO metadata.release (tenant_id, release_id, name, reason, actor)
     VALUES (v_tenant, v_release, p_name, p_reason, current_setting('metadata.actor'));
-    PERFORM metadata.make_current(v_tenant, 'release ' || v_release, p_materializations, p_reason, v_release);
+    PERFORM metadata.make_current(v_tenant, 'release ' || v_release, p_materializations, p_reason, v_release, false);
   END IF;
   RETURN QUERY SELECT v_release, a.*, v_replayed
     FROM metadata.published_by(v_tenant, 'release ' || v_release, p_materializations) a;

@@ -16,7 +16,7 @@ BEGIN
   PERFORM metadata.hold_versions(v_tenant, p_materializations);
   v_replayed := metadata.is_replay('publish', p_key, p_fingerprint, p_publish_id);
   IF NOT v_replayed THEN
-    PERFORM metadata.make_current(v_tenant, p_key, p_materializations, NULL, NULL);
+    PERFORM metadata.make_current(v_tenant, p_key, p_materializations, NULL, NULL, true);
   END IF;
   RETURN QUERY SELECT a.*, v_replayed FROM metadata.published_by(v_tenant, p_key, p_materializations) a;
 END $$;
@@ -41,7 +41,7 @@ BEGIN
     IF NOT p_despite_checks THEN
       PERFORM metadata.refuse_failed(v_tenant, p_materializations, 'failed_checks');
     END IF;
-    PERFORM metadata.make_current(v_tenant, p_key, p_materializations, p_reason, NULL);
+    PERFORM metadata.make_current(v_tenant, p_key, p_materializations, p_reason, NULL, false);
   END IF;
   RETURN QUERY
     WITH told AS (
@@ -108,10 +108,11 @@ BEGIN
 END $$;
 
 -- The effect of one publish or release, for functions of this owner only. Nothing replaces what a later attempt
--- published: a release is refused for it. What is current already is left alone, so a dataset without a winner keeps its
--- version.
+-- published: a release is refused for it. Where a retraction left a partition absent, nothing earlier than that comes
+-- back by itself (p_automatic); a person may want it. What is current already is left alone, so a dataset without a
+-- winner keeps its version.
 CREATE OR REPLACE FUNCTION metadata.make_current(
-  p_tenant uuid, p_key text, p_materializations uuid[], p_reason text, p_release uuid
+  p_tenant uuid, p_key text, p_materializations uuid[], p_reason text, p_release uuid, p_automatic boolean
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -170,7 +171,8 @@ BEGIN
       AND c.partition_key = m.partition_key AND c.to_version IS NULL
     LEFT JOIN metadata.materialization o ON o.tenant_id = p_tenant AND o.materialization_id = c.materialization_id
     WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations)
-      AND (o.materialization_id IS NULL
+      AND ((o.materialization_id IS NULL AND NOT (p_automatic
+              AND metadata.is_below_retracted(p_tenant, m.dataset_id, m.partition_key, m.fencing_token)))
            OR (o.materialization_id <> m.materialization_id AND o.fencing_token <= m.fencing_token))
     GROUP BY m.dataset_id, d.published_version
     ORDER BY m.dataset_id
@@ -269,10 +271,24 @@ BEGIN
   END IF;
 END $$;
 
+-- Did a retraction end data of a later attempt in this partition?
+CREATE OR REPLACE FUNCTION metadata.is_below_retracted(p_tenant uuid, p_dataset uuid, p_partition text, p_token bigint)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN EXISTS (
+    SELECT 1 FROM metadata.version_partition c
+    JOIN metadata.version v ON v.tenant_id = p_tenant AND v.dataset_id = p_dataset AND v.version = c.to_version
+    JOIN metadata.materialization o ON o.tenant_id = p_tenant AND o.materialization_id = c.materialization_id
+    WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.partition_key = p_partition
+      AND v.kind = 'retract' AND o.fencing_token > p_token);
+END $$;
+
 -- The newest committed data of each partition that were never published, are fit to be, and that nothing published has
--- overtaken.
-CREATE OR REPLACE FUNCTION metadata.newest_unpublished(p_tenant uuid, p_dataset uuid, p_partitions text[])
-RETURNS TABLE (partition_key text, materialization_id uuid)
+-- overtaken; with p_automatic nor anything retracted.
+CREATE OR REPLACE FUNCTION metadata.newest_unpublished(
+  p_tenant uuid, p_dataset uuid, p_partitions text[], p_automatic boolean
+) RETURNS TABLE (partition_key text, materialization_id uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT DISTINCT ON (m.partition_key) m.partition_key, m.materialization_id
   FROM metadata.materialization m
@@ -281,11 +297,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   LEFT JOIN metadata.materialization o ON o.tenant_id = p_tenant AND o.materialization_id = c.materialization_id
   WHERE m.tenant_id = p_tenant AND m.dataset_id = p_dataset
     AND (p_partitions IS NULL OR m.partition_key = ANY (p_partitions))
-    AND (o.materialization_id IS NULL OR o.fencing_token <= m.fencing_token)
+    AND CASE WHEN o.materialization_id IS NULL
+      THEN NOT (p_automatic AND metadata.is_below_retracted(p_tenant, m.dataset_id, m.partition_key, m.fencing_token))
+      ELSE o.fencing_token <= m.fencing_token END
     AND NOT EXISTS (
       SELECT 1 FROM metadata.version_partition e
       WHERE e.tenant_id = p_tenant AND e.materialization_id = m.materialization_id)
-    AND NOT EXISTS (SELECT 1 FROM metadata.unusable(p_tenant, ARRAY[m.materialization_id]))
+    AND NOT EXISTS (
+      SELECT 1 FROM metadata.retraction r
+      WHERE r.tenant_id = p_tenant AND r.materialization_id = m.materialization_id)
+    AND NOT EXISTS (
+      SELECT 1 FROM metadata.condemned x
+      WHERE x.tenant_id = p_tenant AND x.materialization_id = m.materialization_id)
   ORDER BY m.partition_key, m.fencing_token DESC, m.committed_at DESC
 $$;
 
@@ -294,7 +317,7 @@ CREATE OR REPLACE FUNCTION metadata.unpublished(p_dataset uuid, p_partitions tex
 RETURNS TABLE (partition_key text, materialization_id uuid, failed text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   WITH newest AS MATERIALIZED (
-    SELECT n.* FROM metadata.newest_unpublished(metadata.current_tenant(), p_dataset, p_partitions) n)
+    SELECT n.* FROM metadata.newest_unpublished(metadata.current_tenant(), p_dataset, p_partitions, false) n)
   SELECT n.partition_key, n.materialization_id,
     coalesce(array_agg(f.name ORDER BY f.name) FILTER (WHERE f.name IS NOT NULL), '{}')
   FROM newest n
