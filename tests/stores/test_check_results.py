@@ -172,11 +172,31 @@ def test_many_notice_at_once_and_it_is_published_once(lake: Lake, days: list[uui
 
 def test_what_was_retracted_is_neither_examined_nor_published(lake: Lake, days: list[uuid.UUID]) -> None:
     lake.store.retract(days[1], reason="wrong units")
-    (settled,) = lake.store.settle_checks([told(lake, passed(lake))])
-    assert (settled.settled, "retracted" in str(settled.refused)) == (False, True)
-    assert lake.store.checks_of(days[0]).latest == {"rows": passed(lake)}, "what was found is recorded all the same"
     found = lake.store.examined(run_of(lake, "b"), lake.entity("days"), None, ["rows"])
     assert [one.partition for one in found] == ["1", "3"]
+    (settled,) = lake.store.settle_checks([told(lake, passed(lake))])
+    assert (settled.settled, settled.refused) == (True, None)
+    assert [one.materialization_id for one in lake.store.current(lake.key("days"))] == [days[0], days[2]]
+    assert lake.store.checks_of(days[1]).latest == {"rows": passed(lake)}, "what was found is recorded all the same"
+    (again,) = lake.store.settle_checks([], runs=[run_of(lake, "a")])
+    assert (again.settled, set(again.published), again.refused) == (False, {days[0], days[2]}, None)
+
+
+def test_nothing_but_what_was_retracted_is_told(lake: Lake, days: list[uuid.UUID]) -> None:
+    for one in days:
+        lake.store.retract(one, reason="wrong units")
+    (settled,) = lake.store.settle_checks([told(lake, passed(lake))])
+    assert (settled.settled, "retracted" in str(settled.refused)) == (False, True)
+
+
+def test_what_a_run_delivers_later_is_published_too(lake: Lake, days: list[uuid.UUID]) -> None:
+    store = lake.store
+    assert outcome(store.settle_checks([told(lake, passed(lake))])) == [(True, 1, (), ())]
+    by = Attempt(id=uuid.uuid4(), run_id=run_of(lake, "a"), step_key="days", retry_number=1, fencing_token=11)
+    (late,) = lake.commit(lake.staged("days", "4"), by=by)
+    store.await_checks(by.run_id, [late.materialization_id], ["rows"])
+    assert outcome(store.settle_checks([told(lake, passed(lake, evaluation=2))])) == [(True, 2, (), ())]
+    assert len(store.current(lake.key("days"))) == len(days) + 1
 
 
 def test_nothing_overtaken_comes_back_by_itself_after_a_retraction(lake: Lake, days: list[uuid.UUID]) -> None:

@@ -70,7 +70,8 @@ BEGIN
 END $$;
 
 -- Record what checks found and publish what has passed by that: of the candidates of each run and dataset all or none,
--- exactly once, whoever asks and however often. What was published before stays as it is.
+-- exactly once, whoever asks and however often. What was published before stays as it is, and what was retracted or
+-- collected does not count, unless that is all: then `refused` says so.
 --   p_evaluations [{run_id, dataset_id, partition_key, target_run_id, name, evaluation, passed, blocking, severity,
 --                   description, metadata}]
 -- An evaluation is about what its run examines or delivered and, where that is nothing, about what the target run did;
@@ -130,17 +131,22 @@ BEGIN
     WITH verdict AS (
       SELECT c.run_id, c.dataset_id, c.materialization_id, a.name, r.fine, EXISTS (
         SELECT 1 FROM metadata.version_partition p
-        WHERE p.tenant_id = v_tenant AND p.materialization_id = c.materialization_id) AS seen
-      FROM metadata.candidate c CROSS JOIN unnest(c.awaited) AS a (name) LEFT JOIN LATERAL (
+        WHERE p.tenant_id = v_tenant AND p.materialization_id = c.materialization_id) AS seen,
+        b.materialization_id IS NULL AND x.materialization_id IS NULL AS usable
+      FROM metadata.candidate c
+      LEFT JOIN metadata.retraction b ON b.tenant_id = v_tenant AND b.materialization_id = c.materialization_id
+      LEFT JOIN metadata.condemned x ON x.tenant_id = v_tenant AND x.materialization_id = c.materialization_id
+      CROSS JOIN unnest(c.awaited) AS a (name) LEFT JOIN LATERAL (
         SELECT f.passed OR f.severity = 'WARN' AS fine FROM metadata.check_result f
         WHERE f.tenant_id = v_tenant AND f.materialization_id = c.materialization_id AND f.name = a.name
         ORDER BY f.evaluation DESC, f.at DESC, f.run_id LIMIT 1) r ON true
       WHERE c.tenant_id = v_tenant AND c.run_id = ANY (v_runs) AND c.dataset_id = ANY (v_datasets)
     )
-    SELECT v.run_id, v.dataset_id, array_agg(DISTINCT v.materialization_id),
-      coalesce(array_agg(DISTINCT v.materialization_id) FILTER (WHERE NOT v.seen), '{}'),
-      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE NOT v.fine), '{}'),
-      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE v.fine IS NULL), '{}')
+    SELECT v.run_id, v.dataset_id, array_agg(DISTINCT v.materialization_id) FILTER (WHERE v.seen),
+      coalesce(array_agg(DISTINCT v.materialization_id) FILTER (WHERE NOT v.seen AND v.usable),
+        CASE WHEN NOT bool_or(v.seen) THEN array_agg(DISTINCT v.materialization_id) END, '{}'),
+      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE NOT v.fine AND v.usable), '{}'),
+      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE v.fine IS NULL AND v.usable), '{}')
     FROM verdict v GROUP BY v.run_id, v.dataset_id ORDER BY v.dataset_id, v.run_id
   LOOP
     version := NULL; published := '{}'; fenced := '{}'; settled := false; refused := NULL;
@@ -148,7 +154,7 @@ BEGIN
       BEGIN
         SELECT p.version, p.published, p.fenced, NOT p.replayed AND cardinality(p.published) > 0
         INTO version, published, fenced, settled
-        FROM metadata.publish(format('checks/%s/%s', dataset_id, run_id),
+        FROM metadata.publish(format('checks/%s/%s/%s', dataset_id, run_id, encode(metadata.name_digest(v_open::text), 'hex')),
           uuid_send(dataset_id) || uuid_send(dataset_id), gen_random_uuid(), v_open) p;
       EXCEPTION WHEN SQLSTATE 'MA404' OR SQLSTATE 'MA422' THEN
         refused := SQLERRM;
