@@ -127,11 +127,14 @@ def test_what_was_removed_or_expired_is_not_read(lake: Lake, look: Look) -> None
     lake.store.unpin(gone)
     with pytest.raises(UnknownPin, match=f"pin {gone} was removed at"):
         lake.store.current(lake.key("delays"), at=gone)
-    lake.store.pin(late, content, expires_at=database_time(look) + timedelta(milliseconds=100))
+    end = database_time(look) + timedelta(milliseconds=100)
+    lake.store.pin(late, content, expires_at=end)
     look("SELECT pg_sleep(0.11)")
     with pytest.raises(UnknownPin, match=f"pin {late} expired at"):
         lake.store.current(lake.key("delays"), at=late)
     assert [one.state for one in lake.store.pins(removed=True) if one.name in {gone, late}] == ["removed", "expired"]
+    with pytest.raises(PinRefused, match="would have expired already"):
+        lake.store.pin(late, content, expires_at=end)
     assert lake.store.pin(late, content).state == "open", "an expired pin makes room"
     for doing in (lambda: lake.store.unpin("nobody"), lambda: lake.store.current(lake.key("delays"), at="nobody")):
         with pytest.raises(UnknownPin, match="there is no pin nobody"):

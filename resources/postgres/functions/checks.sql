@@ -154,7 +154,8 @@ BEGIN
       BEGIN
         SELECT p.version, p.published, p.fenced, NOT p.replayed AND cardinality(p.published) > 0
         INTO version, published, fenced, settled
-        FROM metadata.publish(format('checks/%s/%s/%s', dataset_id, run_id, encode(metadata.name_digest(v_open::text), 'hex')),
+        FROM metadata.publish(format('checks/%s/%s/%s', dataset_id, run_id,
+            encode(metadata.name_digest(v_open::text), 'hex')),
           uuid_send(dataset_id) || uuid_send(dataset_id), gen_random_uuid(), v_open) p;
       EXCEPTION WHEN SQLSTATE 'MA404' OR SQLSTATE 'MA422' THEN
         refused := SQLERRM;

@@ -1,6 +1,6 @@
 -- Give versions of datasets a name: a pin never moves, and what it has is not collected until it expires or is removed.
 --   p_items  [{dataset_id, name, version}]; no version: the present one
--- Asked again for the same, it is the pin that was made then. An expired pin makes room for another one of its name.
+-- Asked again for the same, it is the pin that was made then, until that expires. An expired pin makes room for another one of its name.
 -- Lock order: datasets by row, pin. The datasets are shared: nothing of them is replaced or condemned meanwhile.
 -- Errors: MA422 pin_name: the name is taken by another pin; MA422 pin_expiry: it would have expired already; MA404 version: no
 -- such dataset or version; MA422 unusable: something of it is collected.
@@ -29,10 +29,11 @@ BEGIN
     SELECT p.* INTO v_there FROM metadata.pin p
     WHERE p.tenant_id = v_tenant AND p.name = p_name AND p.removed_at IS NULL FOR UPDATE;
     CONTINUE WHEN NOT FOUND;  -- removed in this moment
-    IF v_there.fingerprint = p_fingerprint THEN
-      RETURN QUERY SELECT v_there.pin_id, true;
-      RETURN;
-    ELSIF v_there.expires_at > clock_timestamp() OR v_there.expires_at IS NULL THEN
+    IF v_there.expires_at > clock_timestamp() OR v_there.expires_at IS NULL THEN
+      IF v_there.fingerprint = p_fingerprint THEN
+        RETURN QUERY SELECT v_there.pin_id, true;
+        RETURN;
+      END IF;
       RAISE EXCEPTION 'there is a pin % of something else', p_name USING ERRCODE = 'MA422', CONSTRAINT = 'pin_name';
     END IF;
     UPDATE metadata.pin p SET removed_at = clock_timestamp(), removed_by = v_actor, updated_at = clock_timestamp()
