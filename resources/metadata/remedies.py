@@ -8,7 +8,7 @@ from resources.explanations import Action, Explanation, Made, Remedy, VersionMad
 
 
 def remedies(found: Explanation) -> Explanation:
-    """The explanation with what can be done: nothing that the store would refuse as things are."""
+    """The explanation with what can be done, as far as is known here: the store decides."""
     return replace(found, remedies=tuple(_all(found)))
 
 
@@ -37,9 +37,11 @@ def _of_current(found: Explanation, made: Made) -> Iterator[Remedy]:
     one, since = made.materialization, made.had[0].since.number
     if found.tried or made.stale or any(each.is_current is False for each in made.inputs):
         yield _remedy("rerun", _again(found), "deliver it anew, from what its inputs are now")
-    if since > 1:
+    before = [each for each in found.deliveries if each.published_in is not None and each.published_in < since]
+    if since > 1 and not any(each.retracted for each in before):
+        what = "what was published before it" if before else "the dataset without it"
         also = "" if since == found.present_version else f", and undo what versions {since + 1} on changed elsewhere"
-        yield _back(found, since - 1, f"what was published before it{also}")
+        yield _back(found, since - 1, f"{what}{also}")
     reach = f" and {made.readers.count} made from it" if made.readers.count else ""
     where = {"dataset": found.key, "partition": found.partition}
     yield _remedy("invalidate", where, f"say that it has to be made anew{reach}; readers keep it until then")

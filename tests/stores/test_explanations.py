@@ -73,11 +73,12 @@ def test_tries_of_one_step_are_found_among_many_runs(lake: Lake, look: Look) -> 
     lake.datasets("days")
     step = f"{lake.endpoint} days"
     runs = [RunFact(run_id=f"{step} {number}", status="failed", ended_at=NOW) for number in range(1_500)]
-    lake.store.record_runs(
-        "log", runs,
-        [AttemptFact(run_id=one.run_id, step_key=step if one is runs[0] else "other", number=0, status="failed",
-                     ended_at=NOW) for one in runs],
-    )  # fmt: skip
+    steps = [step, *(f"other of {one.run_id}" for one in runs[1:])]
+    tried = [
+        AttemptFact(run_id=one.run_id, step_key=its, number=0, status="failed", ended_at=NOW)
+        for one, its in zip(runs, steps, strict=True)
+    ]
+    lake.store.record_runs("log", runs, tried)
     look("ANALYZE metadata.task, metadata.job, metadata.task_attempt")
     before = _read(lake, look)
     found = lake.store.explain_partition(lake.key("days"), steps=[step])
