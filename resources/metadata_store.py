@@ -60,5 +60,8 @@ class MetadataStore(
         The store itself knows no tables: what reads them is imported when it is asked for.
         """
         from resources.reading import Reader
+        from resources.storage import FileStorage
 
-        return Reader(self, roots).read(dataset, at=at, partitions=partitions, frame=frame)
+        return Reader(self, lambda endpoint: FileStorage(roots(endpoint))).read(
+            dataset, at=at, partitions=partitions, frame=frame
+        )

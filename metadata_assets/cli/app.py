@@ -303,12 +303,17 @@ def migrate(
     return migrate_identities(cli, dry_run=dry_run)
 
 
-@command(app, "doctor", examples=["doctor", "doctor --json"], document=documents.DOCTOR)
-def doctor(cli: Cli) -> ExitCode:
+@command(app, "doctor", examples=["doctor", "doctor --json", "doctor --fix"], document=documents.DOCTOR)
+def doctor(
+    cli: Cli,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Let views of tables follow what is published, where they did not.")
+    ] = False,
+) -> ExitCode:
     """Look at every part and say what to do about the ones that are not well."""
     from metadata_assets.cli.doctor import examine
 
-    return examine(cli)
+    return examine(cli, fix=fix)
 
 
 @command(

@@ -321,7 +321,6 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
         [lambda: w.store.check_lease(w.store.entity(w.key("one")).id, text, uuid.uuid4(), "lake:a/b"),
          lambda: w.store.check_lease(w.store.entity(w.key("one")).id, None, uuid.uuid4(), text)]
     ),
-    "MetadataStore.leased_now": lambda w, text: iter([lambda: w.store.leased_now([text])]),
     "MetadataStore.located_on": lambda w, text: iter([lambda: w.store.located_on(text)]),
     "MetadataStore.names": lambda w, text: iter([lambda: w.store.names([text])]),
     "GraphStore.create_identity": nodes_made,
