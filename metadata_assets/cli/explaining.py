@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import ClassVar
-from uuid import UUID
 
 from identity.errors import InvalidKey, MetadataError
 from identity.ids import Entity
@@ -11,7 +10,7 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.explained import described
 from metadata_assets.cli.explained_page import drawn
-from metadata_assets.cli.history import PartitionWithoutDataset
+from metadata_assets.cli.history import PartitionWithoutDataset, written_id
 from resources.explanations import Explanation
 from resources.metadata.assets import UnknownKey
 from resources.metadata.materializations import NoSuchMaterialization
@@ -34,7 +33,7 @@ def explain(cli: Cli, what: str, *, partition: str | None) -> ExitCode:
 
 
 def _explained(store: MetadataStore, what: str, partition: str | None) -> Explanation:
-    identifier = _uuid(what)
+    identifier = written_id(what)
     if identifier is not None:
         try:
             found = store.explain(identifier)
@@ -53,13 +52,6 @@ def _explained(store: MetadataStore, what: str, partition: str | None) -> Explan
     if mark == "@":
         return store.explain_version(thing, int(rest) if rest.isascii() and rest.isdigit() else rest)
     return _of_partition(store, thing, rest)
-
-
-def _uuid(what: str) -> UUID | None:
-    try:
-        return UUID(what)
-    except ValueError:
-        return None
 
 
 def _parted(store: MetadataStore, what: str) -> tuple[Entity, str, str]:

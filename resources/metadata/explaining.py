@@ -9,6 +9,9 @@ from resources.metadata.runs import ATTEMPT, ATTEMPT_STATUS
 FIRST: Final = 10
 """How many of many are shown."""
 
+TRIES: Final = 500
+"""How many of the newest tries of a step are looked through for those of one partition."""
+
 COUNTED: Final = 1_000
 """How many are counted at most."""
 
@@ -189,7 +192,7 @@ WITH steps AS (
   SELECT t.* FROM steps s CROSS JOIN LATERAL (
     SELECT k.task_id, k.job_id, k.step_key FROM metadata.task k
     WHERE k.tenant_id = %(tenant)s AND k.step_key = s.step_key AND k.created_at > %(since)s::timestamptz - interval '7d'
-    ORDER BY k.created_at DESC LIMIT {COUNTED}) t
+    ORDER BY k.created_at DESC LIMIT {TRIES}) t
 ), tried AS (
   SELECT a.attempt_id, j.run_id, t.step_key, a.number, {ATTEMPT_STATUS} AS status, a.lease_owner, a.lease_epoch,
     l.heartbeat_at, l.expires_at, a.started_at, a.ended_at, a.failure_class, a.failure_reason,
