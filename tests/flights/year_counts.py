@@ -17,7 +17,7 @@ from resources.files.staging import DataDamaged
 from resources.locations import location
 from resources.metadata_store import MetadataStore
 from resources.postgres.databases import Databases
-from resources.postgres.engine import libpq, rendered
+from resources.postgres.engine import libpq
 from resources.settings import Settings
 
 FLIGHTS = dataset_key("lake", schema="nyc", table="flights")

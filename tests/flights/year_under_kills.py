@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "dagster"), str(Path(__file__).parent)]
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # for `examples`, which is no installed package
+sys.path.append(str(Path(__file__).resolve().parents[1] / "dagster"))
 
-from deployment import Deployment, deployed
+from deployment import deployed
 from rich.console import Console
 from year_backfill import Backfilled, backfill, rematerialize
 from year_counts import FLIGHTS, Counted, count
@@ -32,6 +32,7 @@ from metadata_assets.cli.output import table
 from resources.configurable import MetadataResource, close_all
 from resources.settings import Settings
 
+ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {31: 27_004, 365: 336_776}
 """The flights of January and of the year, known from elsewhere."""
 _MISTAKE = '''
