@@ -117,7 +117,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Settle what this process knows to wait for checks: all of its steps have told what they found."""
         if self._unsettled and context.instance is not None and context.run is not None:
-            settle_run(context.instance, self.metadata.store(), context.run.run_id, self._unsettled)
+            settle_run(context.instance, self.metadata, context.run.run_id, self._unsettled)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Write, commit, check, publish. Raises a MetadataError that says what to do; then nothing is published."""
@@ -177,7 +177,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         policy = publish_policy_of(upstream.definition_metadata if upstream else None)
         checks = context.asset_key in step.checked
         if not checks and policy == "when_checks_pass" and awaited_checks(step, context.asset_key)[0]:
-            settle_run(step.instance, self.metadata.store(), step.run.run_id, {context.asset_key: key})
+            settle_run(step.instance, self.metadata, step.run.run_id, {context.asset_key: key})
         if not checks:
             return self._published(context, key, progress)
         wanted = step.partitions_asked_for(context)

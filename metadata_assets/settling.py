@@ -18,7 +18,7 @@ from metadata_assets._dagster import Evaluation, Step, evaluations_after, evalua
 from metadata_assets.datasets import key_of
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
-from resources.metadata_store import MetadataStore
+from resources.tables import switching
 
 IN_STEP_METADATA: Final = "metadata_assets/in_step"
 """On a check that runs in the step of its asset and is recorded by it, before there is an event."""
@@ -40,21 +40,22 @@ def awaited_checks(step: Step, asset_key: dg.AssetKey) -> tuple[frozenset[str], 
 
 
 def settle_run(
-    instance: dg.DagsterInstance, store: MetadataStore, run_id: str, datasets: Mapping[dg.AssetKey, CanonicalKey]
+    instance: dg.DagsterInstance, metadata: MetadataResource, run_id: str, datasets: Mapping[dg.AssetKey, CanonicalKey]
 ) -> list[Settled]:
     """Publish what a run has in these datasets, where the checks that it waits for have passed. Cheap when none waits.
 
-    Safe to ask at any time and by many. What is published by this call is told to Dagster as an observation.
+    Safe to ask at any time and by many. What is published by this call is told to Dagster as an observation, and the
+    views of tables follow it.
     """
-    waiting = store.settle_checks(runs=[run_id])
+    waiting = metadata.store().settle_checks(runs=[run_id])
     if not any(one.waiting or one.failed for one in waiting):
         return waiting
-    return settle(instance, store, datasets, evaluations_in(instance, run_id))
+    return settle(instance, metadata, datasets, evaluations_in(instance, run_id))
 
 
 def settle(
     instance: dg.DagsterInstance,
-    store: MetadataStore,
+    metadata: MetadataResource,
     datasets: Mapping[dg.AssetKey, CanonicalKey],
     found: Iterable[Evaluation],
     *,
@@ -67,6 +68,7 @@ def settle(
     told = [one for one in found if one.found.asset_key in datasets and one.found.asset_check_key not in recorded]
     if not told:
         return []
+    store = metadata.store()
     entities = store.entities({datasets[one.found.asset_key] for one in told})
     ids = {asset_key: entities[key].id for asset_key, key in datasets.items() if key in entities}
     planned: dict[str, frozenset[dg.AssetKey]] = {}
@@ -90,6 +92,10 @@ def settle(
     for version in settled:
         if version.settled:
             _tell(instance, names[version.dataset], version)
+    for endpoint in sorted({datasets[names[one.dataset]].endpoint for one in settled if one.settled}):
+        tables = metadata.tables_of(endpoint)
+        if tables is not None:
+            switching.settle(tables).check([one.dataset for one in settled if one.settled])
     return settled
 
 
@@ -137,7 +143,7 @@ def checks_sensor(*, name: str = "settle_checks") -> dg.SensorDefinition:
         read = after
         for _page in range(_PAGES):
             found = evaluations_after(context.instance, read, limit=_PAGE)
-            outcome = settle(context.instance, metadata.store(), datasets, found, recorded=recorded)
+            outcome = settle(context.instance, metadata, datasets, found, recorded=recorded)
             settled += sum(one.settled for one in outcome)
             seen += len(found)
             after = max([after, *(one.number for one in found if one.at < time.time() - OVERLAP_SECONDS)])

@@ -111,7 +111,9 @@ def publish(store: MetadataStore, target: Target, committed: Sequence[Committed]
     A step that dies in between is repaired by whoever publishes next on that endpoint. Raises what keeps the view of
     this dataset behind: then it is published all the same.
     """
+    reach("publish.before")
     (published,) = store.publish([one.materialization_id for one in committed])
+    reach("publish.after")
     if isinstance(target.storage, TableStorage):
         settle(target.storage).check([target.entity.id])
     return published

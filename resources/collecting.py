@@ -14,8 +14,9 @@ from identity.errors import MetadataError
 from identity.ids import Entity
 from resources.failpoints import reach
 from resources.files import places
-from resources.files.staging import MANIFEST
+from resources.locations import place
 from resources.metadata.garbage import Garbage, Retention
+from resources.storage import Storage
 
 Kind = Literal["abandoned", "replaced"]
 Progress = Callable[["Collected"], None]
@@ -30,13 +31,6 @@ class RootNotThere(MetadataError):
     root: str
 
 
-class NotRemoved(MetadataError):
-    """could not remove {path}: {reason}; the next collection tries again"""
-
-    path: str
-    reason: str
-
-
 class _Located(Protocol):
     @property
     def location(self) -> str: ...
@@ -47,7 +41,7 @@ Item = TypeVar("Item", bound=_Located)
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """One folder that went, or would go: why it is garbage, and what was in it."""
+    """One folder or table that went, or would go: why it is garbage, and what was in it."""
 
     kind: Kind
     location: str
@@ -57,7 +51,7 @@ class Gone:
 
 @dataclass(slots=True)
 class Collected:
-    """What a collection has done so far. `left` are the folders that could not be removed, and why."""
+    """What a collection has done so far. `left` are the places that could not be cleared, and why."""
 
     gone: list[Gone] = field(default_factory=list)
     left: dict[str, MetadataError] = field(default_factory=dict)
@@ -73,13 +67,13 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Collects garbage of one tenant. `folder_of` says where a recorded location is, or raises a MetadataError.
+    """Collects garbage of one tenant. `storage_of` says where an endpoint keeps data, or raises a MetadataError.
 
     `rehearsed`, nothing changes: it tells what would go.
     """
 
     garbage: Garbage
-    folder_of: Callable[[str], UPath]
+    storage_of: Callable[[str], Storage]
     rehearsed: bool = False
     progress: Progress = lambda _so_far: None
 
@@ -131,13 +125,13 @@ class Collector:
                 reach("gc.collected.after")
 
     def _remove(self, kind: Kind, found: Iterable[Item], done: Collected) -> Sequence[Item]:
-        """Remove folders; the ones that are gone."""
+        """Clear places; those that are clear."""
         return list(self._removed(kind, found, done))
 
     def _removed(self, kind: Kind, found: Iterable[Item], done: Collected) -> Iterator[Item]:
         for one in found:
             try:
-                files, size = self._take(self.folder_of(one.location))
+                files, size = self._take(one.location)
             except MetadataError as error:
                 done.left[one.location] = error
                 continue
@@ -145,16 +139,14 @@ class Collector:
             self.progress(done)
             yield one
 
-    def _take(self, folder: UPath) -> tuple[int, int]:
-        try:
-            if self.rehearsed:
-                files = list(places.files_below(folder))
-                return len(files), sum(one.byte_count for one in files)
-            reach("gc.remove.before")
-            removed = places.remove(folder, first=MANIFEST)
-            reach("gc.remove.after")
-        except places.failures() as error:
-            raise NotRemoved(path=str(folder), reason=places.reason_of(error)) from None
+    def _take(self, at: str) -> tuple[int, int]:
+        endpoint, path = place(at)
+        storage = self.storage_of(endpoint)
+        if self.rehearsed:
+            return storage.size(path)
+        reach("gc.remove.before")
+        removed = storage.remove(path)
+        reach("gc.remove.after")
         return removed
 
 

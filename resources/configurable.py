@@ -18,7 +18,7 @@ from identity.keys import CanonicalKey
 from resources import failpoints
 from resources.files.formats import Frame
 from resources.graph_store import GraphStore
-from resources.locations import EndpointLocation, System
+from resources.locations import EndpointLocation, System, root_of
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint
 from resources.postgres.databases import Databases
@@ -129,9 +129,8 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
 
     def root_of(self, slug: str) -> UPath:
         """What is written for an endpoint is below this; for one that the project does not name, in the home."""
-        if slug in self.endpoints:
-            return self.location(slug).root_path(self.settings())
-        return UPath(self.settings().home / "lake" / slug)
+        known = {slug: self.location(slug)} if slug in self.endpoints else {}
+        return root_of(slug, known, self.settings())
 
     def storage_of(self, slug: str) -> Storage:
         """Where an endpoint keeps data: tables of a postgres endpoint, else files below its root."""
@@ -154,7 +153,7 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         partition_column: str | None = PARTITION,
     ) -> Any:
         """The data of a dataset, in or outside Dagster: see `Reader.read`."""
-        return Reader(self.store(), self.root_of).read(
+        return Reader(self.store(), self.storage_of).read(
             dataset, at=at, partitions=partitions, frame=frame, partition_column=partition_column
         )
 

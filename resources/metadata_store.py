@@ -17,6 +17,7 @@ from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
 from resources.metadata.pins import Pins
+from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
 from resources.version_records import At
@@ -35,6 +36,7 @@ class MetadataStore(
     Runs,
     DataPlaneReferences,
     Pins,
+    Publishing,
     Releases,
     Invalidations,
     CheckResults,
@@ -58,5 +60,8 @@ class MetadataStore(
         The store itself knows no tables: what reads them is imported when it is asked for.
         """
         from resources.reading import Reader
+        from resources.storage import FileStorage
 
-        return Reader(self, roots).read(dataset, at=at, partitions=partitions, frame=frame)
+        return Reader(self, lambda endpoint: FileStorage(roots(endpoint))).read(
+            dataset, at=at, partitions=partitions, frame=frame
+        )

@@ -12,13 +12,13 @@ from identity.errors import MetadataError
 from identity.keys import CanonicalKey, short_name
 from resources.files.formats import Frame, as_frame
 from resources.files.scanning import Manifested, manifested
-from resources.files.staging import read
 from resources.locations import place
 from resources.models import Current
+from resources.storage import FileStorage, Storage
 from resources.version_records import At
 
-Roots = Callable[[str], UPath]
-"""Where the files of an endpoint are, by its slug."""
+Storages = Callable[[str], Storage]
+"""Where an endpoint keeps data, by its slug."""
 PARTITION: Final = "partition"
 
 
@@ -58,13 +58,13 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads what a store knows, from where the endpoints' files are. Needs no Dagster.
+    """Reads what a store knows, from where the endpoints keep data. Needs no Dagster.
 
-    Reader(store, lambda endpoint: UPath("s3://lake") / endpoint).read(key, at="june-report", frame="lazy")
+    Reader(store, lambda endpoint: FileStorage(UPath("s3://lake") / endpoint)).read(key, at="june-report", frame="lazy")
     """
 
     store: Readable
-    roots: Roots
+    storages: Storages
 
     def read(
         self,
@@ -78,8 +78,9 @@ class Reader:
         """The data of a dataset, published or `at` a version, pin or moment; all partitions, or those named.
 
         Partitions are one table, with the partition as its last column. "lazy" reads the manifests only, and verifies
-        them: the files are scanned when and as far as the scan is collected. The other frames verify every byte. What
-        is no table is the value itself; of several partitions a dict from partition to value.
+        them: the files are scanned when and as far as the scan is collected. The other frames verify every byte, and so
+        does "lazy" of tables in a database. What is no table is the value itself; of several partitions a dict from
+        partition to value.
 
         Raises NothingToRead, UnknownKey, UnknownVersion, UnknownPin (expired and removed ones too), DataDamaged,
         DataUnreadable, PartitionColumnTaken, NotOneTable.
@@ -89,9 +90,9 @@ class Reader:
         absent = sorted(set(partitions or ()) - {one.partition for one in found if one.partition is not None})
         if absent or not found:
             raise NothingToRead(dataset=short_name(key), at=_moment(at), partitions=_few(absent))
-        if frame == "lazy":
+        if frame == "lazy" and all(isinstance(self._storage(one), FileStorage) for one in found):
             return self._scanned(key, found, partition_column)
-        values = {one.partition: read(*self._folder(one)) for one in found}
+        values = {one.partition: self._value(one) for one in found}
         if not all(isinstance(value, pa.Table) for value in values.values()):
             return _only(values)
         tables = [_with_partition(key, table, part, partition_column) for part, table in values.items()]
@@ -104,15 +105,25 @@ class Reader:
     def _scanned(self, key: CanonicalKey, found: Sequence[Current], column: str | None) -> Any:
         files = {one.partition: manifested(*self._folder(one)) for one in found}
         if not all(file.is_table for file in files.values()):
-            return _only({one.partition: read(*self._folder(one)) for one in found})
+            return _only({one.partition: self._value(one) for one in found})
         scans = [_scan(key, file, part, column) for part, file in files.items()]
         return pl.concat(scans, how="diagonal_relaxed") if len(scans) > 1 else scans[0]
 
-    def _folder(self, one: Current) -> tuple[UPath, bytes]:
+    def _storage(self, one: Current) -> Storage:
+        assert one.location is not None
+        return self.storages(place(one.location)[0])
+
+    def _value(self, one: Current) -> Any:
         assert one.location is not None
         assert one.manifest_sha256 is not None
-        endpoint, path = place(one.location)
-        return self.roots(endpoint) / path, one.manifest_sha256
+        return self._storage(one).read(place(one.location)[1], one.manifest_sha256)
+
+    def _folder(self, one: Current) -> tuple[UPath, bytes]:
+        storage = self._storage(one)
+        assert isinstance(storage, FileStorage)
+        assert one.location is not None
+        assert one.manifest_sha256 is not None
+        return storage.root / place(one.location)[1], one.manifest_sha256
 
 
 def _scan(key: CanonicalKey, file: Manifested, partition: str | None, column: str | None) -> pl.LazyFrame:

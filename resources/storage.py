@@ -1,15 +1,26 @@
 """Where an endpoint keeps data: files below a root, or tables of a database. One place for each materialization."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from upath import UPath
 
+from identity.errors import MetadataError
 from identity.ids import Entity
-from resources.files import staging
+from resources.files import places, staging
 from resources.files.staging import Written
 from resources.models import Attempt
+
+_Answer = TypeVar("_Answer")
+
+
+class NotRemoved(MetadataError):
+    """could not remove {path}: {reason}; the next collection tries again"""
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +48,12 @@ class Storage(Protocol):
     def exists(self, path: str) -> bool:
         """Whether a whole value is there, or it cannot be told."""
 
+    def size(self, path: str) -> tuple[int, int]:
+        """How many files or tables are at a path, and how many bytes these have. Raises NotRemoved."""
+
+    def remove(self, path: str) -> tuple[int, int]:
+        """Remove what is at a path; the size that it had, nothing when it is asked again. Raises NotRemoved."""
+
     def shown(self, path: str) -> str:
         """For people: where that is. It may hold what only they may see, so scrub it."""
 
@@ -59,5 +76,18 @@ class FileStorage:
     def exists(self, path: str) -> bool:
         return staging.is_there(self.root / path)
 
+    def size(self, path: str) -> tuple[int, int]:
+        files = self._asked(path, lambda folder: list(places.files_below(folder)))
+        return len(files), sum(one.byte_count for one in files)
+
+    def remove(self, path: str) -> tuple[int, int]:
+        return self._asked(path, lambda folder: places.remove(folder, first=staging.MANIFEST))
+
     def shown(self, path: str) -> str:
         return str(self.root / path)
+
+    def _asked(self, path: str, ask: Callable[[UPath], _Answer]) -> _Answer:
+        try:
+            return ask(self.root / path)
+        except places.failures() as error:
+            raise NotRemoved(path=str(self.root / path), reason=places.reason_of(error)) from None

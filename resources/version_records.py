@@ -16,6 +16,15 @@ PinState = Literal["open", "expired", "removed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unpublished:
+    """The newest committed data of a partition, where they were never published. `failed`: checks that refuse them."""
+
+    materialization_id: UUID
+    partition: str | None
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
     """A rollback: `version` has the partitions of the version `restored`, of which `partitions_changed` differed."""
 

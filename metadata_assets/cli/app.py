@@ -11,6 +11,7 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.identity import identity
 from metadata_assets.cli.references import collection
+from metadata_assets.cli.versioning import versioning
 
 
 class LineageFormat(StrEnum):
@@ -30,6 +31,10 @@ class Migration(StrEnum):
 Key = Annotated[
     str, typer.Argument(metavar="KEY", help="endpoint/schema/table, or the full key mid1:…", show_default=False)
 ]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="VERSION|PIN|TIME", help="As of a version, a pin or a moment.", show_default=False),
+]
 Depth = Annotated[int | None, typer.Option(min=1, metavar="N", help="How many steps far; to the end without it.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="How many at most, up to 100,000.")]
 
@@ -48,6 +53,7 @@ app.add_typer(_dataset, name="dataset")
 app.add_typer(_materialization, name="materialization")
 app.add_typer(identity, name="identity")
 app.add_typer(collection, name="collection")
+app.add_typer(versioning)
 
 
 @command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"], document=documents.DEV)
@@ -113,14 +119,17 @@ def datasets(
 @command(
     _dataset,
     "show",
-    examples=["dataset show lake/nyc/flights", "dataset show jfk/public/flights --json"],
+    examples=["dataset show lake/nyc/flights", "dataset show lake/nyc/flights --at 2026-03-01 --json"],
     document=documents.DATASET,
 )
-def dataset_show(cli: Cli, key: Key) -> ExitCode:
-    """Show one dataset or source table: columns, what is published, what it is made from and what from it."""
+def dataset_show(cli: Cli, key: Key, at: At = None) -> ExitCode:
+    """Show one dataset or source table: columns, what is published, what it is made from and what from it.
+
+    With --at the version and its partitions are those of then; the rest is as it is now.
+    """
     from metadata_assets.cli.catalog import show_dataset
 
-    return show_dataset(cli, key)
+    return show_dataset(cli, key, at=at)
 
 
 @command(
@@ -129,19 +138,32 @@ def dataset_show(cli: Cli, key: Key) -> ExitCode:
     examples=[
         "materializations lake/nyc/flights --limit 5",
         "materializations lake/nyc/flights --partition 2013-01-15",
+        "materializations --with model=b7 --json",
     ],
     document=documents.MATERIALIZATIONS,
 )
 def materializations(
     cli: Cli,
-    key: Key,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="[KEY]", help="endpoint/schema/table, or the full key mid1:…", show_default=False),
+    ] = None,
     partition: Annotated[str | None, typer.Option(metavar="PARTITION", help="Only those of one partition.")] = None,
+    having: Annotated[
+        str | None,
+        typer.Option(
+            "--with", metavar="KEY[=VALUE]", help="Only those whose metadata has it; of all datasets without one."
+        ),
+    ] = None,
     limit: Limit = 20,
 ) -> ExitCode:
-    """List the materializations of a dataset, the newest first."""
+    """List the materializations of a dataset, or those that noted something, the newest first.
+
+    VALUE is JSON (7, true, "7"); what is no JSON is a text.
+    """
     from metadata_assets.cli.history import list_materializations
 
-    return list_materializations(cli, key, partition=partition, limit=limit)
+    return list_materializations(cli, key, partition=partition, having=having, limit=limit)
 
 
 @command(
@@ -173,14 +195,14 @@ def materialization_show(
 @command(
     app,
     "versions",
-    examples=["versions lake/nyc/flights", "versions lake/nyc/flights --limit 1 --json"],
+    examples=["versions lake/nyc/flights", "versions lake/nyc/flights --at 2026-03-01 --limit 1 --json"],
     document=documents.VERSIONS,
 )
-def versions(cli: Cli, key: Key, limit: Limit = 20) -> ExitCode:
-    """List the published versions of a dataset, the newest first."""
+def versions(cli: Cli, key: Key, at: At = None, limit: Limit = 20) -> ExitCode:
+    """List the published versions of a dataset, the newest first; with --at from the one of then on, backwards."""
     from metadata_assets.cli.history import list_versions
 
-    return list_versions(cli, key, limit=limit)
+    return list_versions(cli, key, at=at, limit=limit)
 
 
 @command(
@@ -272,12 +294,17 @@ def migrate(
     return migrate_identities(cli, dry_run=dry_run)
 
 
-@command(app, "doctor", examples=["doctor", "doctor --json"], document=documents.DOCTOR)
-def doctor(cli: Cli) -> ExitCode:
+@command(app, "doctor", examples=["doctor", "doctor --json", "doctor --fix"], document=documents.DOCTOR)
+def doctor(
+    cli: Cli,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Let views of tables follow what is published, where they did not.")
+    ] = False,
+) -> ExitCode:
     """Look at every part and say what to do about the ones that are not well."""
     from metadata_assets.cli.doctor import examine
 
-    return examine(cli)
+    return examine(cli, fix=fix)
 
 
 @command(

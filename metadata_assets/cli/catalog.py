@@ -8,9 +8,10 @@ from identity.keys import short_name
 from metadata_assets.cli import records
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.moments import version_meant
 from metadata_assets.cli.output import facts, table
 from resources.graph.walk import Lineage
-from resources.models import Asset, Current, DatasetSummary
+from resources.models import Asset, Current, DatasetSummary, Version
 
 NAME_TAKEN = "is another thing's now"
 
@@ -43,13 +44,16 @@ def _cells(one: DatasetSummary) -> Sequence[object]:
     )
 
 
-def show_dataset(cli: Cli, name: str) -> ExitCode:
+def show_dataset(cli: Cli, name: str, *, at: str | None) -> ExitCode:
+    meant = version_meant(at)
     with cli.opened() as opened:
         thing = opened.store.thing(name)
         asset = opened.store.asset(thing.entity)
         datasets = [] if thing.name_taken else opened.store.datasets()
         summary = next((one for one in datasets if one.key == asset.key), None)
-        current = opened.store.current(thing.entity)
+        number = 0 if summary is None and at is None else opened.store.version_at(thing.entity, meant)
+        version = next(iter(opened.store.versions(thing.entity, until=number, limit=1)), None) if number else None
+        current = opened.store.current(thing.entity, at=number or None)
         made_from = opened.graph.lineage(thing.entity, "up", depth=1)
         makes = opened.graph.lineage(thing.entity, "down", depth=1)
     answer = {
@@ -57,13 +61,14 @@ def show_dataset(cli: Cli, name: str) -> ExitCode:
         "id": thing.entity.id,
         "name_taken": thing.name_taken,
         "publish": summary.publish_policy if summary else None,
-        "version": (summary.published_version or None) if summary else None,
+        "version": number or None,
+        **records.said_of(version),
         "materializations": summary.materializations if summary else 0,
         "partitions": [records.current(one) for one in current],
         "made_from": _others(made_from),
         "makes": _others(makes),
     }
-    cli.show(answer, *_shown(asset, summary, current, _others(made_from), _others(makes), thing.name_taken))
+    cli.show(answer, *_shown(asset, summary, version, current, _others(made_from), _others(makes), thing.name_taken))
     return ExitCode.OK
 
 
@@ -71,9 +76,16 @@ def _others(found: Lineage) -> list[str]:
     return [short_name(key) for key in sorted(found.nodes) if key != found.start]
 
 
+def _version(one: Version) -> str:
+    equals = f", which equals {one.restored}" if one.restored else ""
+    released = f", of release {one.release}" if one.release else ""
+    return f"{one.number:,}, by {one.kind}{equals}{released}"
+
+
 def _shown(
     asset: Asset,
     summary: DatasetSummary | None,
+    version: Version | None,
     current: Sequence[Current],
     made_from: list[str],
     makes: list[str],
@@ -86,7 +98,8 @@ def _shown(
         "type": asset.type.lower().replace("_", " "),
         "description": asset.description,
         "publish": summary.publish_policy if summary else None,
-        "version": (summary.published_version or "nothing published yet") if summary else None,
+        "version": (_version(version) if version else "nothing published yet") if summary else None,
+        "why": version.reason if version else None,
         "partitions": f"{len(partitions):,}, from {partitions[0]} to {partitions[-1]}" if partitions else None,
         "rows": sum(rows) if rows else asset.metadata.get("row_estimate"),
         "materializations": summary.materializations if summary else None,

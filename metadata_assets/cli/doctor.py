@@ -39,8 +39,8 @@ class Finding:
     exit_code: ExitCode = ExitCode.OK
 
 
-def examine(cli: Cli) -> ExitCode:
-    with parts.deployment_of(cli.settings) as deployment:
+def examine(cli: Cli, *, fix: bool = False) -> ExitCode:
+    with parts.deployment_of(cli.settings, fix=fix) as deployment:
         findings = [each for name, look in deployment.looks() for each in _findings(name, look)]
     code = worst(findings)
     cli.show({"healthy": code == ExitCode.OK, "findings": [_document(one) for one in findings]}, *_shown(findings))

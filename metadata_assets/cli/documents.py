@@ -20,11 +20,28 @@ COLLECT = (
 DATASETS = "[{name, key, type, publish, version, partitions, rows, materializations, updated_at}]"
 DATASET = (
     "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], closed_at, id, "
-    f"name_taken, publish, version, materializations, partitions: [{_CURRENT}], made_from, makes}}"
+    f"name_taken, publish, version, kind, reason, release, restored, materializations, partitions: [{_CURRENT}], "
+    "made_from, makes}"
 )
 MATERIALIZATIONS = f"[{{{_MATERIALIZATION}}}]"
 MATERIALIZATION = f"{{start, materializations: [{{{_MATERIALIZATION}, inputs: [{_INPUT}]}}]}}"
-VERSIONS = "[{version, published_at, partitions_changed, partitions, rows, actor}]"
+VERSIONS = "[{version, published_at, partitions_changed, partitions, rows, actor, kind, reason, release, restored}]"
+_PARTS = "datasets: [{name, key, version, published: [{partition, materialization}]}]"
+_BEHIND = "behind: [{name, endpoint, message}]"
+PUBLISHED = f"{{dry_run, {_PARTS}, refused: [{{name, partition, materialization, why, checks}}], {_BEHIND}}}"
+RELEASED = f"{{dry_run, release, replayed, {_PARTS}, {_BEHIND}}}"
+RELEASES = "[{release, versions: [{name, key, version}], reason, actor, released_at}]"
+ROLLED_BACK = f"{{dry_run, name, key, was, version, restored, partitions_changed, replayed, {_BEHIND}}}"
+RETRACTED = f"{{dry_run, materialization, name, key, partition, version, reason, actor, at, {_BEHIND}}}"
+_PIN = (
+    "name, state, versions: [{name, key, version}], reason, created_by, created_at, expires_at, removed_at, removed_by"
+)
+PINNED = f"{{dry_run, replayed, {_PIN}}}"
+UNPINNED = "{dry_run, name, removed}"
+PINS = f"[{{{_PIN}}}]"
+_STALE = "name, key, partition, materialization, reason, actor, at, cause"
+INVALIDATED = f"{{dry_run, invalidation, stale: [{{{_STALE}}}]}}"
+STALE = f"[{{{_STALE}}}]"
 _RUN = (
     "run, job, status, source, code_location, dag_version, started_at, ended_at, steps, attempts, failures, lost, "
     "failure_class, failure_reason, tags"

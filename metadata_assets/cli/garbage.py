@@ -20,9 +20,11 @@ from metadata_assets.spec.loading import METADATA_FILE
 from resources import failpoints
 from resources.collecting import Collected, Collector, present_root
 from resources.files import intermediate
-from resources.locations import EndpointLocation, place, root_of
+from resources.locations import EndpointLocation, root_of
 from resources.metadata.garbage import Garbage, Retention
 from resources.settings import Settings
+from resources.storage import FileStorage, Storage
+from resources.tables.store import TableStorage
 
 LEFT_SHOWN = 20
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -53,7 +55,7 @@ def collect_garbage(cli: Cli, names: Sequence[str], *, dry_run: bool, keep_versi
     with cli.opened(actor=person()) as opened, cli.err.status("looking for garbage") as status:
         collector = Collector(
             Garbage(opened.store.sessions),
-            lambda at: _folder_of(at, locations, cli.settings),
+            lambda slug: _storage_of(slug, locations, opened, cli.settings),
             rehearsed=dry_run,
             progress=lambda done: status.update(f"{len(done.gone):,} folders, {done.byte_count:,} bytes"),
         )
@@ -73,16 +75,17 @@ def _duration(given: str) -> timedelta:
 
 
 def _locations(settings: Settings) -> Mapping[str, EndpointLocation]:
-    """The project's endpoints of files."""
+    """The project's endpoints."""
     if not (settings.project / METADATA_FILE).exists():
         return {}
-    endpoints = load_project(settings.project).endpoints
-    return {slug: one.location for slug, one in endpoints.items() if one.location.system == "files"}
+    return {slug: one.location for slug, one in load_project(settings.project).endpoints.items()}
 
 
-def _folder_of(at: str, locations: Mapping[str, EndpointLocation], settings: Settings) -> UPath:
-    endpoint, path = place(at)
-    return present_root(endpoint, root_of(endpoint, locations, settings)) / path
+def _storage_of(slug: str, locations: Mapping[str, EndpointLocation], opened: Opened, settings: Settings) -> Storage:
+    there = locations.get(slug)
+    if there is not None and there.system == "postgres":
+        return TableStorage(slug, lambda: there.database_url(opened.databases), opened.store)
+    return FileStorage(present_root(slug, root_of(slug, locations, settings)))
 
 
 def _datasets(opened: Opened, names: Sequence[str]) -> Sequence[Entity]:

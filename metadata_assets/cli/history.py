@@ -1,5 +1,6 @@
 """`materializations`, `materialization show` and `versions`."""
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar
@@ -8,10 +9,12 @@ from uuid import UUID
 from rich.console import RenderableType
 
 from identity.errors import MetadataError, shown
+from identity.ids import Entity
 from identity.keys import short_name
 from metadata_assets.cli import records
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.moments import version_meant
 from metadata_assets.cli.output import printable, table
 from metadata_assets.cli.provenance import described, drawn, trace
 from resources.metadata.assets import UnknownKey
@@ -44,19 +47,60 @@ class PartitionNeeded(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
-def list_materializations(cli: Cli, name: str, *, partition: str | None, limit: int) -> ExitCode:
+class DatasetNeeded(MetadataError):
+    """say which dataset, or search all of them by what they noted with --with KEY; --partition goes with a dataset"""
+
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+def list_materializations(
+    cli: Cli, name: str | None, *, partition: str | None, having: str | None, limit: int
+) -> ExitCode:
+    if name is None and (having is None or partition is not None):
+        raise DatasetNeeded
     with cli.opened() as opened:
-        thing = opened.store.thing(name).entity
-        found = opened.store.materializations(thing, partition=partition, limit=limit)
-    cli.show([records.materialization(one) for one in found], _materializations(short_name(thing.key), found))
+        store = opened.store
+        thing = None if name is None else store.thing(name).entity
+        if having is not None:
+            noted, value = _noted(having)
+            found = store.materializations_with(noted, value, dataset=thing, partition=partition, limit=limit)
+        elif thing is not None:
+            found = store.materializations(thing, partition=partition, limit=limit)
+    cli.show([records.materialization(one) for one in found], _materializations(thing, found))
     return ExitCode.OK
 
 
-def _materializations(name: str, found: Sequence[Materialization]) -> RenderableType:
+def _noted(text: str) -> tuple[str, object]:
+    """What KEY or KEY=VALUE asks for: a VALUE that is no JSON is a text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        return name, ...
+    try:
+        return name, json.loads(value, parse_constant=str)
+    except ValueError:
+        return name, value
+
+
+def _materializations(of: Entity | None, found: Sequence[Materialization]) -> RenderableType:
+    name = None if of is None else printable(short_name(of.key))
     if not found:
-        return f"{printable(name)} has no such materializations"
-    columns = ("committed", "partition", "id", "rows", "bytes", "run", "code", "version", "state", "redelivered")
-    return table(f"Materializations of {printable(name)}", columns, (_cells(one) for one in found))
+        return f"{name} has no such materializations" if name else "there are no such materializations"
+    named = () if name else ("dataset",)
+    columns = (
+        *named,
+        "committed",
+        "partition",
+        "id",
+        "rows",
+        "bytes",
+        "run",
+        "code",
+        "version",
+        "state",
+        "redelivered",
+    )
+    title = f"Materializations of {name}" if name else "Materializations"
+    return table(title, columns, ((*((short_name(one.key),) if named else ()), *_cells(one)) for one in found))
 
 
 def _cells(one: Materialization) -> Sequence[object]:
@@ -122,10 +166,12 @@ def _latest(store: MetadataStore, name: str, partition: str | None) -> UUID:
     return newest[0].id
 
 
-def list_versions(cli: Cli, name: str, *, limit: int) -> ExitCode:
+def list_versions(cli: Cli, name: str, *, at: str | None, limit: int) -> ExitCode:
+    meant = version_meant(at)
     with cli.opened() as opened:
         thing = opened.store.thing(name).entity
-        found = opened.store.versions(thing, limit=limit)
+        until = None if meant is None else opened.store.version_at(thing, meant)
+        found = opened.store.versions(thing, until=until, limit=limit)
     cli.show([records.version(one) for one in found], _versions(short_name(thing.key), found))
     return ExitCode.OK
 
@@ -133,9 +179,20 @@ def list_versions(cli: Cli, name: str, *, limit: int) -> ExitCode:
 def _versions(name: str, found: Sequence[Version]) -> RenderableType:
     if not found:
         return f"{printable(name)} has no published version"
-    columns = ("version", "published", "changed", "partitions", "rows", "by")
+    columns = ("version", "published", "changed", "partitions", "rows", "by", "kind", "restored", "release", "why")
     cells = (
-        (one.number, one.published_at, one.partitions_changed, one.partitions, one.row_count, one.actor)
+        (
+            one.number,
+            one.published_at,
+            one.partitions_changed,
+            one.partitions,
+            one.row_count,
+            one.actor,
+            one.kind,
+            one.restored,
+            one.release,
+            one.reason,
+        )
         for one in found
     )
     return table(f"Versions of {printable(name)}", columns, cells)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -18,6 +18,9 @@ from resources.files import places, staging
 from resources.locations import EndpointLocation, location, place, root_of
 from resources.metadata.health import Health
 from resources.settings import Settings
+from resources.tables.dangling import UnknownReference
+from resources.tables.dangling import dangling as soft_references
+from resources.tables.store import TableStorage
 
 LATE: Final = timedelta(days=1)
 """How old something is before it counts as left over."""
@@ -31,6 +34,8 @@ class Roots:
 
     locations: Mapping[str, EndpointLocation]
     settings: Settings
+    tables: Set[str] = frozenset()
+    """Endpoints that keep tables, not files."""
 
     def root_of(self, endpoint: str) -> UPath:
         """Raises MissingVariable, FilesystemMissing, RootNotThere."""
@@ -93,6 +98,29 @@ def left_over(health: Health, roots: Roots) -> list[Answer]:
     return found
 
 
+def out_of_step(tables: TableStorage) -> Iterator[Answer]:
+    """Tables and views of an endpoint that do not fit what the control plane says; nothing where all does."""
+    found = soft_references(tables)
+    for one in found.out_of_step:
+        name = one.view if one.key is None else short_name(one.key)
+        detail = f"{one.view} shows version {one.shown} of {name}, published is {one.published}"
+        fix = "restore the metadata database: it forgot versions" if one.ahead else "run: metadata-assets doctor --fix"
+        yield Answer(detail, Wrong.YES if one.ahead else Wrong.A_LITTLE, fix)
+    if found.unknown:
+        detail = f"{len(found.unknown)} tables name a materialization that is not known: {_locations(found.unknown)}"
+        yield Answer(detail, Wrong.A_LITTLE, "drop them, if no other installation of this tenant writes there")
+    if found.orphans:
+        detail = f"{len(found.orphans)} tables belong to no record: {few(found.orphans)}"
+        yield Answer(detail, Wrong.A_LITTLE, "drop them, if no other installation of this tenant writes there")
+    if found.missing:
+        detail = f"{len(found.missing)} tables that materializations name are gone: {few(found.missing)}"
+        yield Answer(detail, Wrong.YES, "restore them from a copy, or materialize their partitions again")
+
+
+def _locations(references: Iterable[UnknownReference]) -> str:
+    return few([one.location for one in references])
+
+
 def orphans_in(health: Health, endpoint: str, listing: Listing) -> list[str]:
     """Folders of attempts that are older than a day and that no lease, materialization or redelivery names.
 
@@ -116,6 +144,8 @@ def dangling(health: Health, roots: Roots) -> list[Answer]:
     missing, unseen = defaultdict(list), Counter[str]()
     for one in health.relied():
         endpoint, path = place(one.location)
+        if endpoint in roots.tables:
+            continue  # the look at that endpoint tells
         listing = roots.listings.get(endpoint)
         if listing is None:
             unseen[endpoint] += 1

@@ -14,12 +14,13 @@ from identity.keys import short_name
 from identity.naming import authority
 from metadata_assets.cli import surroundings
 from metadata_assets.cli.answers import Answer, Wrong, few
-from metadata_assets.cli.leftovers import LATE, Roots, dangling, left_over
+from metadata_assets.cli.leftovers import LATE, Roots, dangling, left_over, out_of_step
 from metadata_assets.collection.connect import connected
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
 from resources.locations import EndpointLocation
 from resources.metadata.health import Health
+from resources.metadata_store import MetadataStore
 from resources.models import PublishPolicy
 from resources.postgres import embedded
 from resources.postgres.databases import Databases, locate
@@ -28,6 +29,8 @@ from resources.postgres.isolation import isolation_problems
 from resources.postgres.migrate import check_current, stamp
 from resources.postgres.session import Sessions
 from resources.settings import VARIABLE, Plane, Settings
+from resources.tables.store import TableStorage
+from resources.tables.switching import settle
 
 Look = Callable[[], Iterable[Answer]]
 
@@ -40,6 +43,8 @@ class Deployment:
     status: embedded.Status
     engines: list[sa.Engine]
     answering: set[Plane]
+    fix: bool = False
+    """Bring the views of tables to what is published before they are looked at."""
 
     def looks(self) -> Iterator[tuple[str, Look]]:
         """The parts in the order in which they build on each other."""
@@ -54,6 +59,7 @@ class Deployment:
         for slug, endpoint in self.endpoints.items():
             yield f"endpoint {slug}", partial(self.look_at_endpoint, endpoint)
         yield "unfinished writes", self._on_metadata(self.look_at_leases)
+        yield "lost attempts", self._on_metadata(self.look_at_lost)
         yield "unpublished data", self._on_metadata(self.look_at_unpublished)
         yield "garbage", self._on_metadata(self.look_at_garbage)
         yield "missing data", self._on_metadata(self.look_at_missing)
@@ -132,6 +138,12 @@ class Deployment:
         else:
             with connected(location, self.databases):
                 yield Answer(f"answers at {location.where(self.databases)}")
+            if "metadata" in self.answering and endpoint.collect is None:
+                tables = self.tables(location)
+                if self.fix:
+                    for refused in settle(tables).refused:
+                        yield Answer(str(refused.error), Wrong.YES)
+                yield from out_of_step(tables)
 
     def look_at_leases(self) -> Iterator[Answer]:
         found = self.health.expired_leases()
@@ -139,6 +151,14 @@ class Deployment:
             places = few([one.location for one in found])
             fix = "nobody reads these files and no version needs them; run: metadata-assets gc"
             yield Answer(f"{len(found)} attempts ended without a commit and left {places}", Wrong.A_LITTLE, fix)
+        else:
+            yield Answer("none")
+
+    def look_at_lost(self) -> Iterator[Answer]:
+        found = self.store.attempts_lost()
+        if found:
+            detail = f"{len(found)} attempts ended without a word, the newest in run {found[0].run_id}"
+            yield Answer(detail, Wrong.A_LITTLE, "see: metadata-assets runs --lost; run again what is still needed")
         else:
             yield Answer("none")
 
@@ -175,7 +195,16 @@ class Deployment:
     @cached_property
     def roots(self) -> Roots:
         locations = {slug: one.location for slug, one in self.endpoints.items() if one.location.system == "files"}
-        return Roots(locations, self.settings)
+        tables = frozenset(slug for slug, one in self.endpoints.items() if one.location.system == "postgres")
+        return Roots(locations, self.settings, tables)
+
+    def tables(self, location: EndpointLocation) -> TableStorage:
+        """The tables of a postgres endpoint."""
+        return TableStorage(location.slug, lambda: location.database_url(self.databases), self.store)
+
+    @property
+    def store(self) -> MetadataStore:
+        return MetadataStore(self.health.sessions)
 
     @property
     def embedded_planes(self) -> Sequence[Plane]:
@@ -212,9 +241,9 @@ _WAITS = "not looked at: the {plane} database does not answer"
 
 
 @contextmanager
-def deployment_of(settings: Settings) -> Iterator[Deployment]:
+def deployment_of(settings: Settings, *, fix: bool = False) -> Iterator[Deployment]:
     """What is around a process of these settings; what was opened for a look is closed afterwards."""
-    found = Deployment(settings, embedded.status(settings.home / "postgres"), [], set())
+    found = Deployment(settings, embedded.status(settings.home / "postgres"), [], set(), fix)
     try:
         yield found
     finally:

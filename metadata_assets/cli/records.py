@@ -1,10 +1,12 @@
 """The records in JSON. These field names are a promise to scripts; a record may rename its own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from identity.keys import short_name
 from metadata_assets.cli.output import plain
 from resources.models import Alias, Asset, Current, DatasetSummary, Input, Materialization, Renamed, Version
+from resources.version_records import DatasetVersion, Pin, Release, Retraction, Stale
 
 Document = dict[str, Any]
 
@@ -96,7 +98,81 @@ def version(one: Version) -> Document:
         "partitions": one.partitions,
         "rows": one.row_count,
         "actor": one.actor,
+        **said_of(one),
     }
+
+
+def said_of(one: Version | None) -> Document:
+    """What people said of a version: a rollback has what `restored` had; `release` is the name of its release."""
+    return {
+        "kind": one.kind if one else None,
+        "reason": one.reason if one else None,
+        "release": one.release if one else None,
+        "restored": one.restored if one else None,
+    }
+
+
+def retraction(one: Retraction) -> Document:
+    """Data that somebody took away; `version` is the one that went on without it, if readers had it."""
+    return {
+        "materialization": plain(one.materialization_id),
+        "name": short_name(one.key),
+        "key": plain(one.key),
+        "partition": one.partition,
+        "version": one.version,
+        "reason": one.reason,
+        "actor": one.actor,
+        "at": plain(one.at),
+    }
+
+
+def release(one: Release) -> Document:
+    """Versions that were published together."""
+    return {
+        "release": one.name,
+        "versions": _versions(one.versions),
+        "reason": one.reason,
+        "actor": one.actor,
+        "released_at": plain(one.released_at),
+    }
+
+
+def pin(one: Pin) -> Document:
+    """A name for versions."""
+    return {
+        "name": one.name,
+        "state": one.state,
+        "versions": _versions(one.versions),
+        "reason": one.reason,
+        "created_by": one.created_by,
+        "created_at": plain(one.created_at),
+        "expires_at": plain(one.expires_at),
+        "removed_at": plain(one.removed_at),
+        "removed_by": one.removed_by,
+    }
+
+
+def stale(one: Stale) -> Document:
+    """A partition that has to be made anew; `cause` is the materialization that it was made from, if that is why."""
+    return {
+        "name": short_name(one.key),
+        "key": plain(one.key),
+        "partition": one.partition,
+        "materialization": plain(one.materialization_id),
+        "reason": one.reason,
+        "actor": one.actor,
+        "at": plain(one.at),
+        "cause": plain(one.cause),
+    }
+
+
+def _versions(some: Sequence[DatasetVersion]) -> list[Document]:
+    return [{"name": short_name(one.key), "key": plain(one.key), "version": one.version} for one in some]
+
+
+def versions_named(some: Sequence[DatasetVersion]) -> str:
+    """`DATASET@VERSION`, for people."""
+    return ", ".join(f"{short_name(one.key)}@{one.version}" for one in some)
 
 
 def alias(one: Alias) -> Document:

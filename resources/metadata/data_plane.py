@@ -49,13 +49,15 @@ WHERE m.tenant_id = %(tenant)s AND m.materialization_id = ANY (%(materialization
 """
 
 _OPEN = """
-SELECT l.location FROM metadata.staging_lease l
-WHERE l.tenant_id = %(tenant)s AND l.location = ANY (%(locations)s) AND l.expires_at > clock_timestamp()
+SELECT DISTINCT l.attempt_id FROM metadata.staging_lease l
+WHERE l.tenant_id = %(tenant)s AND l.attempt_id = ANY (%(attempts)s) AND l.expires_at > clock_timestamp()
 """
 
 _LOCATED = """
 SELECT m.location FROM metadata.materialization m
-WHERE m.tenant_id = %(tenant)s AND starts_with(m.location, %(prefix)s) ORDER BY m.location
+WHERE m.tenant_id = %(tenant)s AND starts_with(m.location, %(prefix)s) AND NOT EXISTS (
+  SELECT 1 FROM metadata.condemned c WHERE c.tenant_id = m.tenant_id AND c.materialization_id = m.materialization_id)
+ORDER BY m.location
 """
 
 
@@ -151,16 +153,14 @@ class DataPlaneReferences(Noun):
             )
         return {row["materialization_id"]: row["location"] for row in rows}
 
-    def leased_now(self, locations: Collection[str]) -> set[str]:
-        """Those of the locations that somebody may be writing to."""
-        for one in locations:
-            check_name(one)
+    def leased_now(self, attempts: Collection[UUID]) -> set[UUID]:
+        """Those of the attempts that may be writing now."""
         with self.session() as session:
-            rows = session.rows(_OPEN, {"tenant": session.tenant_value, "locations": list(locations)})
-        return {row["location"] for row in rows}
+            rows = session.rows(_OPEN, {"tenant": session.tenant_value, "attempts": list(attempts)})
+        return {row["attempt_id"] for row in rows}
 
     def located_on(self, endpoint: str) -> list[str]:
-        """Every location of a materialization on an endpoint."""
+        """Every location on an endpoint that a materialization has and that no collection took away."""
         check_name(endpoint)
         with self.session() as session:
             rows = session.rows(_LOCATED, {"tenant": session.tenant_value, "prefix": f"{endpoint}:"})

@@ -106,7 +106,7 @@ class Invalidations(Noun):
         entity = self.entity(dataset)
         named = [] if wanted is None else [f"p{one}" for one in wanted]
         asked = ("all" if wanted is None else "some", str(downstream), *named)
-        (row,) = self.sessions.call(
+        row, rows = self.sessions.call_and_look(
             _INVALIDATE,
             {
                 "key": key or str(uuid.uuid4()),  # without a key it is a request of its own
@@ -118,8 +118,9 @@ class Invalidations(Noun):
                 "downstream": downstream,
                 "limit": limit,
             },
+            _OF_ONE,
+            lambda made: {"tenant": self.tenant.value, "id": made["invalidation_id"]},
         )
-        rows = self.sessions.call(_OF_ONE, {"tenant": self.tenant.value, "id": row["invalidation_id"]})
         return Invalidated(id=row["invalidation_id"], stale=tuple(map(_stale, rows)), replayed=row["replayed"])
 
     def stale(self, dataset: CanonicalKey | Entity | None = None, *, limit: int = 1000) -> list[Stale]:

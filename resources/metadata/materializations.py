@@ -66,7 +66,7 @@ _WITH = (
     """
 WITH found AS MATERIALIZED (
   SELECT k.materialization_id FROM metadata.metadata_key k
-  WHERE k.tenant_id = %(tenant)s AND k.key = %(name)s {narrowed}
+  WHERE k.tenant_id = %(tenant)s AND k.key = %(name)s {narrowed} {of_one}
   ORDER BY k.committed_at DESC, k.materialization_id DESC LIMIT %(limit)s)
 """
     + _COLUMNS
@@ -75,6 +75,12 @@ WHERE m.tenant_id = %(tenant)s AND m.materialization_id IN (SELECT f.materializa
 ORDER BY m.committed_at DESC, m.materialization_id DESC
 """
 )
+_OF_ONE = f"""
+    AND EXISTS (
+      SELECT 1 FROM metadata.materialization o
+      WHERE o.tenant_id = k.tenant_id AND o.materialization_id = k.materialization_id AND o.dataset_id = {HOLDER}
+        AND (%(partition)s::text IS NULL OR o.partition_key = %(partition)s))
+"""
 _BY_VALUE = "AND k.value_sha256 = (SELECT metadata.name_digest(%(value)s::jsonb::text))"
 
 _INPUTS = f"""
@@ -167,16 +173,28 @@ class Materializations(Noun):
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [_materialization(row) for row in rows]
 
-    def materializations_with(self, name: str, value: object = ..., *, limit: int = 100) -> list[Materialization]:
+    def materializations_with(
+        self,
+        name: str,
+        value: object = ...,
+        *,
+        dataset: CanonicalKey | Entity | None = None,
+        partition: str | None = None,
+        limit: int = 100,
+    ) -> list[Materialization]:
         """The newest materializations whose metadata has this name at its top, with this JSON value if one is given.
+        Of all datasets; or of one, or of a partition of it.
 
         Found by an index, however many others there are. Values are equal as JSON is: 1 is not 1.0, members of objects
         have no order. Names over 500 bytes are stored but not found.
         """
         narrowed = "" if value is ... else _BY_VALUE
         parameters = {"name": name, "value": None if value is ... else Jsonb(value), "limit": limit}
+        if dataset is not None:
+            parameters |= {**asked(dataset), "partition": partition}
+        of_one = "" if dataset is None else _OF_ONE
         with self.session() as session:
-            statement = _WITH.replace("{narrowed}", narrowed)
+            statement = _WITH.replace("{narrowed}", narrowed).replace("{of_one}", of_one)
             rows = session.rows(statement, {"tenant": session.tenant_value, **parameters})
         return [_materialization(row) for row in rows]
 

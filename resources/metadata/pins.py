@@ -82,7 +82,7 @@ class Pins(Noun):
         end = str(expires_at.timestamp()) if expires_at else ""
         content = sha256_of("pin", end, *(part for one, _name, number in wanted for part in (one.bytes, str(number))))
         items = [{"dataset_id": str(one), "name": short, "version": number} for one, short, number in wanted]
-        (row,) = self.sessions.call(
+        row, rows = self.sessions.call_and_look(
             _PIN,
             {
                 "name": name,
@@ -91,8 +91,9 @@ class Pins(Noun):
                 "expires_at": expires_at,
                 "reason": scrubbed(reason),
             },
+            _PINS,
+            lambda _made: {"tenant": self.tenant.value, "name": name, "every": True},
         )
-        rows = self._pins(name, every=True)
         return next(_pin(one, replayed=row["replayed"]) for one in rows if one["pin_id"] == row["pin_id"])
 
     def unpin(self, name: str) -> bool:

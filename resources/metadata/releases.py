@@ -38,9 +38,10 @@ class Releases(Noun):
     def release(self, name: str, materializations: Collection[UUID], *, reason: str | None = None) -> Released:
         """Publish materializations of several datasets in one transaction: all of them, or none.
 
-        One that a later attempt has overtaken, that was retracted or collected, refuses all of them with
-        ReleaseRefused, which names it. A name is given once: asked again for the same it is a replay, for something
-        else an IdempotencyConflict. Raises UnknownMaterialization, AmbiguousPublish, NothingToRelease.
+        One that a later attempt has overtaken, that was retracted or collected, or that a blocking check refuses,
+        refuses all of them with ReleaseRefused, which names it. A name is given once: asked again for the same it is a
+        replay, for something else an IdempotencyConflict. Raises UnknownMaterialization, AmbiguousPublish,
+        NothingToRelease.
         """
         check_name(name)
         ordered = sorted(set(materializations))

@@ -58,6 +58,7 @@ CROSS JOIN LATERAL (
   WHERE p.tenant_id = v.tenant_id AND p.dataset_id = v.dataset_id AND p.from_version <= v.version
     AND (p.to_version IS NULL OR p.to_version > v.version)) s
 WHERE v.tenant_id = %(tenant)s AND v.dataset_id = {HOLDER}
+  AND (%(until)s::bigint IS NULL OR v.version <= %(until)s)
 ORDER BY v.version DESC LIMIT %(limit)s
 """
 
@@ -189,9 +190,9 @@ class Versions(Noun):
         parameters = {"tenant": self.tenant.value, **asked(dataset), "limit": limit}
         return [_retraction(row) for row in self.sessions.call(_RETRACTIONS, parameters)]
 
-    def versions(self, dataset: CanonicalKey | Entity, *, limit: int = 50) -> list[Version]:
-        """The newest versions of a dataset."""
-        parameters = {**asked(dataset), "limit": limit}
+    def versions(self, dataset: CanonicalKey | Entity, *, until: int | None = None, limit: int = 50) -> list[Version]:
+        """The newest versions of a dataset, or the newest up to the version `until`."""
+        parameters = {**asked(dataset), "until": until, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [

@@ -12,9 +12,10 @@ GRANT EXECUTE ON FUNCTION
   metadata.part_endpoint, metadata.name_joined
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
-  metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin, metadata.invalidate
+  metadata.publish_by_hand, metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin, metadata.invalidate
 TO metadata_app;
-GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.partitions_changed TO metadata_app, metadata_readonly;
+GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.partitions_changed, metadata.unpublished
+TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.start_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,
   metadata.record_runs, metadata.activate_dag

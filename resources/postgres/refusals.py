@@ -50,6 +50,12 @@ class ReleaseRefused(MetadataError):
     detail: str
 
 
+class ChecksRefuse(MetadataError):
+    """{detail}; nothing was published: materialize it again, or publish it despite its checks and say why"""
+
+    detail: str
+
+
 class PinTaken(MetadataError):
     """{detail}; nothing was pinned: choose another name, or unpin it first"""
 
@@ -104,6 +110,7 @@ REFUSALS: Final[dict[str, Callable[[psycopg.Error], MetadataError]]] = {
     "rollback": _with_detail(RollbackRefused),
     "unusable": _with_detail(UnusableMaterialization),
     "release": _with_detail(ReleaseRefused),
+    "failed_checks": _with_detail(ChecksRefuse),
     "pin_name": _with_detail(PinTaken),
     "pin_expiry": _with_detail(PinRefused),
     "invalidation": _with_detail(InvalidationTooLarge),

@@ -1,6 +1,6 @@
 """Rehearsals: the real thing on the real rows, and nothing of it stays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,3 +28,11 @@ class Rehearsal(Sessions):
         del deadline_seconds
         with self.begin() as session:
             return session.rows(statement, parameters)
+
+    def call_and_look(
+        self, statement: str, parameters: Mapping[str, Any], look: str, of: Callable[[Row], Row]
+    ) -> tuple[Row, list[Row]]:
+        """Both in one transaction, so that the second one finds what the first one did."""
+        with self.begin() as session:
+            (row,) = session.rows(statement, parameters)
+            return row, session.rows(look, of(row))

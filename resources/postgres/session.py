@@ -139,6 +139,13 @@ class Sessions:
                     raise
             return _until(deadline_seconds)(self._call_once, statement, parameters)
 
+    def call_and_look(
+        self, statement: str, parameters: Mapping[str, Any], look: str, of: Callable[[Row], Row]
+    ) -> tuple[Row, list[Row]]:
+        """The one row that `call` answers, and the rows that a second statement finds about it."""
+        (row,) = self.call(statement, parameters)
+        return row, self.call(look, of(row))
+
     def _call_once(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         fairy = self.engine.raw_connection()
         try:

@@ -57,7 +57,7 @@ class Dangling:
 
 
 _WRITTEN = f"""
-SELECT schema_name, table_name, materialization_id, dataset_id FROM {REGISTRY}.written
+SELECT schema_name, table_name, materialization_id, dataset_id, attempt_id FROM {REGISTRY}.written
 WHERE tenant_id = %s ORDER BY schema_name, table_name
 """
 _TABLES = """
@@ -110,12 +110,15 @@ def _name(recorded: str) -> Name:
 def _astray(
     tables: TableStorage, written: list[tuple[Any, ...]], unregistered: set[Name], there: set[Name]
 ) -> tuple[tuple[UnknownReference, ...], tuple[str, ...]]:
-    """Tables that the control plane has no materialization for, and those whose materialization is somewhere else."""
+    """Tables that the control plane has no materialization for, and those whose materialization is somewhere else.
+
+    Another endpoint may be in the same database, so what the control plane says of its own tables counts, too.
+    """
     committed = tables.control.committed_at([row[2] for row in written])
     at = {row[:2]: location(tables.endpoint, ".".join(row[:2])) for row in written}
-    astray = [row for row in written if committed.get(row[2], "") != at[row[:2]]]
-    leased = tables.control.leased_now([at[row[:2]] for row in astray])
-    astray = [row for row in astray if at[row[:2]] not in leased]
+    astray = [row for row in written if _name(committed.get(row[2]) or "") != row[:2]]
+    leased = tables.control.leased_now([row[4] for row in astray])
+    astray = [row for row in astray if row[4] not in leased]
     unknown = tuple(UnknownReference(at[row[:2]], row[2], row[3]) for row in astray if row[2] not in committed)
     left = [at[row[:2]] for row in astray if row[:2] in there]
     return unknown, tuple(sorted([*left, *(location(tables.endpoint, ".".join(name)) for name in unregistered)]))

@@ -150,8 +150,13 @@ class TableStorage:
         except MetadataError:
             return True
 
-    def remove(self, path: str) -> bool:
-        """Drop the table at a path, with its row in the registry; whether anything was there.
+    def size(self, path: str) -> tuple[int, int]:
+        """One table and its bytes, or nothing. Raises TablesUnreachable."""
+        with self.connected() as connection:
+            return _measured(connection, path)
+
+    def remove(self, path: str) -> tuple[int, int]:
+        """Drop the table at a path, with its row in the registry; the size that it had.
 
         Only what is in a schema of versioned tables, and never what a view shows: TableInUse. Safe to call again.
         """
@@ -162,18 +167,18 @@ class TableStorage:
         with self.connected() as connection:
             try:
                 connection.execute("SET LOCAL lock_timeout = '2s'")
-                there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [_quoted(path)]).fetchone()
+                size = _measured(connection, path)
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_identifier(path)))
                 if registry.exists(connection):
                     delete = f"DELETE FROM {REGISTRY}.written WHERE schema_name = %s AND table_name = %s"
                     connection.execute(delete.encode(), [schema, name])
             except errors.InvalidSchemaName:
-                return False
+                return 0, 0
             except errors.DependentObjectsStillExist:
                 raise TableInUse(path=at, reason="a view shows it") from None
             except errors.LockNotAvailable:
                 raise TableInUse(path=at, reason="somebody reads it now; ask again later") from None
-        return there == (True,)
+        return size
 
     def shown(self, path: str) -> str:
         return location(self.endpoint, path)
@@ -207,6 +212,11 @@ class TableStorage:
         if taken == (True,):
             raise NameTaken(view=f"{schema}.{name}", endpoint=self.endpoint)
         connection.execute(_ANNOUNCE.encode(), [tenant, dataset, schema, name])
+
+
+def _measured(connection: Connection, path: str) -> tuple[int, int]:
+    row = connection.execute("SELECT pg_total_relation_size(to_regclass(%s))", [_quoted(path)]).fetchone()
+    return (0, 0) if row is None or row[0] is None else (1, row[0])
 
 
 def _table(value: object) -> tuple[pa.Table, list[TableColumn]]:

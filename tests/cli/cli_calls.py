@@ -89,7 +89,13 @@ class Writer:
         return attempt
 
     def write(
-        self, key: CanonicalKey, partition: str | None, *reads: Read, rows: int = 10, publish: bool = True
+        self,
+        key: CanonicalKey,
+        partition: str | None,
+        *reads: Read,
+        rows: int = 10,
+        publish: bool = True,
+        metadata: Mapping[str, object] | None = None,
     ) -> UUID:
         """Materialize one partition because of a new intent."""
         attempt = self.stage(key, partition)
@@ -103,6 +109,7 @@ class Writer:
             byte_count=rows * 100,
             data_version=f"data-{attempt.fencing_token}",
             code_version="7",
+            metadata=metadata or {},
         )
         (committed,) = self.store.commit(attempt, [staged], {partition: reads})
         if publish:
@@ -118,3 +125,14 @@ class Writer:
             materialization_id=found.materialization_id,
             version=found.version,
         )
+
+
+def shape(value: Any, name: str = "") -> str:
+    """What documents.py writes about a document."""
+    match value:
+        case dict() if name not in ("metadata", "tags"):
+            nested = {field: shape(item, field) for field, item in value.items()}
+            return f"{{{', '.join(f'{field}: {inner}' if inner else field for field, inner in nested.items())}}}"
+        case [first, *_] if isinstance(first, dict):
+            return f"[{shape(first)}]"
+    return ""

@@ -194,7 +194,7 @@ def test_a_database_that_is_down_does_not_hide_the_project(call: Call, environ: 
     assert project.exists()
     answer = call({**environ, "METADATA_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "doctor", "--json")
     parts = (
-        *("schema", "tenant separation", "unfinished writes", "unpublished data"),
+        *("schema", "tenant separation", "unfinished writes", "lost attempts", "unpublished data"),
         *("garbage", "missing data"),
     )
     waiting = dict.fromkeys(parts, "skipped")

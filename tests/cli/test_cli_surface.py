@@ -4,12 +4,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
 import typer
-from cli_calls import Answer, Run
+from cli_calls import Answer, Run, shape
 
 from metadata_assets.cli import documents, main
 from metadata_assets.cli.app import app
@@ -27,8 +26,8 @@ REQUIRED = [
     *("identity list", "identity merge", "identity move", "identity names", "identity register", "identity rename"),
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
     "identity unregister",
-    "lineage",
-    *("materialization show", "materializations", "migrate", "runs", "versions"),
+    *("invalidate", "lineage", "materialization show", "materializations", "migrate", "pin", "pins", "publish"),
+    *("release", "releases", "retract", "rollback", "runs", "stale", "unpin", "versions"),
 ]
 
 
@@ -89,17 +88,6 @@ def test_what_asks_the_store_does_not_wait_for_dagster(tmp_path: Path) -> None:
     )
     assert "cannot reach the metadata database" in done.stderr
     assert done.stderr.strip().endswith("[]")
-
-
-def shape(value: Any, name: str = "") -> str:
-    """What documents.py writes about a document."""
-    match value:
-        case dict() if name not in ("metadata", "tags"):
-            nested = {field: shape(item, field) for field, item in value.items()}
-            return f"{{{', '.join(f'{field}: {inner}' if inner else field for field, inner in nested.items())}}}"
-        case [first, *_] if isinstance(first, dict):
-            return f"[{shape(first)}]"
-    return ""
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.pinned import PIN_TAG
 from resources.configurable import EndpointConfig, MetadataResource
 from resources.files.staging import DataDamaged
+from resources.locations import place
 from resources.metadata.assets import UnknownKey
 from resources.metadata_store import MetadataStore
 from resources.postgres.refusals import UnknownPin, UnknownVersion
@@ -132,7 +133,7 @@ def test_a_dataset_is_read_outside_a_run(lake: MetadataResource) -> None:
     assert lake.read(key("days"), partitions=["tue"], partition_column=None).columns == ["a", "b"]
     assert lake.read(key("words")) == {"partition": [1]} == lake.read(key("words"), frame="lazy")
     store = lake.store()
-    assert Reader(store, lake.root_of).read(key("days"), at=1).height == 3
+    assert Reader(store, lake.storage_of).read(key("days"), at=1).height == 3
     assert store.read(key("days"), roots=lake.root_of, at=datetime.now(UTC)).height == 3
     store.pin("june", {key("days"): 1})
     assert lake.read(key("days"), at="june").height == 3
@@ -160,7 +161,8 @@ def test_what_cannot_be_read_is_told(lake: MetadataResource) -> None:
 
 def test_a_scan_verifies_manifests_and_reads_no_data(lake: MetadataResource) -> None:
     (one,) = lake.store().current(key("days"), ["mon"])
-    folder = lake.folder_of(str(one.location))
+    endpoint, path = place(str(one.location))
+    folder = lake.root_of(endpoint) / path
     content = (folder / "data.parquet").read_bytes()
     (folder / "data.parquet").unlink()
     (folder / "data.parquet").write_bytes(content)

@@ -49,6 +49,7 @@ from resources.metadata_store import MetadataStore
 from resources.models import Attempt, Staged
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
+from resources.storage import FileStorage
 
 ROWS = 50
 EAGER = Retention(versions=1, time=timedelta(0))
@@ -135,12 +136,15 @@ class Site:
     def collect(self, failpoint: str | None = None) -> Collected:
         failpoints.arm(failpoint)
         with self.store() as store:
-            collector = Collector(Garbage(store.sessions), self.folder_of)
+            collector = Collector(Garbage(store.sessions), self.storage_of)
             return collector.collect([store.entity(KEY)], EAGER)
 
     def folder_of(self, at: str) -> UPath:
         endpoint, path = place(at)
         return present_root(endpoint, UPath(self.root)) / path
+
+    def storage_of(self, endpoint: str) -> FileStorage:
+        return FileStorage(present_root(endpoint, UPath(self.root)))
 
     @contextmanager
     def store(self) -> Iterator[MetadataStore]:

@@ -19,6 +19,7 @@ from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Committed, Staged
 from resources.postgres.session import Row
+from resources.storage import FileStorage
 
 ENDPOINT = "lake"
 EAGER = Retention(versions=1, time=timedelta(0))
@@ -78,11 +79,14 @@ class World:
         endpoint, path = place(at)
         return present_root(endpoint, self.root) / path
 
+    def storage_of(self, endpoint: str) -> FileStorage:
+        return FileStorage(present_root(endpoint, self.root))
+
     def collect(self, retention: Retention = EAGER, **options: Any) -> Collected:
         return self.collector(**options).collect([self.dataset], retention)
 
     def collector(self, **options: Any) -> Collector:
-        return Collector(Garbage(self.store.sessions), self.folder_of, **options)
+        return Collector(Garbage(self.store.sessions), self.storage_of, **options)
 
     def folders(self) -> set[str]:
         """The locations that have files of this dataset."""

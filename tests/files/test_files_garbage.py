@@ -14,13 +14,14 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from upath import UPath
 
-from resources.collecting import NotRemoved, RootNotThere
+from resources.collecting import RootNotThere
 from resources.files import places
 from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import DataCollected, LeaseLost
 from resources.postgres.refusals import UnusableMaterialization
 from resources.postgres.session import Row
+from resources.storage import NotRemoved
 
 
 @pytest.fixture
@@ -233,13 +234,14 @@ def test_what_is_pinned_stays_until_the_pin_is_over(on_disk: World) -> None:
     store.pin("expired", {key: 1}, expires_at=soon)
     store.pin("removed", {key: 3})
     store.unpin("removed")
-    on_disk.look("SELECT set_config('metadata.actor', 'time', false)")
+    on_disk.look("SELECT set_config('metadata.actor', 'time', false), set_config('metadata.tenant', %s, false)",
+        str(store.tenant))  # fmt: skip
     on_disk.look("UPDATE metadata.pin SET expires_at = clock_timestamp() WHERE name = 'expired'")
     on_disk.collect()
     assert on_disk.folders() == {versions[1].location, versions[3].location}
     assert store.current(key, at="kept")[0].location == versions[1].location
     with pytest.raises(UnusableMaterialization, match="is collected"):
-        store.pin("too late", {key: 1})
+        store.pin("late", {key: 1})
     store.unpin("kept")
     on_disk.collect()
     assert on_disk.folders() == {versions[3].location}

@@ -214,6 +214,9 @@ def versions(w: World, text: str) -> Iterator[Doing]:
     yield lambda: w.store.retractions(key)
     yield lambda: w.store.release(f"r{next(_numbers)}", ids[3:], reason=text)
     yield lambda: w.store.release(text, ids[3:])
+    yield lambda: w.store.publish_by_hand(ids[3:], reason=text)
+    yield lambda: w.store.publish_by_hand(ids[3:], reason=text, despite_checks=True)
+    yield lambda: w.store.unpublished(key, [text])
     yield lambda: (w.store.versions(key), w.store.releases())
     yield lambda: (w.store.current(key, at=text), w.store.version_at(key, text))
 
@@ -273,6 +276,8 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.rollback": versions,
     "MetadataStore.retract": versions,
     "MetadataStore.release": versions,
+    "MetadataStore.publish_by_hand": versions,
+    "MetadataStore.unpublished": versions,
     "MetadataStore.version_at": versions,
     "MetadataStore.pin": pins,
     "MetadataStore.unpin": pins,
@@ -280,7 +285,8 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.invalidate": invalidations,
     "MetadataStore.why_stale": invalidations,
     "MetadataStore.materializations_with": lambda w, text: iter(
-        [lambda: w.store.materializations_with(text), lambda: w.store.materializations_with("note", text)]
+        [lambda: w.store.materializations_with(text), lambda: w.store.materializations_with("note", text),
+         lambda: w.store.materializations_with("note", dataset=w.key("one"), partition=text)]
     ),
     "MetadataStore.materializations": lambda w, text: iter(
         [lambda: w.store.materializations(w.key("one"), partition=text)]
@@ -313,7 +319,6 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
         [lambda: w.store.check_lease(w.store.entity(w.key("one")).id, text, uuid.uuid4(), "lake:a/b"),
          lambda: w.store.check_lease(w.store.entity(w.key("one")).id, None, uuid.uuid4(), text)]
     ),
-    "MetadataStore.leased_now": lambda w, text: iter([lambda: w.store.leased_now([text])]),
     "MetadataStore.located_on": lambda w, text: iter([lambda: w.store.located_on(text)]),
     "MetadataStore.names": lambda w, text: iter([lambda: w.store.names([text])]),
     "GraphStore.create_identity": nodes_made,

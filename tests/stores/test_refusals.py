@@ -36,6 +36,7 @@ STORE: Mapping[str, Callable[[MetadataStore, Any], object]] = {
     "merge": lambda store, thing: store.merge(thing, thing),
     "materializations": lambda store, thing: store.materializations(thing),
     "versions": lambda store, thing: store.versions(thing),
+    "unpublished": lambda store, thing: store.unpublished(thing),
     "version_at": lambda store, thing: store.version_at(thing),
     "retractions": lambda store, thing: store.retractions(thing),
     "rollback": lambda store, thing: store.rollback(thing, to=1, expected=2),

@@ -52,20 +52,22 @@ def test_what_the_page_says_works(store: MetadataStore, metadata_url: str) -> No
     for _ in range(3):
         store.publish([made(store, DELAYS, "2013-01-15", read)])
     store.pin("board-meeting", {DELAYS: 2})
+    waiting = made(store, DELAYS, "2013-01-14")
     ready = [made(store, DELAYS, "2013-01-15", read), made(store, DELAYS, "2013-01-16", read)]
     names = {
         "url": metadata_url,
         "yesterday": store.versions(DELAYS)[1].published_at,
         "in_a_year": datetime.now(UTC) + timedelta(days=365),
         "materializations": ready,
+        "waiting": waiting,
     }
     for block in BLOCKS:
         exec(block, names)
     names["store"].sessions.engine.dispose()  # type: ignore[attr-defined]
-    assert (names["back"].version, names["forward"].version) == (4, 5)  # type: ignore[attr-defined]
+    assert (names["back"].version, names["forward"].version) == (5, 6)  # type: ignore[attr-defined]
     assert {(one.key, one.partition) for one in names["told"].stale} == {  # type: ignore[attr-defined]
         (CARRIERS, None),
         (DELAYS, "2013-01-15"),
         (DELAYS, "2013-01-16"),
     }
-    assert len(store.materializations_with("model", "b7")) == 6
+    assert len(store.materializations_with("model", "b7")) == 7

@@ -153,8 +153,9 @@ def test_versions_that_were_are_readable_and_damage_is_told(warehouse: Warehouse
     warehouse.ask(f"ALTER TABLE {path} ALTER number TYPE int")
     with pytest.raises(DataDamaged, match="columns"):
         warehouse.tables.read(path, first.manifest_sha256)
-    assert warehouse.tables.remove(path)
-    assert not warehouse.tables.remove(path)
+    assert warehouse.tables.size(path) == (1, size := warehouse.tables.size(path)[1])
+    assert warehouse.tables.remove(path) == (1, size)
+    assert warehouse.tables.remove(path) == (0, 0)
     assert not warehouse.tables.exists(path)
     with pytest.raises(DataDamaged, match="it is missing"):
         warehouse.tables.read(path, first.manifest_sha256)

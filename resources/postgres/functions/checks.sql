@@ -59,19 +59,8 @@ BEGIN
     SELECT 1 FROM metadata.candidate c
     WHERE c.tenant_id = v_tenant AND c.run_id = p_run_id AND c.dataset_id = p_dataset) THEN
     PERFORM metadata.await_checks(p_run_id, ARRAY(
-      SELECT DISTINCT ON (m.partition_key) m.materialization_id
-      FROM metadata.materialization m
-      LEFT JOIN metadata.version_partition c ON c.tenant_id = v_tenant AND c.dataset_id = m.dataset_id
-        AND c.partition_key = m.partition_key AND c.to_version IS NULL
-      LEFT JOIN metadata.materialization o ON o.tenant_id = v_tenant AND o.materialization_id = c.materialization_id
-      WHERE m.tenant_id = v_tenant AND m.dataset_id = p_dataset
-        AND (p_partitions IS NULL OR m.partition_key = ANY (p_partitions))
-        AND (o.materialization_id IS NULL OR o.fencing_token <= m.fencing_token)
-        AND NOT EXISTS (
-          SELECT 1 FROM metadata.version_partition e
-          WHERE e.tenant_id = v_tenant AND e.materialization_id = m.materialization_id)
-        AND NOT EXISTS (SELECT 1 FROM metadata.unusable(v_tenant, ARRAY[m.materialization_id]))
-      ORDER BY m.partition_key, m.fencing_token DESC, m.committed_at DESC), p_awaited, p_complete);
+      SELECT n.materialization_id FROM metadata.newest_unpublished(v_tenant, p_dataset, p_partitions) n),
+      p_awaited, p_complete);
   END IF;
   RETURN QUERY
     SELECT c.partition_key, c.materialization_id FROM metadata.candidate c

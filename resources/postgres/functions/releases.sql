@@ -1,7 +1,8 @@
 -- Publish materializations of several datasets under one name, all or none: one that could not become current refuses
 -- all of them. Answers as metadata.published_by, and which release it is.
 -- Lock order: as metadata.publish.
--- Errors: as metadata.publish, and MA422 release: one was overtaken by a later attempt, retracted or collected.
+-- Errors: as metadata.publish, and MA422 release: one was overtaken by a later attempt, retracted, collected,
+-- or refused by a blocking check.
 CREATE OR REPLACE FUNCTION metadata.release(
   p_name text, p_fingerprint bytea, p_materializations uuid[], p_reason text
 ) RETURNS TABLE (release_id uuid, dataset_id uuid, version bigint, published uuid[], fenced uuid[], replayed boolean)

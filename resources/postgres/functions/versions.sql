@@ -22,6 +22,47 @@ BEGIN
   RETURN QUERY SELECT a.*, v_replayed FROM metadata.published_by(v_tenant, p_key, p_materializations) a;
 END $$;
 
+-- The same, asked by a person, who says why: whatever waits, and whatever policy the dataset has. What a blocking check
+-- refused is published only despite its checks.
+-- Answers what readers get by it: the version that was made, or else the present one; `published` is what it has of
+-- these materializations, `fenced` what something later has overtaken.
+-- Errors: as metadata.publish, and MA422 failed_checks.
+CREATE OR REPLACE FUNCTION metadata.publish_by_hand(
+  p_key text, p_fingerprint bytea, p_publish_id uuid, p_materializations uuid[], p_reason text, p_despite_checks boolean
+) RETURNS TABLE (dataset_id uuid, version bigint, published uuid[], fenced uuid[], replayed boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_replayed boolean;
+BEGIN
+  PERFORM metadata.hold_versions(v_tenant, p_materializations);
+  v_replayed := metadata.is_replay('publish', p_key, p_fingerprint, p_publish_id);
+  IF NOT v_replayed THEN
+    IF NOT p_despite_checks THEN
+      PERFORM metadata.refuse_failed(v_tenant, p_materializations, 'failed_checks');
+    END IF;
+    PERFORM metadata.make_current(v_tenant, p_key, p_materializations, p_reason, NULL);
+  END IF;
+  RETURN QUERY
+    WITH told AS (
+      SELECT m.dataset_id, m.materialization_id, coalesce(made.version, d.published_version) AS version, EXISTS (
+        SELECT 1 FROM metadata.version_partition c
+        WHERE c.tenant_id = v_tenant AND c.materialization_id = m.materialization_id
+          AND c.from_version <= coalesce(made.version, d.published_version)
+          AND (c.to_version IS NULL OR c.to_version > coalesce(made.version, d.published_version))) AS held
+      FROM metadata.materialization m
+      JOIN metadata.dataset d ON d.tenant_id = v_tenant AND d.dataset_id = m.dataset_id
+      LEFT JOIN metadata.version made ON made.tenant_id = v_tenant AND made.dataset_id = m.dataset_id
+        AND made.kind = 'publish' AND made.idempotency_key = p_key
+      WHERE m.tenant_id = v_tenant AND m.materialization_id = ANY (p_materializations))
+    SELECT t.dataset_id, t.version,
+      coalesce(array_agg(t.materialization_id ORDER BY t.materialization_id) FILTER (WHERE t.held), '{}'),
+      coalesce(array_agg(t.materialization_id ORDER BY t.materialization_id) FILTER (WHERE NOT t.held), '{}'),
+      v_replayed
+    FROM told t GROUP BY t.dataset_id, t.version ORDER BY t.dataset_id;
+END $$;
+
 -- Keep everybody else from making versions of the datasets of these materializations, until the transaction ends.
 CREATE OR REPLACE FUNCTION metadata.hold_versions(p_tenant uuid, p_materializations uuid[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -99,6 +140,7 @@ BEGIN
   -- New statements, new snapshots: from here on nobody else can move these datasets.
   PERFORM metadata.refuse_unusable(p_tenant, p_materializations, p_release IS NOT NULL);
   IF p_release IS NOT NULL THEN
+    PERFORM metadata.refuse_failed(p_tenant, p_materializations, 'release');
     v_fenced := metadata.told(p_tenant, ARRAY(
       SELECT m.materialization_id FROM metadata.materialization m
       JOIN metadata.version_partition c ON c.tenant_id = p_tenant AND c.dataset_id = m.dataset_id
@@ -186,6 +228,72 @@ BEGIN
       USING ERRCODE = 'MA422', CONSTRAINT = CASE WHEN p_release THEN 'release' ELSE 'unusable' END;
   END IF;
 END $$;
+
+-- The blocking checks whose latest result keeps a materialization from being published: they failed, and not only with
+-- severity WARN.
+CREATE OR REPLACE FUNCTION metadata.failed_checks(p_tenant uuid, p_materializations uuid[])
+RETURNS TABLE (materialization_id uuid, name text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT l.materialization_id, l.name FROM (
+    SELECT DISTINCT ON (r.materialization_id, r.name) r.materialization_id, r.name,
+      r.blocking AND NOT r.passed AND r.severity <> 'WARN' AS refuses
+    FROM metadata.check_result r
+    WHERE r.tenant_id = p_tenant AND r.materialization_id = ANY (p_materializations)
+    ORDER BY r.materialization_id, r.name, r.evaluation DESC, r.at DESC, r.run_id) l
+  WHERE l.refuses
+$$;
+
+-- Errors: MA422, with this constraint, where a blocking check refuses one of them; names up to five.
+CREATE OR REPLACE FUNCTION metadata.refuse_failed(p_tenant uuid, p_materializations uuid[], p_constraint text)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_failed text;
+BEGIN
+  SELECT string_agg(format('blocking check %s refuses %s', f.name, metadata.told(p_tenant, ARRAY[f.materialization_id])),
+      ', ' ORDER BY f.place) FILTER (WHERE f.place <= 5)
+    || CASE WHEN count(*) > 5 THEN format(' and %s more', count(*) - 5) ELSE '' END INTO v_failed
+  FROM (
+    SELECT c.*, row_number() OVER (ORDER BY m.partition_key, m.materialization_id, c.name) AS place
+    FROM metadata.failed_checks(p_tenant, p_materializations) c
+    JOIN metadata.materialization m ON m.tenant_id = p_tenant AND m.materialization_id = c.materialization_id) f;
+  IF v_failed IS NOT NULL THEN
+    RAISE EXCEPTION '%', v_failed USING ERRCODE = 'MA422', CONSTRAINT = p_constraint;
+  END IF;
+END $$;
+
+-- The newest committed data of each partition that were never published, are fit to be, and that nothing published has
+-- overtaken.
+CREATE OR REPLACE FUNCTION metadata.newest_unpublished(p_tenant uuid, p_dataset uuid, p_partitions text[])
+RETURNS TABLE (partition_key text, materialization_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT ON (m.partition_key) m.partition_key, m.materialization_id
+  FROM metadata.materialization m
+  LEFT JOIN metadata.version_partition c ON c.tenant_id = p_tenant AND c.dataset_id = m.dataset_id
+    AND c.partition_key = m.partition_key AND c.to_version IS NULL
+  LEFT JOIN metadata.materialization o ON o.tenant_id = p_tenant AND o.materialization_id = c.materialization_id
+  WHERE m.tenant_id = p_tenant AND m.dataset_id = p_dataset
+    AND (p_partitions IS NULL OR m.partition_key = ANY (p_partitions))
+    AND (o.materialization_id IS NULL OR o.fencing_token <= m.fencing_token)
+    AND NOT EXISTS (
+      SELECT 1 FROM metadata.version_partition e
+      WHERE e.tenant_id = p_tenant AND e.materialization_id = m.materialization_id)
+    AND NOT EXISTS (SELECT 1 FROM metadata.unusable(p_tenant, ARRAY[m.materialization_id]))
+  ORDER BY m.partition_key, m.fencing_token DESC, m.committed_at DESC
+$$;
+
+-- The same for who decides about them: with the blocking checks that refuse each.
+CREATE OR REPLACE FUNCTION metadata.unpublished(p_dataset uuid, p_partitions text[])
+RETURNS TABLE (partition_key text, materialization_id uuid, failed text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH newest AS MATERIALIZED (
+    SELECT n.* FROM metadata.newest_unpublished(metadata.current_tenant(), p_dataset, p_partitions) n)
+  SELECT n.partition_key, n.materialization_id,
+    coalesce(array_agg(f.name ORDER BY f.name) FILTER (WHERE f.name IS NOT NULL), '{}')
+  FROM newest n
+  LEFT JOIN metadata.failed_checks(metadata.current_tenant(), ARRAY(SELECT w.materialization_id FROM newest w)) f
+    ON f.materialization_id = n.materialization_id
+  GROUP BY n.partition_key, n.materialization_id ORDER BY n.partition_key
+$$;
 
 -- What to call some materializations in an error: dataset, partition and id, at most five of them; null for none.
 CREATE OR REPLACE FUNCTION metadata.told(p_tenant uuid, p_materializations uuid[]) RETURNS text
