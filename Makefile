@@ -41,8 +41,10 @@ contracts: setup  ## The layers import downwards only
 
 ci-check: lint types contracts test  ## All of the above, in under 8 minutes on 2 cores
 
+SECONDS ?= 60
 TRIALS ?= 50
-chaos: setup  ## kill -9 at every failpoint, on a disk and on S3 (TRIALS=50 each)
+chaos: setup  ## Set a server on fire (SECONDS=60); kill -9 at every failpoint, on a disk and on S3 (TRIALS=50 each)
+	$(BIN)/python tests/fire/burning.py --seconds $(SECONDS)
 	$(BIN)/python tests/files/failpoint_trials.py --trials $(TRIALS)
 
 DAYS ?= 365
