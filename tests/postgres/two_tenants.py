@@ -1,5 +1,6 @@
 """Two tenants with the same names in every table, and statements as one role bound to one of them."""
 
+import itertools
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ _FIELD = """
 INSERT INTO metadata.schema_field (tenant_id, field_id, asset_id, name, type, nullable, position)
 VALUES (%s, %s, %s, 'carrier', 'text', false, 1)
 """
+
+_tokens = itertools.count(1)
 
 
 def fill(store: MetadataStore) -> None:
@@ -85,7 +88,7 @@ def written_columns(table: str) -> str:
 
 
 def attempt() -> Attempt:
-    return Attempt(id=uuid.uuid4(), run_id="run", step_key="step", retry_number=0, fencing_token=1)
+    return Attempt(id=uuid.uuid4(), run_id="run", step_key="step", retry_number=0, fencing_token=next(_tokens))
 
 
 def delivery(store: MetadataStore, intent: str) -> Staged:
