@@ -201,6 +201,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             code_version=context.asset_spec.code_version,
             description=context.asset_spec.description,
             storage=self.metadata.storage_of(key.endpoint),
+            metadata=context.output_metadata,
         )
 
     def _source_table(self, asset_key: dg.AssetKey, declared: CanonicalKey, progress: Progress) -> SourceTable:

@@ -6,16 +6,16 @@ and the database answers it once.
 """
 
 import json
-import math
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 
 from identity.keys import CanonicalKey
 from metadata_assets._dagster import Evaluation, Step, evaluations_after, evaluations_in, planned_in
 from metadata_assets.datasets import key_of
+from metadata_assets.noted import as_json, as_text
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
 from resources.tables import switching
@@ -111,8 +111,8 @@ def check_results(
             passed=one.passed,
             blocking=one.check_name in blocking,
             severity=_severity(one.severity),
-            description=_text(one.description),
-            metadata=_plain(one.metadata),
+            description=as_text(one.description),
+            metadata=as_json(one.metadata),
         )
         for one in results
     ]
@@ -164,8 +164,8 @@ def _result(one: Evaluation) -> CheckResult:
         passed=one.found.passed,
         blocking=bool(one.found.blocking),
         severity=_severity(one.found.severity),
-        description=_text(one.found.description),
-        metadata=_plain(one.found.metadata),
+        description=as_text(one.found.description),
+        metadata=as_json(one.found.metadata),
     )
 
 
@@ -177,26 +177,3 @@ def _tell(instance: dg.DagsterInstance, asset_key: dg.AssetKey, settled: Settled
 
 def _severity(severity: dg.AssetCheckSeverity) -> CheckSeverity:
     return "ERROR" if severity is dg.AssetCheckSeverity.ERROR else "WARN"
-
-
-def _text(text: str | None) -> str | None:
-    return text.replace("\0", "�").encode("utf-8", "replace").decode() if text else text
-
-
-def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata of Dagster as JSON data: what JSON has no words for is told as text."""
-    return {_text(name) or "": _json(getattr(value, "value", value)) for name, value in metadata.items()}
-
-
-def _json(value: Any) -> Any:
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case dict():
-            return {_text(str(name)) or "": _json(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_json(item) for item in value]
-        case _:
-            return _text(str(value))
