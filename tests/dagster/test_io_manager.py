@@ -12,6 +12,7 @@ import pytest
 from identity.errors import MetadataError
 from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
+from metadata_assets.io_manager import NothingToDeliver
 from resources.metadata_store import MetadataStore
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-08")
@@ -233,3 +234,20 @@ def test_too_much_to_note_is_refused(
     with pytest.raises(MetadataError, match=refusal):
         dg.materialize([much_noted], instance=instance, resources=resources)
     assert stored.materializations(key_of(much_noted.key, None)) == []
+
+
+def test_what_was_retracted_is_not_delivered_again(
+    instance: dg.DagsterInstance, resources: Resources, stored: MetadataStore
+) -> None:
+    @dg.asset
+    def taken() -> int:
+        return 1
+
+    key, tags = key_of(taken.key, None), {IDEMPOTENCY_KEY_TAG: "taken"}
+    assert dg.materialize([taken], instance=instance, resources=resources, tags=tags).success
+    (one,) = stored.current(key)
+    stored.retract(one.materialization_id, reason="bad")
+    with pytest.raises(NothingToDeliver, match=r"is retracted, .* run it as a new intent"):
+        dg.materialize([taken], instance=instance, resources=resources, tags=tags)
+    assert dg.materialize([taken], instance=instance, resources=resources).success
+    assert len(stored.current(key)) == 1
