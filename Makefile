@@ -6,7 +6,7 @@ DEMO_DAYS ?= 31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test ci-check lint types contracts chaos acceptance bench requirements clean
+.PHONY: help setup demo dev test ci-check lint types contracts chaos acceptance year bench requirements clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,9 +41,15 @@ contracts: setup  ## The layers import downwards only
 
 ci-check: lint types contracts test  ## All of the above, in under 8 minutes on 2 cores
 
+SECONDS ?= 60
 TRIALS ?= 50
-chaos: setup  ## kill -9 at every failpoint, on a disk and on S3 (TRIALS=50 each)
+chaos: setup  ## Set a server on fire (SECONDS=60); kill -9 at every failpoint, on a disk and on S3 (TRIALS=50 each)
+	$(BIN)/python tests/fire/burning.py --seconds $(SECONDS)
 	$(BIN)/python tests/files/failpoint_trials.py --trials $(TRIALS)
+
+DAYS ?= 365
+year: setup  ## A year of flights, backfilled while workers are killed, and read through a pin (DAYS=31 for a month)
+	$(BIN)/python -W ignore tests/flights/year_under_kills.py --days $(DAYS)
 
 acceptance:  ## The demo in a fresh clone, as a new user meets it
 	sh tests/acceptance/fresh_clone.sh

@@ -37,7 +37,7 @@ SELECT * FROM metadata.commit_materializations(%(attempt)s, 'run', 'step', 0, 1,
 """
 
 # The rows that a commit writes, and the answer that it reads, as somebody would write it by hand.
-_STATEMENTS = (
+STATEMENTS = (
     """INSERT INTO metadata.idempotency (tenant_id, op, key, fingerprint, result_id)
     VALUES (%(tenant)s, 'commit', %(key)s, %(fingerprint)s, %(id)s) ON CONFLICT DO NOTHING""",
     """INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key,
@@ -75,18 +75,18 @@ class Bench:
         return lambda: self.app.execute(_CALL, parameters).fetchall()
 
     def transaction(self) -> Callable[[], None]:
-        return partial(self._by_hand, _row_parameters(staged()))
+        return partial(self._by_hand, row_parameters(staged()))
 
     def pipelined(self) -> Callable[[], None]:
         def by_hand(parameters: dict[str, Any]) -> None:
             with self.owner.pipeline():
                 self._by_hand(parameters)
 
-        return partial(by_hand, _row_parameters(staged()))
+        return partial(by_hand, row_parameters(staged()))
 
     def _by_hand(self, parameters: dict[str, Any]) -> None:
         with self.owner.transaction():
-            for statement in _STATEMENTS:
+            for statement in STATEMENTS:
                 self.owner.execute(statement, parameters)
 
     def rows(self) -> dict[str, int]:
@@ -151,13 +151,13 @@ def _bench() -> Iterator[Bench]:
         store = MetadataStore(Sessions(engine, TENANT, "bench"))
         store.register_datasets([(Asset(key=OUTPUT.key, type=AssetType.DATASET), "manually")])
         store.register_assets(Asset(key=entity.key, type=AssetType.DATASET) for entity in INPUTS)
-        with _raw(url, "metadata_app") as app, _raw(url, "metadata_owner") as owner:
+        with raw_connection(url, "metadata_app") as app, raw_connection(url, "metadata_owner") as owner:
             yield Bench(store, app, owner)
         engine.dispose()
 
 
 @contextmanager
-def _raw(url: str, role: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def raw_connection(url: str, role: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     with psycopg.connect(url, row_factory=dict_row, autocommit=True, options=f"-c role={role}") as connection:
         connection.prepare_threshold = 2
         bind = "SELECT set_config('metadata.tenant', %s, false), set_config('metadata.actor', 'bench', false)"
@@ -169,10 +169,10 @@ def attempt() -> Attempt:
     return Attempt(id=uuid.uuid4(), run_id="run", step_key="step", retry_number=0, fencing_token=1)
 
 
-def staged() -> Staged:
+def staged(dataset: Entity = OUTPUT) -> Staged:
     """A delivery that was never made before."""
     return Staged(
-        delivery=Delivery(TENANT, OUTPUT.id, "p", Intent("run", str(uuid.uuid4())), "result"),
+        delivery=Delivery(TENANT, dataset.id, "p", Intent("run", str(uuid.uuid4())), "result"),
         location=None,
         manifest_sha256=bytes(32),
         row_count=1,
@@ -206,7 +206,7 @@ def _function_parameters(one: Staged) -> dict[str, Any]:
     return {"attempt": uuid.uuid4(), "items": Jsonb([item]), "inputs": Jsonb(inputs)}
 
 
-def _row_parameters(one: Staged) -> dict[str, Any]:
+def row_parameters(one: Staged) -> dict[str, Any]:
     delivery = one.delivery
     payload = {"dataset_id": str(delivery.dataset), "partition_key": "p", "id": str(delivery.materialization_id)}
     return {

@@ -14,6 +14,7 @@ from resources.metadata.columns import Columns
 from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
+from resources.metadata.explanations import Explanations
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
 from resources.metadata.pins import Pins
@@ -40,6 +41,7 @@ class MetadataStore(
     Releases,
     Invalidations,
     CheckResults,
+    Explanations,
 ):
     """The nouns of the store, for one tenant and actor.
 

@@ -231,6 +231,37 @@ def runs(
 
 @command(
     app,
+    "explain",
+    examples=[
+        "explain lake/nyc/daily_delays/2013-01-15",
+        "explain lake/nyc/daily_delays@12",
+        "explain 3f0c2b6e-52a5-5a0f-9d53-0e3a6a1d7c10 --json",
+    ],
+    document=documents.EXPLAINED,
+)
+def explain(
+    cli: Cli,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="A materialization's id, DATASET, DATASET/PARTITION, DATASET@VERSION or DATASET@PIN.",
+            show_default=False,
+        ),
+    ],
+    partition: Annotated[str | None, typer.Option(metavar="PARTITION", help="Which partition of the dataset.")] = None,
+) -> ExitCode:
+    """Say what happened to data: what produced it, why it failed, what was published, what reads it, the way back.
+
+    A dataset with partitions is explained by its newest version, one without by what it has now.
+    """
+    from metadata_assets.cli.explaining import explain as explained
+
+    return explained(cli, what, partition=partition)
+
+
+@command(
+    app,
     "lineage",
     examples=[
         "lineage lake/nyc/daily_delays",

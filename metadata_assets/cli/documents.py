@@ -51,6 +51,34 @@ _ATTEMPT = (
 )
 RUNS = f"[{{{_RUN}}}]"
 RUN = f"{{{_RUN}, tasks: [{{step, attempts: [{{{_ATTEMPT}}}]}}]}}"
+_PIN_FACTS = "{name, version, state, created_by, expires_at, reason}"
+_VERSION_FACTS = "version, kind, by, at, reason, restored, release"
+_SIBLINGS = "{count, more, first: [{name, partition, materialization}]}"
+_EXPLAINED_RUN = (
+    "{run, source, job, status, code_location, dag_version, dag_sha256, started_at, ended_at, failure_class, "
+    "failure_reason, tags}"
+)
+_EXPLAINED_INPUT = (
+    "{name, key, partition, materialization, version, metadata, is_current, current_materialization, current_version, "
+    "retracted}"
+)
+_CHECKS = "{awaited, waiting, failed, latest: [{name, passed, blocking, severity, description, run, by, at, metadata}]}"
+_HAD = f"{{since: {{{_VERSION_FACTS}}}, until: {{{_VERSION_FACTS}}}, replaced_by}}"
+_STALE = "{name, partition, materialization, invalidation, cause, reason, by, at}"
+_MADE = (
+    f"{{{_MATERIALIZATION}, fenced, produced_by: {_EXPLAINED_RUN}, attempts: [{{{_ATTEMPT}}}], "
+    f"inputs: [{_EXPLAINED_INPUT}], outputs: {_SIBLINGS}, checks: {_CHECKS}, had: [{_HAD}], "
+    f"retraction: {{version, reason, by, at}}, stale: [{_STALE}], collected, collected_at, pins: [{_PIN_FACTS}], "
+    f"readers: {_SIBLINGS}}}"
+)
+_CHANGED = f"{{{_VERSION_FACTS}, is_present, partitions_changed, changed: [{{partition, now, before}}], "
+EXPLAINED = (
+    f"{{happened, name, key, partition, publish, present_version, made: {_MADE}, "
+    f"version: {_CHANGED}pins: [{_PIN_FACTS}]}}, "
+    "deliveries: [{materialization, run, committed_at, published_in, current, retracted, failed}], "
+    f"tried: [{{run, step, job, run_status, run_failure, partition, {_ATTEMPT}}}], steps, "
+    "remedies: [{action, command, effect}]}"
+)
 LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"

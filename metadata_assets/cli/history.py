@@ -135,10 +135,11 @@ def show_materialization(cli: Cli, which: str, *, partition: str | None, depth: 
 
 def _materialization(store: MetadataStore, which: str, partition: str | None) -> UUID | None:
     """The materialization that has this id; None where the text is a name, or an id of a dataset."""
-    try:
-        start = store.materialization(UUID(which)).id
-    except ValueError:
+    identifier = written_id(which)
+    if identifier is None:
         return None
+    try:
+        start = store.materialization(identifier).id
     except NoSuchMaterialization:
         with suppress(UnknownKey):
             store.thing(which)
@@ -147,6 +148,14 @@ def _materialization(store: MetadataStore, which: str, partition: str | None) ->
     if partition is not None:
         raise PartitionWithoutDataset(id=str(start))
     return start
+
+
+def written_id(which: str) -> UUID | None:
+    """The id that somebody wrote; None where it is a name."""
+    try:
+        return UUID(which)
+    except ValueError:
+        return None
 
 
 def _latest(store: MetadataStore, name: str, partition: str | None) -> UUID:

@@ -61,11 +61,11 @@ def summary(one: RunSummary) -> Document:
 
 
 def _described(found: Run) -> Document:
-    tasks = [{"step": task.step_key, "attempts": [_attempt(one) for one in task.attempts]} for task in found.tasks]
+    tasks = [{"step": task.step_key, "attempts": [attempt(one) for one in task.attempts]} for task in found.tasks]
     return {**summary(found.summary), "tasks": tasks}
 
 
-def _attempt(one: TaskAttempt) -> Document:
+def attempt(one: TaskAttempt) -> Document:
     """One try of a step; `attempt` counts from 1."""
     return {
         "id": plain(one.id),
@@ -92,11 +92,11 @@ def _runs(found: Sequence[RunSummary]) -> RenderableType:
             one.run_id[:8] if one.source != "executor" else one.run_id,
             one.name,
             one.status,
-            _took(one.started_at, one.ended_at),
+            took(one.started_at, one.ended_at),
             one.steps,
             one.failures or None,
             one.lost or None,
-            _why(one.failure_class, one.failure_reason),
+            why(one.failure_class, one.failure_reason),
         )
         for one in found
     )
@@ -108,10 +108,10 @@ def _shown(found: Run) -> Iterator[RenderableType]:
     about = {
         "job": one.name,
         "status": one.status,
-        "why": _why(one.failure_class, one.failure_reason),
+        "why": why(one.failure_class, one.failure_reason),
         "started": one.started_at,
         "ended": one.ended_at,
-        "took": _took(one.started_at, one.ended_at),
+        "took": took(one.started_at, one.ended_at),
         "code location": one.code_location,
         "code version": one.dag_version,
         "told by": one.source,
@@ -127,21 +127,28 @@ def _shown(found: Run) -> Iterator[RenderableType]:
 
 
 def _cells(one: TaskAttempt) -> Sequence[object]:
-    took = _took(one.started_at, one.ended_at)
-    why = _why(one.failure_class, one.failure_reason)
+    lasted = took(one.started_at, one.ended_at)
+    return one.step_key, one.number + 1, one.status, one.started_at, lasted, one.owner, one.expires_at, why_not(one)
+
+
+def why_not(one: TaskAttempt) -> str | None:
+    """What went wrong with an attempt, in one line."""
     if one.status == "lost" and one.ended_at is None:
-        why = f"its lease is over, and its last heartbeat was {printable(one.heartbeat_at)}"
-    return one.step_key, one.number + 1, one.status, one.started_at, took, one.owner, one.expires_at, why
+        return f"its lease is over, and its last heartbeat was {printable(one.heartbeat_at)}"
+    return why(one.failure_class, one.failure_reason)
 
 
-def _took(started: datetime | None, ended: datetime | None) -> str | None:
+def took(started: datetime | None, ended: datetime | None) -> str | None:
+    """How long it lasted, for people."""
     if started is None or ended is None:
         return None
-    took = max(ended - started, timedelta(0))
-    return f"{took.total_seconds():.1f} s" if took < timedelta(minutes=2) else str(timedelta(seconds=took.seconds))
+    lasted = max(ended - started, timedelta(0))
+    short = lasted < timedelta(minutes=2)
+    return f"{lasted.total_seconds():.1f} s" if short else str(timedelta(seconds=lasted.seconds))
 
 
-def _why(failure_class: str | None, reason: str | None) -> str | None:
+def why(failure_class: str | None, reason: str | None) -> str | None:
+    """The class of a failure and the first line of what it said."""
     line = (reason or "").partition("\n")[0]
     words = f"{failure_class}: {line}" if failure_class and line else failure_class or line
     return words if len(words) <= _SHOWN else words[: _SHOWN - 1] + "…"

@@ -132,7 +132,7 @@ def sync_folders(folders: Iterable[UPath]) -> None:
 
 
 def files_below(folder: UPath) -> Iterator[Found]:
-    """All files below a folder; none where there is no such folder."""
+    """All files below a folder, but those that go meanwhile; none where there is no such folder."""
     if is_local(folder):
         yield from _on_disk(Path(str(folder)))
         return
@@ -151,7 +151,10 @@ def _on_disk(folder: Path) -> Iterator[Found]:
         folders.sort()
         for name in sorted(names):
             path = Path(parent, name)
-            facts = path.stat(follow_symlinks=False)
+            try:
+                facts = path.stat(follow_symlinks=False)
+            except FileNotFoundError:  # removed since it was listed
+                continue
             yield Found(str(path.relative_to(folder)), facts.st_size, facts.st_mtime)
 
 

@@ -28,7 +28,7 @@ ORDER BY c.partition_key
 
 _SETTLE = "SELECT * FROM metadata.settle_checks(%(evaluations)s, %(runs)s)"
 
-_CHECKS_OF = """
+CHECKS_OF = """
 SELECT coalesce((
     SELECT c.awaited FROM metadata.candidate c
     WHERE c.tenant_id = %(tenant)s AND c.materialization_id = %(id)s
@@ -144,9 +144,9 @@ class CheckResults(Noun):
 
     def checks_of(self, materialization: UUID) -> Checked:
         """What checks found about a materialization, and which blocking ones it waits for."""
-        rows = self.sessions.call(_CHECKS_OF, {"tenant": self.tenant.value, "id": materialization})
+        rows = self.sessions.call(CHECKS_OF, {"tenant": self.tenant.value, "id": materialization})
         results = [row for row in rows if row["name"] is not None]
-        return Checked(awaited=tuple(rows[0]["awaited"]), results=tuple(_verdict(row) for row in results))
+        return Checked(awaited=tuple(rows[0]["awaited"]), results=tuple(verdict_of(row) for row in results))
 
 
 def _told(result: CheckResult) -> Row:
@@ -171,7 +171,7 @@ def _evaluation(one: CheckEvaluation) -> Row:
     }
 
 
-def _verdict(row: Row) -> CheckVerdict:
+def verdict_of(row: Row) -> CheckVerdict:
     result = CheckResult(
         name=row["name"],
         run_id=row["run_id"],

@@ -22,7 +22,7 @@ SELECT * FROM metadata.invalidate(%(key)s, %(fingerprint)s, %(dataset)s, %(name)
   %(downstream)s, %(limit)s)
 """
 
-_ROWS = f"""
+STALE_ROWS: Final = f"""
 SELECT {present_key("a.qualified_name")} AS qualified_name, i.partition_key, i.materialization_id, i.invalidation_id,
   i.cause_id, i.reason, i.actor, i.at
 FROM metadata.invalidation i
@@ -30,7 +30,7 @@ JOIN metadata.asset a ON a.tenant_id = i.tenant_id AND a.asset_id = i.dataset_id
 """
 
 _OF_ONE = (
-    _ROWS
+    STALE_ROWS
     + """
 WHERE i.tenant_id = %(tenant)s AND i.invalidation_id = %(id)s AND i.was_current
 ORDER BY i.cause_id IS NOT NULL, a.qualified_name, i.partition_key, i.materialization_id
@@ -44,7 +44,7 @@ _IS_CURRENT = """
 """
 
 _STALE = (
-    _ROWS
+    STALE_ROWS
     + f"""
 WHERE i.tenant_id = %(tenant)s AND {_IS_CURRENT}
   AND (i.dataset_id = {HOLDER} OR (%(id)s::uuid IS NULL AND %(key)s::text IS NULL))
@@ -69,7 +69,7 @@ WITH RECURSIVE steps AS (
   WHERE s.step < 1000
 )
 """
-    + _ROWS
+    + STALE_ROWS
     + """
 JOIN steps s ON s.invalidation_id = i.invalidation_id AND s.materialization_id = i.materialization_id
 WHERE i.tenant_id = %(tenant)s
@@ -121,13 +121,13 @@ class Invalidations(Noun):
             _OF_ONE,
             lambda made: {"tenant": self.tenant.value, "id": made["invalidation_id"]},
         )
-        return Invalidated(id=row["invalidation_id"], stale=tuple(map(_stale, rows)), replayed=row["replayed"])
+        return Invalidated(id=row["invalidation_id"], stale=tuple(map(stale_of, rows)), replayed=row["replayed"])
 
     def stale(self, dataset: CanonicalKey | Entity | None = None, *, limit: int = 1000) -> list[Stale]:
         """The stale partitions of a dataset, or of all, by key and partition; each with its newest invalidation."""
         which = {"id": None, "key": None} if dataset is None else asked(dataset)
         rows = self.sessions.call(_STALE, {"tenant": self.tenant.value, "limit": limit, **which})
-        return [_stale(row) for row in rows]
+        return [stale_of(row) for row in rows]
 
     def why_stale(self, dataset: CanonicalKey | Entity, partition: str | None = None) -> list[Stale]:
         """Why a partition is stale: for each invalidation, the newest first, the way up from the partition itself
@@ -135,10 +135,10 @@ class Invalidations(Noun):
         """
         check_name(partition or "")
         parameters = {**asked(dataset), "partition": partition or UNPARTITIONED}
-        return [_stale(row) for row in self.sessions.call(_WHY, {"tenant": self.tenant.value, **parameters})]
+        return [stale_of(row) for row in self.sessions.call(_WHY, {"tenant": self.tenant.value, **parameters})]
 
 
-def _stale(row: Row) -> Stale:
+def stale_of(row: Row) -> Stale:
     return Stale(
         key=CanonicalKey.parse(row["qualified_name"]),
         partition=row["partition_key"] or None,

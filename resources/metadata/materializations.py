@@ -59,7 +59,7 @@ ORDER BY m.committed_at DESC, m.materialization_id LIMIT %(limit)s
 """
 )
 
-_ONE = _COLUMNS + "WHERE m.tenant_id = %(tenant)s AND m.materialization_id = %(id)s"
+ONE = _COLUMNS + "WHERE m.tenant_id = %(tenant)s AND m.materialization_id = %(id)s"
 
 # The keys first, the newest of them, and then the materializations of these: whatever matches is read by an index.
 _WITH = (
@@ -171,7 +171,7 @@ class Materializations(Noun):
         parameters = {**asked(dataset), "partition": partition, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
-        return [_materialization(row) for row in rows]
+        return [materialization_of(row) for row in rows]
 
     def materializations_with(
         self,
@@ -196,15 +196,15 @@ class Materializations(Noun):
         with self.session() as session:
             statement = _WITH.replace("{narrowed}", narrowed).replace("{of_one}", of_one)
             rows = session.rows(statement, {"tenant": session.tenant_value, **parameters})
-        return [_materialization(row) for row in rows]
+        return [materialization_of(row) for row in rows]
 
     def materialization(self, identifier: UUID) -> Materialization:
         """One materialization. Raises NoSuchMaterialization."""
         with self.session() as session:
-            rows = session.rows(_ONE, {"tenant": session.tenant_value, "id": identifier})
+            rows = session.rows(ONE, {"tenant": session.tenant_value, "id": identifier})
         if not rows:
             raise NoSuchMaterialization(id=str(identifier))
-        return _materialization(rows[0])
+        return materialization_of(rows[0])
 
     def inputs(self, materialization: UUID) -> list[Input]:
         """What a materialization was made from, by key and partition."""
@@ -267,7 +267,7 @@ def _committed(staged: Staged, row: Row) -> Committed:
     )
 
 
-def _materialization(row: Row) -> Materialization:
+def materialization_of(row: Row) -> Materialization:
     return Materialization(
         id=row["materialization_id"],
         key=CanonicalKey.parse(row["qualified_name"]),

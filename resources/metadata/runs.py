@@ -46,22 +46,22 @@ WHERE a.tenant_id = %(tenant)s AND a.code_location = %(location)s
 ORDER BY a.valid_from DESC, a.active_dag_id LIMIT %(limit)s
 """
 
-_STATUS = """CASE WHEN a.status = 'running' AND l.expires_at < now() THEN 'lost' ELSE a.status END"""
-_ATTEMPT = f"""
-SELECT a.attempt_id, j.run_id, t.step_key, a.number, {_STATUS} AS status, a.lease_owner, a.lease_epoch, l.heartbeat_at,
-  l.expires_at, a.started_at, a.ended_at, a.failure_class, a.failure_reason
+ATTEMPT_STATUS = """CASE WHEN a.status = 'running' AND l.expires_at < now() THEN 'lost' ELSE a.status END"""
+ATTEMPT = f"""
+SELECT a.attempt_id, j.run_id, t.step_key, a.number, {ATTEMPT_STATUS} AS status, a.lease_owner, a.lease_epoch,
+  l.heartbeat_at, l.expires_at, a.started_at, a.ended_at, a.failure_class, a.failure_reason
 FROM metadata.task_attempt a
 JOIN metadata.task t ON t.tenant_id = a.tenant_id AND t.task_id = a.task_id
 JOIN metadata.job j ON j.tenant_id = t.tenant_id AND j.job_id = t.job_id
 LEFT JOIN metadata.attempt_lease l ON l.tenant_id = a.tenant_id AND l.attempt_id = a.attempt_id
 WHERE a.tenant_id = %(tenant)s
 """
-_OF_RUN = _ATTEMPT + "AND j.run_id = %(run)s ORDER BY t.created_at, t.step_key, a.number, a.lease_epoch"
+_OF_RUN = ATTEMPT + "AND j.run_id = %(run)s ORDER BY t.created_at, t.step_key, a.number, a.lease_epoch"
 _LOST = f"""
-({_ATTEMPT} AND l.expires_at < now() AND a.status = 'running'
+({ATTEMPT} AND l.expires_at < now() AND a.status = 'running'
   ORDER BY l.expires_at DESC, a.attempt_id LIMIT %(limit)s)
 UNION ALL
-({_ATTEMPT} AND a.status = 'lost' ORDER BY a.ended_at DESC, a.attempt_id LIMIT %(limit)s)
+({ATTEMPT} AND a.status = 'lost' ORDER BY a.ended_at DESC, a.attempt_id LIMIT %(limit)s)
 ORDER BY ended_at DESC NULLS FIRST, expires_at DESC, attempt_id LIMIT %(limit)s
 """
 
@@ -72,7 +72,7 @@ FROM metadata.job j
 CROSS JOIN LATERAL (
   SELECT count(DISTINCT a.task_id) AS steps, count(*) AS attempts,
     count(*) FILTER (WHERE a.status = 'failed') AS failures,
-    count(*) FILTER (WHERE {_STATUS} = 'lost') AS lost
+    count(*) FILTER (WHERE {ATTEMPT_STATUS} = 'lost') AS lost
   FROM metadata.task t
   JOIN metadata.task_attempt a ON a.tenant_id = t.tenant_id AND a.task_id = t.task_id
   LEFT JOIN metadata.attempt_lease l ON l.tenant_id = a.tenant_id AND l.attempt_id = a.attempt_id
@@ -192,12 +192,12 @@ class Runs(Noun):
                 rows = session.rows(_ONE, {**tenant, "runs": found})
             if not rows:
                 raise NoSuchRun(run=shown(wanted))
-            attempts = [_attempt(row) for row in session.rows(_OF_RUN, {**tenant, "run": rows[0]["run_id"]})]
+            attempts = [attempt_of(row) for row in session.rows(_OF_RUN, {**tenant, "run": rows[0]["run_id"]})]
         return Run(summary=_summary(rows[0]), tasks=_tasks(attempts))
 
     def attempts_lost(self, *, limit: int = 100) -> list[TaskAttempt]:
         """Attempts that nobody heard of again: expired leases first, then those that are recorded as lost."""
-        return [_attempt(row) for row in self.sessions.call(_LOST, {"tenant": self.tenant.value, "limit": limit})]
+        return [attempt_of(row) for row in self.sessions.call(_LOST, {"tenant": self.tenant.value, "limit": limit})]
 
 
 def _tasks(attempts: Sequence[TaskAttempt]) -> list[Task]:
@@ -252,7 +252,7 @@ def _summary(row: Row) -> RunSummary:
     return RunSummary(**given, dag_version=row["dag_version_id"])
 
 
-def _attempt(row: Row) -> TaskAttempt:
+def attempt_of(row: Row) -> TaskAttempt:
     identifier: UUID = row["attempt_id"]
     return TaskAttempt(
         id=identifier,

@@ -17,8 +17,8 @@ class Rehearsal(Sessions):
     """
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
-        with Sessions.begin(self) as session:
+    def begin(self, *, snapshot: bool = False) -> Iterator[Session]:
+        with Sessions.begin(self, snapshot=snapshot) as session:
             yield session
             session.rows("SET CONSTRAINTS ALL IMMEDIATE")  # what a commit would check
             session.connection.rollback()

@@ -77,14 +77,16 @@ class Sessions:
         return {"bound_to": str(self.tenant), "by": self.actor}
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
+    def begin(self, *, snapshot: bool = False) -> Iterator[Session]:
         """A transaction: committed when the block ends, rolled back when it raises.
+
+        All statements of a `snapshot` see one moment; it is for looking only.
 
         It is begun anew where the connection that was kept is gone (the server restarted), for a while: nothing of the
         block has run yet. What happens to the connection later is raised.
         """
         with translating():
-            connection, transaction = self._begun()
+            connection, transaction = self._begun(snapshot=snapshot)
             with connection, transaction:
                 yield Session(connection, self.tenant, self.actor)
 
@@ -102,18 +104,20 @@ class Sessions:
         with translating():
             return _until(deadline_seconds, is_taken_back)(once)
 
-    def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
+    def _begun(self, *, snapshot: bool = False) -> tuple[sa.Connection, sa.RootTransaction]:
         connection = self.engine.connect()  # where there never was a connection, waiting for one is not ours
         try:
-            return self._bound(connection)
+            return self._bound(connection, snapshot=snapshot)
         except psycopg.Error as error:
             if not _may_ask_again(error):
                 raise
-        return _until(_BEGIN_SECONDS)(lambda: self._bound(self.engine.connect()))
+        return _until(_BEGIN_SECONDS)(lambda: self._bound(self.engine.connect(), snapshot=snapshot))
 
-    def _bound(self, connection: sa.Connection) -> tuple[sa.Connection, sa.RootTransaction]:
+    def _bound(self, connection: sa.Connection, *, snapshot: bool) -> tuple[sa.Connection, sa.RootTransaction]:
         """The connection in a transaction that belongs to the tenant; when that fails, the connection is dropped."""
         try:
+            if snapshot:  # until the connection is back in the pool
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             transaction = connection.begin()
             Session(connection, self.tenant, self.actor).rows(_BIND, (str(self.tenant), self.actor))
         except BaseException:

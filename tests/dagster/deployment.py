@@ -22,7 +22,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_new_runs_for_automatic_reexecution
 from dagster._daemon.backfill import execute_backfill_iteration
-from dagster._daemon.monitoring.run_monitoring import monitor_started_run
+from dagster._daemon.monitoring.run_monitoring import monitor_started_run, monitor_starting_run
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster_graphql.test.utils import execute_dagster_graphql
@@ -36,6 +36,8 @@ run_launcher:
 run_retries:
   enabled: true
   max_retries: {retries}
+run_monitoring:
+  start_timeout_seconds: 1
 """
 Strategy = Literal["FROM_FAILURE", "FROM_ASSET_FAILURE", "ALL_STEPS"]
 LOG = logging.getLogger("deployment")
@@ -82,11 +84,11 @@ class Deployment:
         params = {"selector": {**self._repository, "pipelineName": name}}
         return self.finish(self._ask("launchRun", _LAUNCH, params)["run"]["runId"])
 
-    def queue(self, *assets: str) -> dg.DagsterRun:
+    def queue(self, *assets: str, tags: Mapping[str, str] = MappingProxyType({})) -> dg.DagsterRun:
         """What "Materialize" does, without waiting for its turn."""
         params = {
             "selector": {**self._repository, "pipelineName": "__ASSET_JOB", "assetSelection": _keys(assets)},
-            "executionMetadata": {"tags": []},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
         return self.run(self._ask("launchRun", _LAUNCH, params)["run"]["runId"])
 
@@ -102,13 +104,20 @@ class Deployment:
 
     def retry(self, run: dg.DagsterRun) -> dg.DagsterRun:
         """What the daemon does about a failed run."""
+        return self.finish(self.queue_retry(run) or "")
+
+    def queue_retry(self, run: dg.DagsterRun) -> str | None:
+        """The same, without waiting for its turn; the id of the queued run, None when there were enough retries."""
         records = self.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
         _exhaust(consume_new_runs_for_automatic_reexecution(self.workspace, records, LOG))
-        return self.finish(self.run(run.run_id).tags["dagster/auto_retry_run_id"])
+        return self.run(run.run_id).tags.get("dagster/auto_retry_run_id")
 
     def monitor(self, run: dg.DagsterRun) -> dg.DagsterRun:
         """What the daemon does about a run whose worker may be lost."""
         (record,) = self.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+        if record.dagster_run.status is dg.DagsterRunStatus.STARTING:
+            monitor_starting_run(self.instance, record, LOG)
+            return self.run(run.run_id)
         monitor_started_run(self.instance, self.workspace.create_request_context(), record, LOG)
         return self.run(run.run_id)
 
@@ -126,8 +135,12 @@ class Deployment:
 
     def work_at(self, backfill_id: str) -> list[dg.DagsterRun]:
         """One round of the daemon's work at a backfill; all its runs so far, the oldest first."""
-        _exhaust(execute_backfill_iteration(self.workspace, LOG))
+        self.plan_backfills()
         return self._work_off({"dagster/backfill": backfill_id})
+
+    def plan_backfills(self) -> None:
+        """One round of the daemon's work at backfills: what they ask for next is queued."""
+        _exhaust(execute_backfill_iteration(self.workspace, LOG))
 
     def tick_schedule(self, name: str, *, minutes: int) -> list[dg.DagsterRun]:
         """Start a schedule and let the next minutes pass; what it asked for, the oldest first."""
@@ -157,6 +170,12 @@ class Deployment:
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
         return run
+
+    @property
+    def name(self) -> str:
+        """What the code location is called."""
+        (location,) = self.workspace.create_request_context().code_locations
+        return location.name
 
     @property
     def _definitions(self) -> RemoteRepository:
@@ -190,14 +209,15 @@ def _exhaust(work: Iterable[Any]) -> None:
 
 
 def _keys(assets: Sequence[str]) -> list[dict[str, list[str]]]:
-    return [{"path": [asset]} for asset in assets]
+    """Names as people write them: lake/nyc/flights."""
+    return [{"path": asset.split("/")} for asset in assets]
 
 
 @contextmanager
 def deployed(
     home: Path, project: str, *, launcher: tuple[str, str] = IN_THIS_PROCESS, retries: int = 0
 ) -> Iterator[Deployment]:
-    """The code location of a file in `projects`, on the instance of DAGSTER_HOME.
+    """The code location of a file in `projects`, or of the file at a path, on the instance of DAGSTER_HOME.
 
     `launcher` is the module and the class that executes runs, `retries` how often the daemon retries a failed one.
     """
@@ -206,7 +226,7 @@ def deployed(
         file.write(SETTINGS.format(module=module, name=name, retries=retries))
     origin = InProcessCodeLocationOrigin(
         LoadableTargetOrigin(executable_path=sys.executable, python_file=str(PROJECTS / project)),
-        location_name=project,
+        location_name=Path(project).name,
     )
     with (
         dg.DagsterInstance.get() as instance,

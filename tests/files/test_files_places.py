@@ -181,3 +181,13 @@ def _base64(content: bytes) -> str:
     from base64 import b64encode
 
     return b64encode(hashlib.sha256(content).digest()).decode()
+
+
+def test_what_goes_while_a_folder_is_looked_through_is_not_there(tmp_path: Path) -> None:
+    """Two collections may be at one folder: what one of them removed is as good for the other."""
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    found = places.files_below(UPath(tmp_path))
+    assert next(found).path == "a"
+    (tmp_path / "b").unlink()
+    assert list(found) == []

@@ -29,9 +29,9 @@ ALTER TABLE metadata.materialization_input DROP CONSTRAINT materialization_input
 def without_unique_keys(url: str) -> None:
     """Nothing but a look before the insert keeps a key from being used twice."""
     commit = _replaced((_FUNCTIONS / "materializations.sql").read_text(), _CLAIM, _LOOK_FIRST)
-    # Publishing is left as it is, but for the index that its claim would name.
-    publish = _replaced((_FUNCTIONS / "versions.sql").read_text(), "ON CONFLICT (tenant_id, op, key)", "ON CONFLICT")
-    _change(url, _NO_UNIQUE_KEYS, commit, publish)
+    # Other claims are left as they are, but for the index that they would name.
+    claim = _replaced((_FUNCTIONS / "aliases.sql").read_text(), "ON CONFLICT (tenant_id, op, key)", "ON CONFLICT")
+    _change(url, _NO_UNIQUE_KEYS, commit, claim)
 
 
 _READ = "SELECT coalesce(array_agg(key), '{}') INTO v_fresh FROM claimed;"
@@ -51,6 +51,66 @@ def claiming_and_reading_at_once(url: str) -> None:
     commit = _replaced(commit, "v_fresh text[];", "v_fresh text[]; v_read text[];")
     commit = _replaced(commit, _READ, _READ_TOO)
     _change(url, _replaced(commit, _ANSWER, _ANSWER_READ))
+
+
+def rolling_back_whatever_is_there(url: str) -> None:
+    """The expected version is named, and not compared."""
+    _change(url, _replaced((_FUNCTIONS / "rollback.sql").read_text(), "v_present <> p_expected", "false"))
+
+
+_DECIDED = "  RETURN v_condemned;\n"
+_DECIDED_SLOWLY = "  PERFORM pg_sleep(0.04) WHERE v_condemned > 0;\n  RETURN v_condemned;\n"
+_PUBLISH_LOCK = "  ORDER BY d.dataset_id FOR NO KEY UPDATE;\n\n  -- New statements"
+
+
+def publishing_without_the_row(url: str) -> None:
+    """Publishes wait for each other, and for nobody who collects."""
+    condemning_slowly(url)
+    versions = (_FUNCTIONS / "versions.sql").read_text()
+    _change(url, _replaced(versions, _PUBLISH_LOCK, "  ORDER BY d.dataset_id;\n\n  -- New statements"))
+
+
+_LOCK = """
+  PERFORM 1 FROM metadata.dataset d WHERE d.tenant_id = v_tenant AND d.dataset_id = p_dataset FOR NO KEY UPDATE;
+"""
+_LOOK = "  FROM metadata.garbage_of(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_limit) g\n"
+_LOCK_AND_LOOK = """
+  FROM (
+    SELECT 1 FROM metadata.dataset d
+    WHERE d.tenant_id = v_tenant AND d.dataset_id = p_dataset FOR NO KEY UPDATE) held
+  CROSS JOIN LATERAL metadata.garbage_of(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_limit) g
+"""
+
+
+def condemning_in_one_statement(url: str) -> None:
+    """The look has the snapshot from before the lock was waited for."""
+    collecting = _replaced((_FUNCTIONS / "collecting_garbage.sql").read_text(), _LOCK, "\n")
+    collecting = _replaced(collecting, _DECIDED, _DECIDED_SLOWLY)
+    _change(url, _replaced(collecting, _LOOK, _LOCK_AND_LOOK))
+
+
+def condemning_slowly(url: str) -> None:
+    """No mutant: only more time between the decision and its commit, so that more of the others meet it."""
+    collecting = (_FUNCTIONS / "collecting_garbage.sql").read_text()
+    _change(url, _replaced(collecting, _DECIDED, _DECIDED_SLOWLY))
+
+
+def pinning_without_sharing_the_row(url: str) -> None:
+    """A pin is no reason to wait for whoever collects."""
+    condemning_slowly(url)
+    _change(url, _replaced((_FUNCTIONS / "pins.sql").read_text(), "ORDER BY d.dataset_id FOR SHARE", "ORDER BY 1"))
+
+
+_MARK = "  UPDATE metadata.staging_lease l SET state = 'reaping'\n  FROM ("
+_MARK_NOTHING = "  PERFORM 1 FROM metadata.staging_lease l, ("
+_ONLY_MARKED = "WHERE l.tenant_id = p_tenant AND l.state = 'reaping' AND l.location > p_after"
+_EXPIRED = "WHERE l.tenant_id = p_tenant AND l.expires_at < clock_timestamp() AND l.location > p_after"
+
+
+def reaping_without_marking(url: str) -> None:
+    """Files go as soon as the time of their lease is up, and a commit does not hear of it."""
+    collecting = _replaced((_FUNCTIONS / "collecting_garbage.sql").read_text(), _MARK, _MARK_NOTHING)
+    _change(url, _replaced(collecting, _ONLY_MARKED, _EXPIRED))
 
 
 def _replaced(text: str, old: str, new: str) -> str:

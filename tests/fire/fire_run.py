@@ -1,5 +1,6 @@
 """One fire: writers, the proxy, the killers and a subscriber, and the evidence that is left."""
 
+import contextlib
 import json
 import random
 import signal
@@ -8,38 +9,31 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from fire_verdict import Evidence, Row
-from fire_writers import Plan
+from fire_evidence import Evidence, Row, gather
+from fire_plan import EVERYTHING, Plan
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
+Crashing = Callable[[Plan, float, list[int]], None]
+"""Crashes the server until the end of the plan, with this pause, and counts."""
 
 _TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'metadata-assets' ORDER BY random() LIMIT 1
 """
 
-_HEAR = "SELECT xid::text, seq, topic, payload FROM metadata.outbox_after(%s::xid8, %s, 500)"
-
-_TABLES = {
-    "materializations": """SELECT materialization_id::text AS id, (metadata ->> 'item')::int AS item, location,
-      attempt_id::text AS attempt, data_version AS data, fencing_token AS token FROM metadata.materialization""",
-    "inputs": "SELECT materialization_id::text FROM metadata.materialization_input",
-    "versions": "SELECT dataset_id::text, version FROM metadata.version",
-    "intervals": """SELECT dataset_id::text, partition_key, from_version, to_version, materialization_id::text
-      FROM metadata.version_partition""",
-    "outbox": "SELECT topic, payload FROM metadata.outbox ORDER BY xid, seq",
-}
+_HEAR = "SELECT xid::text, seq, topic, payload FROM metadata.outbox_after(%(xid)s::xid8, %(seq)s, 500)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +44,40 @@ class Blaze:
     items_per_second: float = 25.0
     seconds_between_terminations: float = 0.06
     seconds_between_kills: float = 0.6
+    seconds_between_crashes: float = 6.0
     swallowed_share: float = 0.02
-    fresh_keys: bool = False
+    acts: Mapping[str, float] = field(default_factory=lambda: EVERYTHING)
+    processes: int = 4
+    threads: int = 4
+    datasets: int = 3
+    keep_versions: int = 3
+    mutant: str = ""
+
+    def plan(self, url: str, folder: str) -> Plan:
+        begin = time.monotonic()
+        return Plan(
+            url=url,
+            folder=folder,
+            begin=begin,
+            end=begin + self.seconds,
+            items_per_second=self.items_per_second,
+            seconds_between_kills=self.seconds_between_kills,
+            acts=dict(self.acts),
+            processes=self.processes,
+            threads=self.threads,
+            datasets=self.datasets,
+            keep_versions=self.keep_versions,
+            mutant=self.mutant,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Urls:
+    """The control plane as its three users see it."""
+
+    admin: str
+    app: str
+    relay: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,69 +87,90 @@ class Burnt:
     evidence: Evidence
     backends_terminated: int
     writers_killed: int
+    servers_crashed: int
     acknowledgements_swallowed: int
 
     def counts(self) -> dict[str, int]:
         """Numbers for people."""
-        committed = self.evidence.noted("committed")
+        noted = Counter(line["what"] for line in self.evidence.journal)
+        committed, collected = self.evidence.noted("committed"), self.evidence.noted("collected")
+        answers = ("committed", "published", "rolled back", "pinned", "unpinned", "released", "retracted", "collected")
+        refused = Counter(line["error"] for line in self.evidence.noted("refused"))
         return {
             "backends terminated": self.backends_terminated,
-            "writers killed": self.writers_killed,
+            "clients killed": self.writers_killed,
+            "servers crashed": self.servers_crashed,
             "acknowledgements swallowed": self.acknowledgements_swallowed,
-            "commits acknowledged": len(committed),
+            "answers acknowledged": sum(noted[what] for what in (*answers, "read")),
+            "commits": noted["committed"],
             "of these replayed": sum(line["replayed"] for line in committed),
-            "publishes acknowledged": len(self.evidence.noted("published")),
-            "other requests refused": len(self.evidence.noted("refused")),
+            "publishes": noted["published"],
+            "rollbacks": noted["rolled back"],
+            "pins": noted["pinned"],
+            "reads": noted["read"],
+            "releases": noted["released"],
+            "retractions": noted["retracted"],
+            "collections": noted["collected"],
+            "folders collected": sum(line["replaced"] + line["abandoned"] for line in collected),
+            "of these abandoned": sum(line["abandoned"] for line in collected),
+            "publishes refused as unusable": noted["unusable"],
+            **{f"refused with {name}": count for name, count in sorted(refused.items())},
             "materializations": len(self.evidence.materializations),
             "versions": len(self.evidence.versions),
+            "condemned": len(self.evidence.condemned),
             "fenced": sum(len(line["fenced"]) for line in self.evidence.noted("published")),
             "events heard": len(self.evidence.heard),
         }
 
 
-def burn(admin_url: str, app_url: str, relay_url: str, blaze: Blaze) -> Burnt:
-    """Run the writers under fire until its time is over, then gather what they were told and what is stored."""
-    stop, terminated, heard = threading.Event(), [0], list[Row]()
-    with tempfile.TemporaryDirectory(prefix="fire-") as folder:
-        journals = Path(folder) / "journals"
-        journals.mkdir()
-        with _proxy(app_url, folder, blaze.swallowed_share) as (url, swallowed):
-            begin = time.monotonic()
-            plan = Plan(
-                url=url,
-                journals=str(journals),
-                begin=begin,
-                end=begin + blaze.seconds,
-                items_per_second=blaze.items_per_second,
-                seconds_between_kills=blaze.seconds_between_kills,
-                fresh_keys=blaze.fresh_keys,
+def burn(urls: Urls, blaze: Blaze, crashing: Crashing = lambda _plan, _pause, _crashed: None) -> Burnt:
+    """Run the clients under fire until its time is over, then gather what they were told and what is stored."""
+    stop, terminated, crashed, heard = threading.Event(), [0], [0], list[Row]()
+    memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory(prefix="fire-", dir=memory if memory.is_dir() else None) as folder,
+        _proxy(urls.app, folder, blaze.swallowed_share) as (url, swallowed),
+        _clients() as clients,
+    ):
+        for name in ("journals", "lake"):
+            (Path(folder) / name).mkdir()
+        plan = blaze.plan(url, folder)  # the clients are ready: the time begins
+        threads = [
+            threading.Thread(target=target, args=arguments)
+            for target, arguments in (
+                (_terminate, (urls.admin, plan, blaze.seconds_between_terminations, terminated)),
+                (crashing, (plan, blaze.seconds_between_crashes, crashed)),
+                (_listen, (urls.relay, stop, heard)),
             )
-            pause = blaze.seconds_between_terminations
-            threads = [
-                threading.Thread(target=_terminate, args=(admin_url, plan, pause, terminated)),
-                threading.Thread(target=_listen, args=(relay_url, stop, heard)),
-            ]
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            killed = clients(plan)
+        finally:
+            stop.set()
             for thread in threads:
-                thread.start()
-            try:
-                killed = _write(plan)
-            finally:
-                stop.set()
-                for thread in threads:
-                    thread.join()
-        journal = [json.loads(line) for file in journals.iterdir() for line in file.read_text().splitlines()]
+                thread.join()
+        journal = [json.loads(line) for file in plan.journals.iterdir() for line in file.read_text().splitlines()]
+        evidence = gather(urls.admin, plan, journal, heard)
     return Burnt(
-        evidence=_gather(admin_url, journal, heard),
+        evidence=evidence,
         backends_terminated=terminated[0],
         writers_killed=killed,
+        servers_crashed=crashed[0],
         acknowledgements_swallowed=swallowed(),
     )
 
 
-def _write(plan: Plan) -> int:
-    command = [sys.executable, str(HERE / "fire_writers.py"), json.dumps(asdict(plan))]
-    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
-    return int(done.stdout)
+@contextmanager
+def _clients() -> Iterator[Callable[[Plan], int]]:
+    """What carries out a plan, and answers how many clients were killed."""
+    command = [sys.executable, str(HERE / "fire_writers.py")]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "ready"
+        yield lambda plan: int(process.communicate(json.dumps(asdict(plan)))[0])
+    assert process.returncode == 0
 
 
 @contextmanager
@@ -146,37 +193,28 @@ def _proxy(url: str, folder: str, share: float) -> Iterator[tuple[str, Callable[
 
 
 def _terminate(url: str, plan: Plan, pause: float, terminated: list[int]) -> None:
-    """End random backends in the middle of whatever they do; the writers finish what they began in peace."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        while pause and time.monotonic() < plan.end:
-            time.sleep(random.uniform(0.2, 1.8) * pause)
-            terminated[0] += len(connection.execute(_TERMINATE).fetchall())
+    """End random backends in the middle of whatever they do; the clients finish what they began in peace."""
+    while pause and time.monotonic() < plan.end:
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as connection:
+            while time.monotonic() < plan.end:
+                time.sleep(random.uniform(0.2, 1.8) * pause)
+                terminated[0] += len(connection.execute(_TERMINATE).fetchall())
+        time.sleep(0.05)  # the server crashed
 
 
 def _listen(url: str, stop: threading.Event, heard: list[Row]) -> None:
-    """Subscribe as a relay does: from the last position, until nothing is left."""
-    xid, seq = "0", 0
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-        while True:
-            last_look = stop.is_set()
-            events = connection.execute(_HEAR, (xid, seq)).fetchall()
-            heard.extend(events)
-            if events:
-                xid, seq = events[-1]["xid"], events[-1]["seq"]
-            elif last_look:
-                return
-            time.sleep(0.002)
-
-
-def _gather(url: str, journal: list[Row], heard: list[Row]) -> Evidence:
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        tables: dict[str, Any] = {
-            name: connection.execute(statement.encode()).fetchall() for name, statement in _TABLES.items()
-        }
-        datasets = connection.execute("SELECT dataset_id::text, published_version FROM metadata.dataset").fetchall()
-    return Evidence(
-        journal=journal,
-        heard=heard,
-        published_versions={row["dataset_id"]: row["published_version"] for row in datasets},
-        **tables,
-    )
+    """Subscribe as a relay does: from the last position, until nothing is left; again when the server was gone."""
+    position: dict[str, Any] = {"xid": "0", "seq": 0}
+    done = False
+    while not done:
+        with (
+            contextlib.suppress(psycopg.OperationalError),
+            psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection,
+        ):
+            while not done:
+                last_look = stop.is_set()
+                events = connection.execute(_HEAR, position).fetchall()
+                heard.extend(events)
+                position = events[-1] if events else position
+                done = last_look and not events
+                time.sleep(0.002)

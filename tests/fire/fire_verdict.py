@@ -1,29 +1,11 @@
 """What the answers and the tables say about exactly once. Pure: evidence in, violations out."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import pairwise
-from typing import Any
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """Everything acknowledged, everything stored, and every event as a subscriber got it. Ids are text."""
-
-    journal: Sequence[Row]
-    materializations: Sequence[Row]
-    inputs: Sequence[Row]
-    versions: Sequence[Row]
-    intervals: Sequence[Row]
-    published_versions: Mapping[str, int]
-    outbox: Sequence[Row]
-    heard: Sequence[Row]
-
-    def noted(self, what: str) -> list[Row]:
-        return [line for line in self.journal if line["what"] == what]
+from fire_evidence import Evidence, Row
+from fire_history import HISTORY, grouped
 
 
 def violations(evidence: Evidence) -> list[str]:
@@ -33,9 +15,7 @@ def violations(evidence: Evidence) -> list[str]:
         _wrong,
         _commits_contradict,
         _publishes_contradict,
-        _versions_have_gaps,
-        _intervals_are_broken,
-        _later_attempts_are_overtaken,
+        *HISTORY,
         _events_are_missing_or_doubled,
         _events_are_out_of_order,
     )
@@ -63,7 +43,7 @@ def _commits_contradict(evidence: Evidence) -> Iterator[str]:
     """Whoever asked for an item was told of the same materialization, and that is the one in the table."""
     stored = {row["id"]: row for row in evidence.materializations}
     facts = ("id", "attempt", "location", "data")
-    for item, lines in _grouped(evidence.noted("committed"), lambda line: line["item"]):
+    for item, lines in grouped(evidence.noted("committed"), lambda line: line["item"]):
         if len({tuple(line[fact] for fact in facts) for line in lines}) > 1:
             yield f"contradicting: item {item} was answered in different ways"
         if sum(not line["replayed"] for line in lines) > 1:
@@ -79,8 +59,11 @@ def _commits_contradict(evidence: Evidence) -> Iterator[str]:
 def _publishes_contradict(evidence: Evidence) -> Iterator[str]:
     """Whoever made the same request was told the same, and the versions that were named exist."""
     stored = {(row["dataset_id"], row["version"]) for row in evidence.versions}
-    since = {(row["materialization_id"], row["dataset_id"]): row["from_version"] for row in evidence.intervals}
-    answers = _grouped(evidence.noted("published"), lambda line: (str(line["request"]), line["dataset"]))
+    since = {
+        one: min(row["from_version"] for row in rows)
+        for one, rows in grouped(evidence.intervals, lambda row: (row["materialization_id"], row["dataset_id"]))
+    }
+    answers = grouped(evidence.noted("published"), lambda line: (str(line["request"]), line["dataset"]))
     for (request, dataset), lines in answers:
         if len({(line["version"], *line["published"], "fenced:", *line["fenced"]) for line in lines}) > 1:
             yield f"contradicting: {request} was answered in different ways"
@@ -92,39 +75,12 @@ def _publishes_contradict(evidence: Evidence) -> Iterator[str]:
                     yield f"lost: {one} was acknowledged as published in {line['version']} and is not"
 
 
-def _versions_have_gaps(evidence: Evidence) -> Iterator[str]:
-    for dataset, rows in _grouped(evidence.versions, lambda row: row["dataset_id"]):
-        numbers = sorted(row["version"] for row in rows)
-        if numbers != list(range(1, len(numbers) + 1)):
-            yield f"gap: the versions of {dataset} are {numbers}"
-        if evidence.published_versions[dataset] != numbers[-1]:
-            yield f"gap: {dataset} is at {evidence.published_versions[dataset]}, its last version is {numbers[-1]}"
-
-
-def _intervals_are_broken(evidence: Evidence) -> Iterator[str]:
-    """Every partition has exactly one materialization in each version since its first."""
-    for partition, rows in _grouped(evidence.intervals, lambda row: (row["dataset_id"], row["partition_key"])):
-        ordered = sorted(rows, key=lambda row: row["from_version"])
-        if any(one["to_version"] != other["from_version"] for one, other in pairwise(ordered)):
-            yield f"gap: the intervals of {partition} do not meet"
-        if ordered[-1]["to_version"] is not None:
-            yield f"lost: {partition} is not published any more"
-
-
-def _later_attempts_are_overtaken(evidence: Evidence) -> Iterator[str]:
-    token = {row["id"]: row["token"] for row in evidence.materializations}
-    for partition, rows in _grouped(evidence.intervals, lambda row: (row["dataset_id"], row["partition_key"])):
-        ordered = sorted(rows, key=lambda row: row["from_version"])
-        for one, other in pairwise(ordered):
-            if token.get(one["materialization_id"], 0) > token.get(other["materialization_id"], 0):
-                yield f"contradicting: an earlier attempt replaced a later one in {partition}"
-
-
 def _events_are_missing_or_doubled(evidence: Evidence) -> Iterator[str]:
     expected = Counter(("materialization.committed", row["id"]) for row in evidence.materializations)
     expected += Counter(("version.published", (row["dataset_id"], row["version"])) for row in evidence.versions)
+    expected += Counter(("materialization.retracted", row["id"]) for row in evidence.retractions)
     if Counter(map(_subject, evidence.outbox)) != expected:
-        yield "outbox: its events are not one for each materialization and one for each version"
+        yield "outbox: its events are not one for each materialization, version and retraction"
     if Counter(map(_subject, evidence.heard)) != expected:
         missed = expected - Counter(map(_subject, evidence.heard))
         yield f"outbox: a subscriber missed {missed.total()} events or got some twice"
@@ -134,7 +90,7 @@ def _events_are_out_of_order(evidence: Evidence) -> Iterator[str]:
     """What was decided later is told later: the versions of a dataset, and a version after what is in it."""
     place = {_subject(event): number for number, event in enumerate(evidence.heard)}
     versions = [event["payload"] for event in evidence.heard if event["topic"] == "version.published"]
-    for dataset, payloads in _grouped(versions, lambda payload: payload["dataset_id"]):
+    for dataset, payloads in grouped(versions, lambda payload: payload["dataset_id"]):
         numbers = [payload["version"] for payload in payloads]
         if numbers != sorted(numbers):
             swaps = sum(one > other for one, other in pairwise(numbers))
@@ -150,10 +106,3 @@ def _subject(event: Row) -> Hashable:
     if event["topic"] == "version.published":
         return event["topic"], (payload["dataset_id"], payload["version"])
     return event["topic"], payload["materialization_id"]
-
-
-def _grouped(rows: Iterable[Row], by: Callable[[Row], Any]) -> Iterable[tuple[Any, list[Row]]]:
-    groups = defaultdict(list)
-    for row in rows:
-        groups[by(row)].append(row)
-    return groups.items()

@@ -236,6 +236,12 @@ def invalidations(w: World, text: str) -> Iterator[Doing]:
     yield lambda: (w.store.stale(), w.store.why_stale(w.key("one"), text), w.store.why_stale(w.key("one")))
 
 
+def explanations(w: World, text: str) -> Iterator[Doing]:
+    yield lambda: w.store.explain_partition(w.key("one"), text)
+    yield lambda: w.store.explain_partition(w.key("one"), steps=[text])
+    yield lambda: w.store.explain_version(w.key("one"), text)
+
+
 CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.commit": commits,
     "MetadataStore.open_staging": stagings,
@@ -284,6 +290,8 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.pin_named": pins,
     "MetadataStore.invalidate": invalidations,
     "MetadataStore.why_stale": invalidations,
+    "MetadataStore.explain_partition": explanations,
+    "MetadataStore.explain_version": explanations,
     "MetadataStore.materializations_with": lambda w, text: iter(
         [lambda: w.store.materializations_with(text), lambda: w.store.materializations_with("note", text),
          lambda: w.store.materializations_with("note", dataset=w.key("one"), partition=text)]

@@ -5,11 +5,14 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import psycopg
 import pytest
 from store_inputs import Counts, Lake
 
+from resources.metadata.resolution import asked
+from resources.metadata.versions import _CURRENT
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import AmbiguousPublish, IdempotencyConflict, UnknownMaterialization
 
@@ -209,3 +212,17 @@ def test_publishers_that_meet_leave_no_gap(lake: Lake, open_store: Callable[...,
     numbers = sorted(one.number for one in lake.store.versions(lake.key("delays"), limit=100))
     assert numbers == list(range(1, len(numbers) + 1))
     assert {one.version for one in answers if one.published} == set(numbers)
+
+
+def test_what_is_published_is_found_by_an_index_whatever_else_is_published(lake: Lake) -> None:
+    """Nothing of the other datasets is looked at, whatever the planner thinks of tables that are new."""
+    names = [f"one of {number}" for number in range(3)]
+    lake.datasets(*names)
+    parameters = {"partitions": [""], **asked(lake.key(names[0]))}
+    with lake.store.session() as session:
+        session.rows("SET LOCAL enable_seqscan = off")
+        plan = session.rows(f"EXPLAIN (COSTS OFF) {_CURRENT}", {"tenant": session.tenant_value, **parameters})
+    lines = [row["QUERY PLAN"] for row in plan]
+    (found,) = [after for line, after in pairwise(lines) if "on version_partition p" in line]
+    assert "dataset_id =" in found
+    assert "partition_key =" in found

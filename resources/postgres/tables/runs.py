@@ -99,6 +99,7 @@ task = Table(
     moment("updated_at"),
     UniqueConstraint("tenant_id", "job_id", "step_key", name="task_step_key_key"),
     ForeignKeyConstraint(["tenant_id", "job_id"], [job.c.tenant_id, job.c.job_id]),
+    Index("task_step_idx", "tenant_id", "step_key", text("created_at DESC")),
 )
 
 task_attempt = Table(
