@@ -108,6 +108,10 @@ class Step:
             return context.asset_partitions_def.get_partition_keys_in_range(self._op.partition_key_range)
         return None
 
+    def noted(self, asset_key: dg.AssetKey, partition: str | None) -> Mapping[str, Any]:
+        """What the step added to an asset's metadata so far, or to that of one partition."""
+        return self._op.get_step_execution_context().get_asset_metadata(asset_key, partition) or {}
+
     @property
     def asset_context(self) -> dg.AssetExecutionContext:
         """The same step, where it is known to materialize assets."""

@@ -55,6 +55,15 @@ class NothingPinned(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+class NothingToDeliver(MetadataError):
+    """{dataset}: what this request delivered before ({materialization}) is {state}, and never published again; \
+run it as a new intent: a new run, or another idempotency key"""
+
+    dataset: str
+    materialization: str
+    state: str
+
+
 class SourceElsewhere(MetadataError):
     """{declared} is called {table} now, and this project has no postgres endpoint {endpoint}; \
 add {endpoint} to the project's endpoints, or correct what the project's files say"""
@@ -135,6 +144,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             return
         committed = commit(step, store, progress, target, audited.values)
         reach("commit.after")
+        self._check_replayed(store, target, committed)
         results = audited.audit(CommittedValues(self.metadata, {one.partition: one for one in committed}))
         failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
         reach("audit.after")
@@ -201,7 +211,24 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             code_version=context.asset_spec.code_version,
             description=context.asset_spec.description,
             storage=self.metadata.storage_of(key.endpoint),
+            metadata=context.output_metadata,
         )
+
+    def _check_replayed(self, store: MetadataStore, target: Target, committed: Sequence[Committed]) -> None:
+        """What an earlier delivery of the request committed must be good and there. Raises NothingToDeliver."""
+        replayed = [one for one in committed if one.replayed]
+        retracted = (
+            {one.materialization_id for one in store.retractions(target.entity, limit=10_000)} if replayed else ()
+        )
+        for one in replayed:
+            if one.materialization_id in retracted:
+                state = "retracted"
+            elif one.location is not None and not _is_there(self.metadata, one.location):
+                state = "collected or lost"
+            else:
+                continue
+            name, this = str(target.entity.key), str(one.materialization_id)
+            raise NothingToDeliver(dataset=name, materialization=this, state=state)
 
     def _source_table(self, asset_key: dg.AssetKey, declared: CanonicalKey, progress: Progress) -> SourceTable:
         """What the declared name means by now, under the name that it has: what is read is what is recorded."""
@@ -268,6 +295,11 @@ def _unaudited(target: Target, value: object, awaited: Collection[str]) -> Audit
     if target.policy == "when_checks_pass" and not awaited:
         raise NoChecksToPass(dataset=str(target.entity.key))
     return Audited(by_partition(target, value), lambda _committed: ())
+
+
+def _is_there(metadata: MetadataResource, at: str) -> bool:
+    endpoint, path = place(at)
+    return metadata.storage_of(endpoint).exists(path)
 
 
 def _names(output: dg.OutputContext) -> tuple[str, str, str, str]:

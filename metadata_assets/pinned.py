@@ -1,6 +1,9 @@
 """What a run reads its inputs at: the pin that it names, else what is published."""
 
+import threading
+from collections import OrderedDict
 from typing import ClassVar, Final
+from uuid import UUID
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
@@ -9,6 +12,10 @@ from resources.metadata_store import MetadataStore
 from resources.version_records import At
 
 PIN_TAG: Final = "metadata_assets/pin"
+_KEPT: Final = 256
+_lock = threading.Lock()
+_pins: "OrderedDict[tuple[str, str], UUID]" = OrderedDict()
+"""Which pin a run read at first under a name: all that it reads is of one pin."""
 
 
 class PinNotOpen(MetadataError):
@@ -28,6 +35,12 @@ def read_at(step: Step, store: MetadataStore, dataset: CanonicalKey, configured:
     if not name:
         return None
     pin = store.pin_named(name)
+    with _lock:
+        first = _pins.setdefault((step.run.run_id, name), pin.id)
+        while len(_pins) > _KEPT:
+            _pins.popitem(last=False)
+    if first != pin.id:
+        raise PinNotOpen(name=name, state="another pin than when this process began to read")
     if pin.state != "open":
         raise PinNotOpen(name=name, state=pin.state)
     entities = store.entities([dataset, *(one.key for one in pin.versions)])

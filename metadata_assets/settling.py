@@ -6,16 +6,19 @@ and the database answers it once.
 """
 
 import json
-import math
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import dagster as dg
 
+from identity.errors import MetadataError
+from identity.ids import EntityId
 from identity.keys import CanonicalKey
 from metadata_assets._dagster import Evaluation, Step, evaluations_after, evaluations_in, planned_in
 from metadata_assets.datasets import key_of
+from metadata_assets.noted import as_json, as_text
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
 from resources.tables import switching
@@ -44,13 +47,27 @@ def settle_run(
 ) -> list[Settled]:
     """Publish what a run has in these datasets, where the checks that it waits for have passed. Cheap when none waits.
 
-    Safe to ask at any time and by many. What is published by this call is told to Dagster as an observation, and the
-    views of tables follow it.
+    Safe to ask at any time and by many. What is published by this call is told to Dagster as an observation. The views
+    on the endpoints of these datasets follow, also what somebody published before and died. Raises what keeps the view
+    of something behind that is published by this call.
     """
-    waiting = metadata.store().settle_checks(runs=[run_id])
-    if not any(one.waiting or one.failed for one in waiting):
-        return waiting
-    return settle(instance, metadata, datasets, evaluations_in(instance, run_id))
+    store = metadata.store()
+    settled = store.settle_checks(runs=[run_id])
+    _tell(instance, metadata, datasets, settled)
+    if any(one.waiting or one.failed for one in settled):
+        later = settle(instance, metadata, datasets, evaluations_in(instance, run_id))
+        settled = [*(one for one in settled if one.settled), *later]
+    concerned: dict[str, set[EntityId]] = {key.endpoint: set() for key in datasets.values()}
+    for one in settled:
+        if one.settled:
+            concerned.setdefault(store.thing(str(one.dataset)).entity.key.endpoint, set()).add(one.dataset)
+    behind = follow(metadata, concerned)
+    for each in behind:
+        dg.get_dagster_logger().warning("%s", each.error)
+    for each in behind:
+        if each.ours:
+            raise each.error
+    return settled
 
 
 def settle(
@@ -61,7 +78,7 @@ def settle(
     *,
     recorded: Collection[dg.AssetCheckKey] = (),
 ) -> list[Settled]:
-    """Record evaluations of the assets in `datasets`, and publish what has passed by them.
+    """Record evaluations of the assets in `datasets`, and publish what has passed by them; `follow` switches views.
 
     `recorded` are checks whose steps record them.
     """
@@ -88,15 +105,35 @@ def settle(
             )
         )
     settled = store.settle_checks(evaluations)
-    names = {ids[asset_key]: asset_key for asset_key in datasets if asset_key in ids}
-    for version in settled:
-        if version.settled:
-            _tell(instance, names[version.dataset], version)
-    for endpoint in sorted({datasets[names[one.dataset]].endpoint for one in settled if one.settled}):
-        tables = metadata.tables_of(endpoint)
-        if tables is not None:
-            switching.settle(tables).check([one.dataset for one in settled if one.settled])
+    _tell(instance, metadata, datasets, settled)
     return settled
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What keeps views behind what is published; `ours`, when views of datasets are among them that were asked for."""
+
+    error: MetadataError
+    ours: bool
+
+
+def follow(metadata: MetadataResource, endpoints: Mapping[str, Collection[EntityId]]) -> list[Behind]:
+    """Let the views on these endpoints show what is published, whoever published it; what keeps some behind.
+
+    Each endpoint comes with the datasets that are asked for. Files have no views. Cheap where nothing is behind.
+    """
+    behind = []
+    for endpoint, datasets in sorted(endpoints.items()):
+        tables = metadata.tables_of(endpoint)
+        if tables is None:
+            continue
+        try:
+            refused = switching.settle(tables).refused
+        except MetadataError as error:
+            behind.append(Behind(error, bool(datasets)))
+        else:
+            behind += [Behind(one.error, not set(one.datasets).isdisjoint(datasets)) for one in refused]
+    return behind
 
 
 def check_results(
@@ -111,8 +148,8 @@ def check_results(
             passed=one.passed,
             blocking=one.check_name in blocking,
             severity=_severity(one.severity),
-            description=_text(one.description),
-            metadata=_plain(one.metadata),
+            description=as_text(one.description),
+            metadata=as_json(one.metadata),
         )
         for one in results
     ]
@@ -139,19 +176,23 @@ def checks_sensor(*, name: str = "settle_checks") -> dg.SensorDefinition:
         datasets = {key: key_of(key, graph.get(key).metadata) for key in graph.get_all_asset_keys()}
         recorded = {key for key in graph.asset_check_keys if is_recorded_by_its_step(graph.get_check_spec(key))}
         after = int(json.loads(context.cursor)["after"]) if context.cursor else -1
-        settled, seen = 0, 0
+        settled, seen, problems = 0, 0, []
         read = after
         for _page in range(_PAGES):
             found = evaluations_after(context.instance, read, limit=_PAGE)
             outcome = settle(context.instance, metadata, datasets, found, recorded=recorded)
             settled += sum(one.settled for one in outcome)
+            problems += [_refusal(one) for one in outcome if one.refused]
             seen += len(found)
             after = max([after, *(one.number for one in found if one.at < time.time() - OVERLAP_SECONDS)])
             if len(found) < _PAGE:
                 break
             read = found[-1].number
         context.update_cursor(json.dumps({"after": after}))
-        return dg.SkipReason(f"{seen} evaluations of checks read, {settled} versions published")
+        made = [key for key in datasets if graph.get(key).is_materializable]
+        problems += [str(one.error) for one in follow(metadata, {datasets[key].endpoint: () for key in made})]
+        words = [f"{seen} evaluations of checks read, {settled} versions published", *dict.fromkeys(problems)]
+        return dg.SkipReason("; ".join(words))
 
     return settle_checks
 
@@ -164,39 +205,36 @@ def _result(one: Evaluation) -> CheckResult:
         passed=one.found.passed,
         blocking=bool(one.found.blocking),
         severity=_severity(one.found.severity),
-        description=_text(one.found.description),
-        metadata=_plain(one.found.metadata),
+        description=as_text(one.found.description),
+        metadata=as_json(one.found.metadata),
     )
 
 
-def _tell(instance: dg.DagsterInstance, asset_key: dg.AssetKey, settled: Settled) -> None:
-    metadata = {"metadata_assets/version": settled.version, "metadata_assets/run_id": settled.run_id}
-    words = f"published as version {settled.version}: its checks have passed"
-    instance.report_runless_asset_event(dg.AssetObservation(asset_key, description=words, metadata=metadata))
+def _tell(
+    instance: dg.DagsterInstance,
+    metadata: MetadataResource,
+    datasets: Mapping[dg.AssetKey, CanonicalKey],
+    settled: Collection[Settled],
+) -> None:
+    """Tell Dagster what is published by this call, and people what was refused though its checks had passed."""
+    for one in settled:
+        if one.refused:
+            dg.get_dagster_logger().warning("%s", _refusal(one))
+    if not any(one.settled for one in settled):
+        return
+    entities = metadata.store().entities(datasets.values())
+    names = {entities[key].id: asset_key for asset_key, key in datasets.items() if key in entities}
+    for one in settled:
+        if one.settled and one.dataset in names:
+            facts = {"metadata_assets/version": one.version, "metadata_assets/run_id": one.run_id}
+            words = f"published as version {one.version}: its checks have passed"
+            event = dg.AssetObservation(names[one.dataset], description=words, metadata=facts)
+            instance.report_runless_asset_event(event)
+
+
+def _refusal(one: Settled) -> str:
+    return f"what run {one.run_id} made of dataset {one.dataset} passed its checks and was not published: {one.refused}"
 
 
 def _severity(severity: dg.AssetCheckSeverity) -> CheckSeverity:
     return "ERROR" if severity is dg.AssetCheckSeverity.ERROR else "WARN"
-
-
-def _text(text: str | None) -> str | None:
-    return text.replace("\0", "�").encode("utf-8", "replace").decode() if text else text
-
-
-def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata of Dagster as JSON data: what JSON has no words for is told as text."""
-    return {_text(name) or "": _json(getattr(value, "value", value)) for name, value in metadata.items()}
-
-
-def _json(value: Any) -> Any:
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case dict():
-            return {_text(str(name)) or "": _json(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_json(item) for item in value]
-        case _:
-            return _text(str(value))

@@ -13,6 +13,7 @@ from identity.ids import Entity
 from metadata_assets._dagster import Step, parents_of, upstream_partitions
 from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
+from metadata_assets.noted import as_json
 from resources.configurable import MetadataResource
 from resources.failpoints import reach
 from resources.locations import location, place
@@ -25,6 +26,8 @@ from resources.tables.switching import settle
 
 LEASE: Final = timedelta(days=1)
 """How long an attempt may write before its files count as abandoned."""
+JOB_METADATA: Final = "metadata_assets/job"
+"""Where a materialization says which job made it, beside what its asset noted."""
 
 
 class EmptyPartition(MetadataError):
@@ -64,6 +67,8 @@ class Target:
     description: str | None
     storage: Storage = field(repr=False)
     """Of the endpoint that the asset is declared with."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What its function noted about the output, as Dagster has it."""
 
     def __post_init__(self) -> None:
         if "" in self.partitions:
@@ -178,10 +183,18 @@ def _stage(
                 byte_count=written.byte_count,
                 data_version=written.data_version,
                 code_version=target.code_version,
-                metadata={"job": step.run.job_name},
+                metadata=_noted(step, target, partition),
             )
         )
     return staged
+
+
+def _noted(step: Step, target: Target, partition: str | None) -> dict[str, Any]:
+    """What the function noted about a partition: the narrower note wins, as in Dagster's own event."""
+    noted = {**target.metadata, **step.noted(target.asset_key, None)}
+    if partition is not None:
+        noted |= step.noted(target.asset_key, partition)
+    return {**as_json(noted), JOB_METADATA: step.run.job_name}
 
 
 def _lease(

@@ -31,6 +31,14 @@ class NothingToRead(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+class RecordedOnly(MetadataError):
+    """{materialization} ({partition}) is recorded, not stored by us: it has no location; read it where it is"""
+
+    partition: str
+    materialization: str
+    exit_code: ClassVar[int] = 3
+
+
 class PartitionColumnTaken(MetadataError):
     """{dataset} has a column {column} of its own; name another one for the partition, or None to read without it"""
 
@@ -83,7 +91,7 @@ class Reader:
         partition to value.
 
         Raises NothingToRead, UnknownKey, UnknownVersion, UnknownPin (expired and removed ones too), DataDamaged,
-        DataUnreadable, PartitionColumnTaken, NotOneTable.
+        DataUnreadable, RecordedOnly, PartitionColumnTaken, NotOneTable.
         """
         key = self.store.resolve(dataset) if isinstance(dataset, str) else dataset
         found = self.store.current(key, partitions, at=at)
@@ -110,20 +118,24 @@ class Reader:
         return pl.concat(scans, how="diagonal_relaxed") if len(scans) > 1 else scans[0]
 
     def _storage(self, one: Current) -> Storage:
-        assert one.location is not None
-        return self.storages(place(one.location)[0])
+        return self.storages(_place(one)[0])
 
     def _value(self, one: Current) -> Any:
-        assert one.location is not None
-        assert one.manifest_sha256 is not None
-        return self._storage(one).read(place(one.location)[1], one.manifest_sha256)
+        _endpoint, path, digest = _place(one)
+        return self._storage(one).read(path, digest)
 
     def _folder(self, one: Current) -> tuple[UPath, bytes]:
         storage = self._storage(one)
         assert isinstance(storage, FileStorage)
-        assert one.location is not None
-        assert one.manifest_sha256 is not None
-        return storage.root / place(one.location)[1], one.manifest_sha256
+        _endpoint, path, digest = _place(one)
+        return storage.root / path, digest
+
+
+def _place(one: Current) -> tuple[str, str, bytes]:
+    """The endpoint, the path there and the manifest's digest. Raises RecordedOnly."""
+    if one.location is None or one.manifest_sha256 is None:
+        raise RecordedOnly(partition=one.partition or "this dataset", materialization=str(one.materialization_id))
+    return *place(one.location), one.manifest_sha256
 
 
 def _scan(key: CanonicalKey, file: Manifested, partition: str | None, column: str | None) -> pl.LazyFrame:

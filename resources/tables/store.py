@@ -69,8 +69,13 @@ SELECT to_regclass(%(view)s) IS NOT NULL AND NOT EXISTS (
     SELECT FROM {REGISTRY}.published p WHERE p.schema_name = %(schema)s AND p.view_name = %(name)s AND p.version > 0)
   OR EXISTS (
     SELECT FROM {REGISTRY}.published p WHERE p.schema_name = %(schema)s AND p.view_name = %(name)s
-      AND (p.tenant_id, p.dataset_id) <> (%(tenant)s, %(dataset)s))
+      AND p.version > 0 AND (p.tenant_id, p.dataset_id) <> (%(tenant)s, %(dataset)s))
 """
+YIELD = f"""
+UPDATE {REGISTRY}.published SET view_name = dataset_id::text
+WHERE schema_name = %s AND view_name = %s AND version = 0 AND (tenant_id, dataset_id) <> (%s, %s)
+"""
+"""Who has shown nothing yet keeps no name: what was announced by a name may be called otherwise by now."""
 _ROW = f"SELECT manifest, manifest_sha256, row_count FROM {REGISTRY}.written WHERE schema_name = %s AND table_name = %s"
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
@@ -211,6 +216,7 @@ class TableStorage:
         taken = connection.execute(_TAKEN.encode(), {**names, "tenant": tenant, "dataset": dataset}).fetchone()
         if taken == (True,):
             raise NameTaken(view=f"{schema}.{name}", endpoint=self.endpoint)
+        connection.execute(YIELD.encode(), [schema, name, tenant, dataset])
         connection.execute(_ANNOUNCE.encode(), [tenant, dataset, schema, name])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import psycopg
 from psycopg import errors
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -21,7 +22,7 @@ from resources.locations import place
 from resources.metadata.data_plane import PublishedDataset
 from resources.tables import registry
 from resources.tables.registry import REGISTRY, Connection
-from resources.tables.store import TableStorage
+from resources.tables.store import YIELD, TableStorage
 from resources.tables.views import Part, View, show
 
 LOCK_MILLISECONDS: Final = 500
@@ -54,6 +55,15 @@ class LoginRefused(MetadataError):
 
     endpoint: str
     views: str
+
+
+class ViewRefused(MetadataError):
+    """{views} on the endpoint {endpoint} could not follow what is published: PostgreSQL refused it ({reason}); \
+they stay at the version before: see its log, and run again"""
+
+    views: str
+    endpoint: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +111,7 @@ def settle(tables: TableStorage, *, deadline_seconds: float = DEADLINE_SECONDS) 
             try:
                 switched += _switched(connection, tables, group, deadline_seconds)
             except MetadataError as error:
+                connection.rollback()
                 refused.append(Refused(tuple(one.dataset for one in group), error))
     return Settled(tuple(switched), tuple(refused))
 
@@ -159,6 +170,10 @@ def _switched(
         raise ViewBusy(views=names, endpoint=tables.endpoint, seconds=round(deadline_seconds)) from None
     except errors.InsufficientPrivilege:
         raise LoginRefused(endpoint=tables.endpoint, views=names) from None
+    except psycopg.Error as error:
+        if connection.closed:  # what is no fault of this group is told as such
+            raise
+        raise ViewRefused(views=names, endpoint=tables.endpoint, reason=type(error).__name__) from None
 
 
 _LOCKED = f"""
@@ -191,6 +206,7 @@ def _switch(connection: Connection, tables: TableStorage, group: Sequence[Publis
                 continue
             view = _view(connection, tables, one)
             show(connection, view, (before[0], before[1]) if version else None)
+            connection.execute(YIELD.encode(), [view.schema, view.name, tenant, one.dataset.value])
             connection.execute(
                 _SHOW.encode(),
                 {

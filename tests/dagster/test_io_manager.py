@@ -1,5 +1,6 @@
 """What assets return is stored once, published, read back and recorded."""
 
+import json
 from typing import Any
 
 import dagster as dg
@@ -8,8 +9,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from identity.errors import MetadataError
 from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
+from metadata_assets.io_manager import NothingToDeliver
 from resources.metadata_store import MetadataStore
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-08")
@@ -182,3 +185,69 @@ def test_what_cannot_be_stored_is_refused(
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "cannot be stored" in str(failure.step_failure_data.error)
     assert stored.materializations(key_of(odd.key, None)) == []
+
+
+def test_what_an_asset_notes_is_kept_and_found(
+    instance: dg.DagsterInstance, resources: Resources, stored: MetadataStore
+) -> None:
+    @dg.asset
+    def trained(context: dg.AssetExecutionContext) -> pl.DataFrame:
+        context.add_output_metadata({"model": "b7", "rmse": float("nan"), "where": dg.MetadataValue.path("/x")})
+        return pl.DataFrame({"a": [1]})
+
+    @dg.asset(io_manager_key="io_manager")
+    def returned() -> dg.MaterializeResult[Any]:
+        return dg.MaterializeResult(value=pl.DataFrame({"a": [1]}), metadata={"model": "b8", "metadata_assets/job": 1})
+
+    @dg.asset(partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
+    def divided(context: dg.AssetExecutionContext) -> Any:
+        context.add_asset_metadata({"model": "b9", "day": "any"})
+        for day in context.partition_keys:
+            context.add_asset_metadata({"day": day}, partition_key=day)
+        return {day: pl.DataFrame({"a": [1]}) for day in context.partition_keys}
+
+    assert dg.materialize([trained, returned], instance=instance, resources=resources).success
+    days = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-02"}
+    assert dg.materialize([divided], instance=instance, resources=resources, tags=days).success
+    (one,) = stored.materializations_with("model", "b7")
+    assert (one.metadata["rmse"], one.metadata["where"]) == ("nan", "/x")
+    assert set(one.metadata) == {"model", "rmse", "where", "metadata_assets/job"}
+    (one,) = stored.materializations_with("model", "b8")
+    assert one.metadata["metadata_assets/job"] != 1
+    assert {(one.partition, one.metadata["day"]) for one in stored.materializations_with("model", "b9")} == {
+        ("2026-01-01", "2026-01-01"),
+        ("2026-01-02", "2026-01-02"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("much", "refusal"), [({"text": "x" * 70_000}, "70"), ({"deep": json.loads("[" * 40 + "]" * 40)}, "deeper than 32")]
+)
+def test_too_much_to_note_is_refused(
+    much: dict[str, Any], refusal: str, instance: dg.DagsterInstance, resources: Resources, stored: MetadataStore
+) -> None:
+    @dg.asset
+    def much_noted(context: dg.AssetExecutionContext) -> int:
+        context.add_output_metadata(much)
+        return 1
+
+    with pytest.raises(MetadataError, match=refusal):
+        dg.materialize([much_noted], instance=instance, resources=resources)
+    assert stored.materializations(key_of(much_noted.key, None)) == []
+
+
+def test_what_was_retracted_is_not_delivered_again(
+    instance: dg.DagsterInstance, resources: Resources, stored: MetadataStore
+) -> None:
+    @dg.asset
+    def taken() -> int:
+        return 1
+
+    key, tags = key_of(taken.key, None), {IDEMPOTENCY_KEY_TAG: "taken"}
+    assert dg.materialize([taken], instance=instance, resources=resources, tags=tags).success
+    (one,) = stored.current(key)
+    stored.retract(one.materialization_id, reason="bad")
+    with pytest.raises(NothingToDeliver, match=r"is retracted, .* run it as a new intent"):
+        dg.materialize([taken], instance=instance, resources=resources, tags=tags)
+    assert dg.materialize([taken], instance=instance, resources=resources).success
+    assert len(stored.current(key)) == 1

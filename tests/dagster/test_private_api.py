@@ -63,6 +63,7 @@ ATTRIBUTES: list[tuple[Any, str, str]] = [
     (AssetGraph, "asset_check_keys", "the blocking checks that data wait for"),
     (AssetGraph, "get_check_spec", "the blocking checks that data wait for"),
     (StepExecutionContext, "node_handle", "whether a step checks an asset that another one materializes"),
+    (StepExecutionContext, "get_asset_metadata", "what a function notes about an asset or one of its partitions"),
     (EventLogStorage, "get_logs_for_all_runs_by_log_id", "the sensor that publishes what has passed its checks"),
     (AssetGraph, "get_parents_partitions", "inputs of each partition of a run over several"),
     (AssetGraph, "get_all_asset_keys", "the mirror of the asset graph"),

@@ -14,7 +14,7 @@ from upath import UPath
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.datasets import KEY_METADATA, key_of
 from metadata_assets.io_manager import MetadataIOManager
-from metadata_assets.pinned import PIN_TAG
+from metadata_assets.pinned import PIN_TAG, PinNotOpen
 from resources.configurable import EndpointConfig, MetadataResource
 from resources.files.staging import DataDamaged
 from resources.locations import place
@@ -174,3 +174,35 @@ def test_a_scan_verifies_manifests_and_reads_no_data(lake: MetadataResource) -> 
     (folder / "manifest.json").unlink()
     with pytest.raises(DataDamaged, match="it is missing"):
         lake.read(key("days"), frame="lazy")
+
+
+def test_a_pin_that_is_made_anew_meanwhile_is_not_read(
+    instance: dg.DagsterInstance, resources: dict[str, object], stored: MetadataStore
+) -> None:
+    pinned = {key_of(dg.AssetKey(name), None): 1 for name in ("early", "late")}
+
+    @dg.asset
+    def early() -> pl.DataFrame:
+        return pl.DataFrame({"a": [1]})
+
+    @dg.asset
+    def late() -> pl.DataFrame:
+        return pl.DataFrame({"a": [1]})
+
+    @dg.asset
+    def middle(early: pl.DataFrame) -> pl.DataFrame:
+        stored.unpin("anew")
+        stored.pin("anew", pinned, reason="another one")
+        return early
+
+    @dg.asset(deps=[middle])
+    def last(late: pl.DataFrame) -> pl.DataFrame:
+        return late
+
+    assert dg.materialize([early, late], instance=instance, resources=resources).success
+    stored.pin("anew", pinned)
+    everything, reading = [early, late, middle, last], [middle, last]
+    with pytest.raises(PinNotOpen, match="another pin than"):
+        dg.materialize(
+            everything, selection=reading, instance=instance, resources=resources, tags={"metadata_assets/pin": "anew"}
+        )

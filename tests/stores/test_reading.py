@@ -1,8 +1,12 @@
 """current, datasets, assets: what readers and people find."""
 
+import pytest
 from store_inputs import Lake, attempt
+from upath import UPath
 
 from resources.metadata_store import MetadataStore
+from resources.reading import Reader, RecordedOnly
+from resources.storage import FileStorage
 
 
 def test_current_answers_for_some_partitions_or_for_all(lake: Lake) -> None:
@@ -58,3 +62,14 @@ def test_registering_a_dataset_again_writes_nothing_unless_it_changed(store: Met
     assert store.register_datasets([(asset, "immediately")]) == 1
     (found,) = [one for one in store.datasets() if one.key == asset.key]
     assert (found.publish_policy, found.published_version, found.materializations) == ("immediately", 0, 0)
+
+
+def test_what_is_only_recorded_cannot_be_read_and_says_so(lake: Lake) -> None:
+    lake.datasets("delays")
+    one = lake.committed("delays", "p", intent="only")
+    lake.store.publish([one])
+    reader = Reader(lake.store, lambda _endpoint: FileStorage(UPath()))
+    with pytest.raises(RecordedOnly, match="recorded, not stored by us"):
+        reader.read(lake.key("delays"))
+    with pytest.raises(RecordedOnly, match="recorded, not stored by us"):
+        reader.read(lake.key("delays"), frame="lazy")

@@ -16,7 +16,7 @@ from resources.files.staging import DataDamaged
 from resources.metadata.data_plane import ReferenceDangles
 from resources.storage import Writing
 from resources.tables.store import NameTaken, TableInUse
-from resources.tables.switching import ViewBusy, settle
+from resources.tables.switching import ViewBusy, ViewRefused, settle
 from resources.tables.views import ColumnsDiffer, ViewInUse
 
 
@@ -271,3 +271,36 @@ def test_a_renamed_dataset_has_a_renamed_view(warehouse: Warehouse) -> None:
     assert warehouse.rows("trips") == [(2, "AA")]
     with pytest.raises(UndefinedTable):
         warehouse.rows("flights")
+
+
+def test_a_view_that_cannot_be_made_holds_up_no_other(warehouse: Warehouse) -> None:
+    for name in ("flights", "planes"):
+        warehouse.publish(warehouse.commit(flights(1), name=name))
+    warehouse.ask(f"CREATE TYPE {warehouse.view()} AS ENUM ('mine')")
+    settled = warehouse.settle()
+    assert [one.view for one in settled.switched] == [f"{warehouse.schema}.planes"]
+    with pytest.raises(ViewRefused, match=r"flights on .*DuplicateObject"):
+        settled.check([warehouse.entity().id])
+    warehouse.ask(f"DROP TYPE {warehouse.view()}")
+    assert len(warehouse.settle().switched) == 1
+
+
+def test_a_name_that_somebody_has_only_announced_is_free(warehouse: Warehouse) -> None:
+    """Whoever announced it may be called otherwise by now."""
+    warehouse.show(flights(1), name="planes")
+    tenant = warehouse.store.tenant.value
+    row = f"'{tenant}', gen_random_uuid(), '{warehouse.schema}', 'flights'"
+    columns = "tenant_id, dataset_id, schema_name, view_name"
+    warehouse.ask(f"INSERT INTO metadata_registry.published ({columns}) VALUES ({row})")
+    warehouse.show(flights(2))
+    assert warehouse.rows() == [(2, "AA")]
+
+
+def test_a_view_may_get_the_name_that_another_one_has_only_announced(warehouse: Warehouse) -> None:
+    """Renamed to a name that somebody announced, and gave up."""
+    warehouse.show(flights(1), name="trips")
+    warehouse.commit(flights(2))
+    warehouse.store.rename({warehouse.key("flights"): warehouse.key("planes")}, reason="because")
+    warehouse.store.rename({warehouse.key("trips"): warehouse.key("flights")}, reason="because")
+    warehouse.show(flights(3))
+    assert warehouse.rows() == [(3, "AA")]

@@ -1,0 +1,33 @@
+"""Metadata of Dagster as JSON data: what assets and checks note is kept as it can be searched."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from resources.models import METADATA_DEPTH
+
+
+def as_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON has no words for is told as text. What is nested too deep stays so: whoever stores it refuses it."""
+    return {as_text(name) or "": _json(getattr(value, "value", value), 1) for name, value in metadata.items()}
+
+
+def as_text(text: str | None) -> str | None:
+    """A text that PostgreSQL takes: without NUL and without half of a character."""
+    return text.replace("\0", "�").encode("utf-8", "replace").decode() if text else text
+
+
+def _json(value: Any, depth: int) -> Any:
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case dict() | list() | tuple() if depth > METADATA_DEPTH:
+            return value
+        case dict():
+            return {as_text(str(name)) or "": _json(item, depth + 1) for name, item in value.items()}
+        case list() | tuple():
+            return [_json(item, depth + 1) for item in value]
+        case _:
+            return as_text(str(value))
