@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from identity.errors import InvalidKey, MetadataError
 from identity.ids import Entity
+from identity.keys import refuse_credentials
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.explained import described
@@ -33,6 +34,7 @@ def explain(cli: Cli, what: str, *, partition: str | None) -> ExitCode:
 
 
 def _explained(store: MetadataStore, what: str, partition: str | None) -> Explanation:
+    refuse_credentials(what, InvalidKey)  # before it is parted: a half of it would be told as a name
     identifier = written_id(what)
     if identifier is not None:
         try:

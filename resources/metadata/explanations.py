@@ -69,7 +69,8 @@ class Explanations(Noun):
 
         `steps` are the names of steps that would deliver it, beside those that did before. Raises NothingToExplain.
         """
-        check_name(partition or "")
+        for name in (partition or "", *steps):
+            check_name(name)
         with self.sessions.begin(snapshot=True) as session:
             about = _dataset(session, dataset)
             (found,) = about.rows(explaining.OF_PARTITION, partition=partition or UNPARTITIONED)

@@ -1,5 +1,6 @@
 """What Dagster runs is recorded as runs, steps and attempts, whatever stores their data, and however they end."""
 
+import itertools
 import random
 import signal
 import time
@@ -198,10 +199,11 @@ def test_a_run_of_another_location_is_not_taken(deployment: Deployment, stored: 
 def test_a_long_log_is_read_in_several_looks(
     deployment: Deployment, stored: MetadataStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert mirror_runs(stored, deployment.instance).complete, "what other tests left in the log"
     monkeypatch.setattr(mirroring, "PAGE", 3)
     monkeypatch.setattr(mirroring, "OVERLAP", 2)
     run = deployment.launch("well")
-    moments = iter(range(1000))
+    moments = itertools.count()
     looks = 1
     while not mirror_runs(stored, deployment.instance, seconds=2, clock=lambda: next(moments)).complete:
         looks += 1
