@@ -203,7 +203,7 @@ class Operator(ABC):
 
     def collect(self) -> None:
         retention = Retention(versions=self.plan.keep_versions, time=timedelta(0))
-        collector = Collector(Garbage(self.store.sessions), self.plan.folder_of)
+        collector = Collector(Garbage(self.store.sessions), self.plan.storage_of)
         done = collector.collect([self.random.choice(self.datasets)], retention)
         self.journal.note(
             "collected", condemned=done.condemned, replaced=done.count("replaced"), abandoned=done.count("abandoned")

@@ -95,12 +95,6 @@ def condemning_slowly(url: str) -> None:
     _change(url, _replaced(collecting, _DECIDED, _DECIDED_SLOWLY))
 
 
-def pinning_without_sharing_the_row(url: str) -> None:
-    """A pin is no reason to wait for whoever collects."""
-    condemning_slowly(url)
-    _change(url, _replaced((_FUNCTIONS / "pins.sql").read_text(), "ORDER BY d.dataset_id FOR SHARE", "ORDER BY 1"))
-
-
 _MARK = "  UPDATE metadata.staging_lease l SET state = 'reaping'\n  FROM ("
 _MARK_NOTHING = "  PERFORM 1 FROM metadata.staging_lease l, ("
 _ONLY_MARKED = "WHERE l.tenant_id = p_tenant AND l.state = 'reaping' AND l.location > p_after"

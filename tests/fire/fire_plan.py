@@ -14,6 +14,7 @@ from identity.keys import dataset_key
 from resources.locations import place
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType
+from resources.storage import FileStorage
 
 TENANT = tenant_id("default")
 DATASETS = tuple(Entity(TENANT, dataset_key("lake", schema="fire", table=f"t{number}")) for number in range(3))
@@ -62,6 +63,11 @@ class Plan:
     def folder_of(self, location: str) -> UPath:
         """Where the files of a recorded location are."""
         return UPath(self.folder) / "lake" / place(location)[1]
+
+    def storage_of(self, endpoint: str) -> FileStorage:
+        """Where an endpoint keeps data: all in one place."""
+        assert endpoint
+        return FileStorage(UPath(self.folder) / "lake")
 
 
 def register(store: MetadataStore) -> None:
