@@ -18,6 +18,7 @@ from resources.failpoints import COLLECTING, LOCAL_ONLY, WRITING
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(("where", "trials"), [("disk", 1), ("s3", 1)])
 def test_nothing_is_lost_doubled_or_torn(
     where: str,

@@ -21,7 +21,10 @@ from resources.configurable import close_all
 from resources.postgres.embedded import Server, ensure_databases
 from resources.settings import Settings
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* will be removed in 2.0:DeprecationWarning")  # Dagster's own
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.filterwarnings("ignore:.* will be removed in 2.0:DeprecationWarning"),  # Dagster's own
+]
 
 
 @pytest.fixture
