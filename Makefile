@@ -44,6 +44,7 @@ ci-check: lint types contracts test  ## All of the above, in under 8 minutes on 
 SECONDS ?= 60
 TRIALS ?= 50
 chaos: setup  ## Set a server on fire (SECONDS=60); kill -9 at every failpoint, on a disk and on S3 (TRIALS=50 each)
+	$(BIN)/python -m pytest -m chaos
 	$(BIN)/python tests/fire/burning.py --seconds $(SECONDS)
 	$(BIN)/python tests/files/failpoint_trials.py --trials $(TRIALS)
 
