@@ -90,6 +90,13 @@ class Step:
         assets = layer.get_assets_def_for_node(self._op.get_step_execution_context().node_handle)
         return frozenset(one.asset_key for one in assets.check_keys) - assets.keys if assets else frozenset()
 
+    @property
+    def produced(self) -> Mapping[dg.AssetKey, Mapping[str, Any]]:
+        """The assets that this step makes, with what their definitions say about them."""
+        layer = self._op.job_def.asset_layer
+        assets = layer.get_assets_def_for_node(self._op.get_step_execution_context().node_handle)
+        return {key: self.asset_graph.get(key).metadata for key in assets.keys} if assets else {}
+
     def checks(self, asset_key: dg.AssetKey) -> tuple[Sequence[dg.AssetCheckSpec], bool]:
         """The checks of an asset, and whether these are all: else only those that the run was asked for are known."""
         repository = self._op.get_step_execution_context()._execution_data.repository_def

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
+from identity.ids import Entity
+from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step
+from metadata_assets.datasets import key_of
+from resources.metadata.steps import Begun
 from resources.metadata_store import MetadataStore
 from resources.models import Attempt, Read
 
@@ -33,6 +37,8 @@ class Progress:
     """An attempt and what it has read so far, by asset key and then by partition of that asset."""
 
     attempt: Attempt
+    outputs: dict[CanonicalKey, Entity] = field(default_factory=dict)
+    """What its datasets were when it began, as far as anybody knew them."""
     reads: dict[dg.AssetKey, dict[str | None, Read]] = field(default_factory=dict)
     _rows: "Counter[tuple[dg.AssetKey, tuple[str | None] | None]]" = field(default_factory=Counter)
 
@@ -60,20 +66,37 @@ def progress_of(step: Step, store: MetadataStore, token: int | None = None) -> P
 
     The first call takes its fencing token, so call it before any work; after some work, give a `token` from before it.
     """
-    with _lock:
-        found = _attempts.get(step.identity)
+    found = begun(step)
     if found is not None:
         return found
+    if token is not None:
+        return begin(step, Begun(fencing_token=token, found=[], outputs={}))
+    return begin(step, store.begin_step(outputs_of(step)))
+
+
+def begun(step: Step) -> Progress | None:
+    """The attempt that is running in this step, if it has begun."""
+    with _lock:
+        return _attempts.get(step.identity)
+
+
+def begin(step: Step, with_this: Begun) -> Progress:
+    """The attempt of this step from now on; where another thread was faster, the one that it began."""
     run_id, step_key, retry_number = step.identity
     attempt = Attempt(
         id=uuid.uuid4(),  # an attempt is never repeated: what repeats is the intent
         run_id=run_id,
         step_key=step_key,
         retry_number=retry_number,
-        fencing_token=store.next_fencing_token() if token is None else token,
+        fencing_token=with_this.fencing_token,
     )
     with _lock:
-        found = _attempts.setdefault(step.identity, Progress(attempt))
+        found = _attempts.setdefault(step.identity, Progress(attempt, dict(with_this.outputs)))
         while len(_attempts) > _KEPT:
             _attempts.popitem(last=False)
     return found
+
+
+def outputs_of(step: Step) -> set[CanonicalKey]:
+    """The datasets that this step writes."""
+    return {key_of(asset_key, metadata) for asset_key, metadata in step.produced.items()}

@@ -109,7 +109,7 @@ def _compute(
     audit = Audit(one.checks, run, project.folder)
     blocking = frozenset(declared.check.name for declared in one.checks if declared.check.blocking)
     # Also where nothing has data: without an output Dagster skips every step downstream, with or without need of it.
-    yield dg.Output(Audited(values, audit, blocking), output_name=step_name(one.dataset.key))
+    yield dg.Output(Audited(values, audit if one.checks else None, blocking), output_name=step_name(one.dataset.key))
     if not missing:
         yield from audit.results
         return

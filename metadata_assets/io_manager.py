@@ -20,12 +20,21 @@ from identity.errors import MetadataError
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
-from metadata_assets.attempts import Progress, progress_of
+from metadata_assets.attempts import Progress, begin, begun, outputs_of, progress_of
 from metadata_assets.datasets import is_dataset, key_of, publish_policy_of
-from metadata_assets.pinned import read_at
+from metadata_assets.pinned import read_at, reads_at_a_pin
 from metadata_assets.settling import awaited_checks, check_results, settle_run
 from metadata_assets.source_table import SourceTable
-from metadata_assets.writing import CommittedValues, Target, by_partition, commit, few, publish, stored
+from metadata_assets.writing import (
+    CommittedValues,
+    Target,
+    by_partition,
+    commit,
+    few,
+    follow_published,
+    publish,
+    stored,
+)
 from resources.configurable import MetadataResource
 from resources.failpoints import reach
 from resources.files import intermediate
@@ -87,12 +96,13 @@ class Audited:
     """The values of a step, by partition, with the checks that decide about them.
 
     A partition that is not among `values` has no data; the only one of an asset without partitions is None.
-    `audit` gets what was committed, by partition (read back from the files when looked up); `blocking` names the
-    checks that keep a `when_checks_pass` dataset from being published when they fail.
+    `audit` gets what was committed, by partition (read back from the files when looked up), before it is published;
+    without one it is committed and published as one step where the policy allows it. `blocking` names the checks that
+    keep a `when_checks_pass` dataset from being published when they fail.
     """
 
     values: Mapping[str | None, object]
-    audit: Callable[[Mapping[str | None, Any]], Sequence[dg.AssetCheckResult]]
+    audit: Callable[[Mapping[str | None, Any]], Sequence[dg.AssetCheckResult]] | None = None
     blocking: frozenset[str] = frozenset()
 
 
@@ -136,30 +146,26 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         step = current_step()
         store = self.metadata.store()
         progress = progress_of(step, store, self._token)
-        target = self._target(context, store)
+        target = self._target(context, store, progress)
         awaited, complete = awaited_checks(step, target.asset_key)
         audited = obj if isinstance(obj, Audited) else _unaudited(target, obj, awaited)
         report_only(context, audited.values)
         if not audited.values:
             return
-        committed = commit(step, store, progress, target, audited.values)
-        reach("commit.after")
-        self._check_replayed(store, target, committed)
-        results = audited.audit(CommittedValues(self.metadata, {one.partition: one for one in committed}))
-        failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
-        reach("audit.after")
-        ids = [one.materialization_id for one in committed]
-        if results:
-            attempt = progress.attempt
-            told = check_results(
-                results, run_id=attempt.run_id, evaluation=attempt.fencing_token, blocking=audited.blocking
-            )
-            store.record_checks(ids, told)
-        published = None
-        if target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed and not awaited):
+        at_once = target.policy == "immediately" and audited.audit is None
+        target, committed, published = commit(step, store, progress, target, audited.values, and_publish=at_once)
+        failed: list[str] = []
+        if published is None:
+            self._check_replayed(store, target, committed)
+            results = self._audit(store, progress, committed, audited)
+            failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
+        if published is not None:
+            follow_published(target)
+        elif target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed and not awaited):
             published = publish(store, target, committed)
         elif awaited or step.checks(target.asset_key)[0]:
             deciding = awaited | audited.blocking if target.policy == "when_checks_pass" else None
+            ids = [one.materialization_id for one in committed]
             store.await_checks(step.run.run_id, ids, deciding, complete=complete)
             self._unsettled[target.asset_key] = target.entity.key
         reach("report.before")
@@ -179,17 +185,18 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             value = intermediate.recall(self._waiting(), _names(context.upstream_output))
             return as_frame(value, _frame_wanted(context))
         step = current_step()
-        progress = progress_of(step, self.metadata.store())
         upstream = context.upstream_output
         key = key_of(context.asset_key, upstream.definition_metadata if upstream else None)
         if self._is_source(key.endpoint) and not is_dataset(upstream.definition_metadata if upstream else None):
-            return self._source_table(context.asset_key, key, progress)
+            return self._source_table(context.asset_key, key, progress_of(step, self.metadata.store()))
         policy = publish_policy_of(upstream.definition_metadata if upstream else None)
         checks = context.asset_key in step.checked
         if not checks and policy == "when_checks_pass" and awaited_checks(step, context.asset_key)[0]:
+            progress_of(step, self.metadata.store())
             settle_run(step.instance, self.metadata, step.run.run_id, {context.asset_key: key})
         if not checks:
-            return self._published(context, key, progress)
+            return self._published(context, step, key)
+        progress = progress_of(step, self.metadata.store())
         wanted = step.partitions_asked_for(context)
         found = self._examined(context, step, key, policy, wanted) if policy != "immediately" else []
         found = found or self.metadata.store().current(key, wanted)
@@ -198,12 +205,28 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         values = self._values(context, progress, found)
         return next(iter(values.values())) if len(values) == 1 else values
 
-    def _target(self, context: dg.OutputContext, store: MetadataStore) -> Target:
+    def _audit(
+        self, store: MetadataStore, progress: Progress, committed: Sequence[Committed], audited: Audited
+    ) -> Sequence[dg.AssetCheckResult]:
+        """What the checks of the step find in what was committed; recorded."""
+        reach("commit.after")
+        values = CommittedValues(self.metadata, {one.partition: one for one in committed})
+        results = audited.audit(values) if audited.audit is not None else ()
+        reach("audit.after")
+        if results:
+            attempt = progress.attempt
+            told = check_results(
+                results, run_id=attempt.run_id, evaluation=attempt.fencing_token, blocking=audited.blocking
+            )
+            store.record_checks([one.materialization_id for one in committed], told)
+        return results
+
+    def _target(self, context: dg.OutputContext, store: MetadataStore, progress: Progress) -> Target:
         metadata = context.definition_metadata
         key = key_of(context.asset_key, metadata)
         partitions = tuple(context.asset_partition_keys) if context.has_asset_partitions else (None,)
         return Target(
-            entity=store.entity(key),
+            entity=progress.outputs.get(key) or store.entity(key),
             asset_key=context.asset_key,
             output=context.name,
             partitions=partitions,
@@ -252,11 +275,18 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     def _is_source(self, endpoint: str) -> bool:
         return endpoint in self.metadata.endpoints and self.metadata.endpoints[endpoint].system == "postgres"
 
-    def _published(self, context: dg.InputContext, key: CanonicalKey, progress: Progress) -> object:
+    def _published(self, context: dg.InputContext, step: Step, key: CanonicalKey) -> object:
         store = self.metadata.store()
         wanted = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        at = read_at(current_step(), store, key, self.pin)
-        found = {one.partition: one for one in store.current(key, wanted, at=at)}
+        at = None
+        if begun(step) is None and not reads_at_a_pin(step, self.pin):
+            first = store.begin_step(outputs_of(step), key, wanted)
+            progress, current = begin(step, first), first.found
+        else:
+            progress = progress_of(step, store)
+            at = read_at(step, store, key, self.pin)
+            current = store.current(key, wanted, at=at)
+        found = {one.partition: one for one in current}
         metadata = context.definition_metadata or {}
         absent = [partition for partition in wanted if partition not in found]
         if absent and metadata.get(MISSING_METADATA) != "skip":
@@ -294,7 +324,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
 def _unaudited(target: Target, value: object, awaited: Collection[str]) -> Audited:
     if target.policy == "when_checks_pass" and not awaited:
         raise NoChecksToPass(dataset=str(target.entity.key))
-    return Audited(by_partition(target, value), lambda _committed: ())
+    return Audited(by_partition(target, value))
 
 
 def _is_there(metadata: MetadataResource, at: str) -> bool:

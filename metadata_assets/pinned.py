@@ -26,6 +26,11 @@ class PinNotOpen(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
+def reads_at_a_pin(step: Step, configured: str | None) -> bool:
+    """Whether this run names a pin."""
+    return bool(step.run.tags.get(PIN_TAG) or configured)
+
+
 def read_at(step: Step, store: MetadataStore, dataset: CanonicalKey, configured: str | None) -> At:
     """The pin that a dataset is read at in this run; None where the run names none, or the pin has not this dataset.
 

@@ -1,7 +1,7 @@
 """One output of a step on its way into the store: split by partition, staged, committed with what it was made from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar, Final
 
@@ -93,35 +93,53 @@ def by_partition(target: Target, value: object) -> dict[str | None, object]:
 
 
 def commit(
-    step: Step, store: MetadataStore, progress: Progress, target: Target, values: Mapping[str | None, object]
-) -> list[Committed]:
-    """Write and record every partition, in one transaction; in the order of `values`.
+    step: Step,
+    store: MetadataStore,
+    progress: Progress,
+    target: Target,
+    values: Mapping[str | None, object],
+    *,
+    and_publish: bool,
+) -> tuple[Target, list[Committed], Published | None]:
+    """Write and record every partition, in one transaction; in the order of `values`. And what the dataset is by now.
 
-    Raises NotStorable, StagingFailed, LeaseLost; then nothing was recorded.
+    With `and_publish` it is published by the same transaction, unless some of it was recorded before: then None is
+    published, as without. Raises NotStorable, StagingFailed, LeaseLost; then nothing was recorded.
     """
-    staged = _stage(step, store, progress, target, values)
+    target, staged = _stage(step, store, progress, target, values)
     reads = {partition: _reads_of(step, progress, target, partition) for partition in values}
+
+    def record() -> tuple[list[Committed], Published | None]:
+        if and_publish:
+            return store.commit_and_publish(progress.attempt, staged, reads)
+        return store.commit(progress.attempt, staged, reads), None
+
     reach("commit.before")
     try:
-        return store.commit(progress.attempt, staged, reads)
+        return target, *record()
     except NotRegistered:  # an input that nobody collected or declared
         inputs = {read.asset.key for some in reads.values() for read in some}
         store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs))
-        return store.commit(progress.attempt, staged, reads)
+        return target, *record()
 
 
 def publish(store: MetadataStore, target: Target, committed: Sequence[Committed]) -> Published:
-    """Publish what was committed; where the data are tables, let the endpoint's views follow.
-
-    A step that dies in between is repaired by whoever publishes next on that endpoint. Raises what keeps the view of
-    this dataset behind: then it is published all the same.
-    """
+    """Publish what was committed. Raises what `follow_published` does."""
     reach("publish.before")
     (published,) = store.publish([one.materialization_id for one in committed])
+    follow_published(target)
+    return published
+
+
+def follow_published(target: Target) -> None:
+    """Where the data are tables, let the endpoint's views follow what was published.
+
+    A step that dies before is repaired by whoever publishes next on that endpoint. Raises what keeps the view of this
+    dataset behind: then it is published all the same.
+    """
     reach("publish.after")
     if isinstance(target.storage, TableStorage):
         settle(target.storage).check([target.entity.id])
-    return published
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +175,13 @@ def stored(metadata: MetadataResource, one: Current | Committed) -> Any:
 
 def _stage(
     step: Step, store: MetadataStore, progress: Progress, target: Target, values: Mapping[str | None, object]
-) -> list[Staged]:
+) -> tuple[Target, list[Staged]]:
     """Write each partition under a path of this attempt, leased before the first byte."""
-    entity, attempt = target.entity, progress.attempt
-    paths = {partition: target.storage.path_of(entity, partition, attempt) for partition in values}
-    locations = {partition: location(entity.key.endpoint, path) for partition, path in paths.items()}
+    attempt = progress.attempt
     reach("lease.before")
-    _lease(store, target, attempt, {(entity, partition): at for partition, at in locations.items()})
+    target, paths = _lease(store, target, attempt, list(values))
     reach("lease.after")
+    entity = target.entity
     staged = []
     for partition, value in values.items():
         delivery = Delivery(
@@ -177,7 +194,7 @@ def _stage(
         staged.append(
             Staged(
                 delivery=delivery,
-                location=locations[partition],
+                location=location(entity.key.endpoint, paths[partition]),
                 manifest_sha256=written.manifest_sha256,
                 row_count=written.row_count,
                 byte_count=written.byte_count,
@@ -186,7 +203,7 @@ def _stage(
                 metadata=_noted(step, target, partition),
             )
         )
-    return staged
+    return target, staged
 
 
 def _noted(step: Step, target: Target, partition: str | None) -> dict[str, Any]:
@@ -198,15 +215,31 @@ def _noted(step: Step, target: Target, partition: str | None) -> dict[str, Any]:
 
 
 def _lease(
-    store: MetadataStore, target: Target, attempt: Attempt, locations: Mapping[tuple[Entity, str | None], str]
-) -> None:
-    """Lease the locations. A dataset that nobody declared to the store is registered here, when it is first written."""
-    try:
-        store.open_staging(attempt, locations, ttl=LEASE)
-    except NotRegistered:
-        asset = Asset(key=target.entity.key, type=AssetType.DATASET, description=target.description)
-        store.register_datasets([(asset, target.policy)])
-        store.open_staging(attempt, locations, ttl=LEASE)
+    store: MetadataStore, target: Target, attempt: Attempt, partitions: Sequence[str | None]
+) -> tuple[Target, dict[str | None, str]]:
+    """Lease the paths of these partitions, of the dataset that the key names now: it may be another one by now.
+
+    A dataset that nobody declared to the store is registered here, when it is first written.
+    """
+    registered = False
+    while True:
+        entity = target.entity
+        paths = {partition: target.storage.path_of(entity, partition, attempt) for partition in partitions}
+        locations = {partition: location(entity.key.endpoint, path) for partition, path in paths.items()}
+        try:
+            holder = store.lease(attempt, entity, locations, ttl=LEASE)
+        except NotRegistered:
+            if registered:
+                raise
+            holder = None
+        if holder is None:
+            registered = True
+            asset = Asset(key=entity.key, type=AssetType.DATASET, description=target.description)
+            store.register_datasets([(asset, target.policy)])
+            holder = store.entity(entity.key)
+        elif holder.id == entity.id:
+            return target, paths
+        target = replace(target, entity=holder)
 
 
 def _reads_of(step: Step, progress: Progress, target: Target, partition: str | None) -> list[Read]:

@@ -21,6 +21,7 @@ from resources.metadata.pins import Pins
 from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
+from resources.metadata.steps import Steps
 from resources.version_records import At
 
 
@@ -34,6 +35,7 @@ class MetadataStore(
     Columns,
     Datasets,
     Attempts,
+    Steps,
     Runs,
     DataPlaneReferences,
     Pins,

@@ -8,9 +8,12 @@ a refusal it is looked at whether the object is our own. Credentials are the lib
 import hashlib
 import os
 import sys
+import threading
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,27 +52,36 @@ def is_local(path: UPath) -> bool:
     return path.protocol in {"", "file", "local"}
 
 
-def put(path: UPath, content: bytes, what: str) -> None:
-    """Make a file that was not there before, durably. `what` it is names the failpoints."""
+def put(path: UPath, content: bytes, what: str, *, named: bool = False) -> None:
+    """Make a file that was not there before, durably. `what` it is names the failpoints.
+
+    With `named` its name and those of the files beside it are durable then, too.
+    """
     reach(f"{what}.before")
     if is_local(path):
-        _put_on_disk(path, content, what)
+        _put_on_disk(path, content, what, named=named)
     else:
         _put_in_store(path, content)
         reach(f"{what}.written")
 
 
-def _put_on_disk(path: UPath, content: bytes, what: str) -> None:
+def _put_on_disk(path: UPath, content: bytes, what: str, *, named: bool) -> None:
     half = len(content) // 2
-    with path.open("xb") as file:
-        file.write(content[:half])
-        file.flush()
+    with Path(str(path)).open("xb", buffering=0) as file:
+        _write(file, content[:half])
         reach(f"{what}.half")
-        file.write(content[half:])
-        file.flush()
+        _write(file, content[half:])
         reach(f"{what}.written")
+        folder = start_syncing([path.parent] if named else [])
         os.fsync(file.fileno())
         reach(f"{what}.synced")
+    folder.wait()
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _put_in_store(path: UPath, content: bytes) -> None:
@@ -113,22 +125,51 @@ def make_folders(folder: UPath) -> list[UPath]:
     """Make a folder; the folders that got a new entry by it, innermost first. Object stores have none."""
     if not is_local(folder):
         return []
-    new = [folder]
+    here = Path(str(folder))
+    new = [here]
     while not new[-1].parent.exists():
         new.append(new[-1].parent)
-    folder.mkdir(parents=True, exist_ok=True)
-    return [path.parent for path in new]
+    here.mkdir(parents=True, exist_ok=True)
+    return [UPath(path.parent) for path in new]
 
 
-def sync_folders(folders: Iterable[UPath]) -> None:
-    """Make new names durable: without this a crash of the machine may forget files that were synced themselves."""
-    for folder in folders:
-        if is_local(folder):
-            descriptor = os.open(str(folder), os.O_RDONLY)
+@dataclass(frozen=True, slots=True)
+class Syncing:
+    """Folders that are being synced by threads of their own."""
+
+    under_way: Sequence[Future[None]]
+
+    def wait(self) -> None:
+        """Until all of them are. Raises the first OSError."""
+        for one in self.under_way:
+            one.result()
+
+
+def start_syncing(folders: Iterable[UPath]) -> Syncing:
+    """Begin to make new names durable: without it a crash of the machine may forget files that were synced themselves.
+
+    A disk syncs several things in the time of one, so they are synced beside whatever comes next.
+    """
+    return Syncing([_started(str(folder)) for folder in folders if is_local(folder)])
+
+
+def _started(folder: str) -> Future[None]:
+    done = Future[None]()
+
+    def sync() -> None:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+        except OSError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=sync, name="sync", daemon=True).start()
+    return done
 
 
 def files_below(folder: UPath) -> Iterator[Found]:

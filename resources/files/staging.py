@@ -74,11 +74,11 @@ def write(folder: UPath, value: object) -> Written:
     try:
         made = places.make_folders(folder)
         reach("folder.made")
-        _put(folder / encoded.file_name, encoded.content)
-        _put(folder / MANIFEST, manifest)
-        places.sync_folders([folder])
+        above = places.start_syncing(made)
+        places.put(folder / encoded.file_name, encoded.content, "data")
+        places.put(folder / MANIFEST, manifest, "manifest", named=True)
         reach("folder.synced")
-        places.sync_folders(made)
+        above.wait()
         reach("folders.synced")
     except places.failures() as error:
         raise StagingFailed(path=str(folder), reason=places.reason_of(error)) from error
@@ -124,10 +124,6 @@ def _manifest(encoded: Encoded, digest: str) -> dict[str, Any]:
         "columns": [{"name": name, "type": kind} for name, kind in encoded.columns],
     }
     return {"manifest_version": 1, "files": [file]}
-
-
-def _put(path: UPath, content: bytes) -> None:
-    places.put(path, content, "manifest" if path.name == MANIFEST else "data")
 
 
 def _get(path: UPath) -> bytes:

@@ -9,12 +9,13 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError
-from identity.ids import Entity
-from identity.keys import CanonicalKey, check_name
+from identity.ids import Entity, EntityId
+from identity.keys import CanonicalKey, check_name, key_text
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER, asked, present_key
-from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Read, Staged
-from resources.postgres.session import Row
+from resources.metadata.versions import publish_request
+from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Published, Read, Staged
+from resources.postgres.session import BOUND, Row
 
 
 class NoSuchMaterialization(MetadataError):
@@ -24,16 +25,38 @@ class NoSuchMaterialization(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
-_TOKEN = "SELECT metadata.next_fencing_token() AS token"
+TOKEN = "SELECT metadata.next_fencing_token() AS token"
 
-_OPEN_STAGING = """
-SELECT metadata.open_staging(%(attempt)s, %(leases)s, %(run_id)s, %(step_key)s, %(ttl)s) AS expires_at
+_OPEN_STAGING = (
+    BOUND
+    + """metadata.open_staging(
+  CASE WHEN b THEN %(attempt)s::uuid END, %(leases)s, %(run_id)s, %(step_key)s, %(ttl)s) AS found
 """
+)
 
-_COMMIT = """
-SELECT * FROM metadata.commit_materializations(%(attempt)s, %(run_id)s, %(step_key)s, %(retry_number)s,
-  %(fencing_token)s, %(items)s, %(inputs)s)
+# Whom the key names is looked up first, and only then is anything leased.
+_LEASE = (
+    BOUND
+    + """(
+  SELECT h.entity_id, h.birth_sha256, CASE WHEN h.entity_id = %(dataset)s::uuid THEN
+    metadata.open_staging(%(attempt)s, %(leases)s, %(run_id)s, %(step_key)s, %(ttl)s) END AS expires_at
+  FROM metadata.holders_of(CASE WHEN b THEN ARRAY[%(key)s::text] END) h WHERE h.writable) AS found
 """
+)
+
+_COMMIT = (
+    BOUND
+    + """metadata.commit_materializations(CASE WHEN b THEN %(attempt)s::uuid END, %(run_id)s, %(step_key)s,
+  %(retry_number)s, %(fencing_token)s, %(items)s, %(inputs)s) AS found
+"""
+)
+
+_COMMIT_AND_PUBLISH = (
+    BOUND
+    + """metadata.commit_and_publish(CASE WHEN b THEN %(attempt)s::uuid END, %(run_id)s, %(step_key)s,
+  %(retry_number)s, %(fencing_token)s, %(items)s, %(inputs)s, %(key)s, %(fingerprint)s, %(publish_id)s) AS found
+"""
+)
 
 _COLUMNS = f"""
 SELECT m.materialization_id, {present_key("a.qualified_name")} AS qualified_name,
@@ -99,7 +122,7 @@ class Materializations(Noun):
 
     def next_fencing_token(self) -> int:
         """A number larger than every one given before: the later an attempt starts, the larger its token."""
-        (row,) = self.sessions.call(_TOKEN, {})
+        (row,) = self.sessions.call(TOKEN, {})
         token: int = row["token"]
         return token
 
@@ -110,23 +133,28 @@ class Materializations(Noun):
 
         Until the lease expires nobody collects what is there. Asking again changes nothing.
         """
-        for (_dataset, partition), location in locations.items():
-            check_name(partition or "")
-            check_name(location)
-        leases = [
-            {"dataset_id": str(dataset.id), "partition_key": partition or UNPARTITIONED, "location": location}
-            for (dataset, partition), location in locations.items()
-        ]
-        self.sessions.call(
-            _OPEN_STAGING,
+        leases = [_leased(dataset, partition, location) for (dataset, partition), location in locations.items()]
+        self.sessions.call(_OPEN_STAGING, {**self.sessions.binding, **_asking(attempt, leases, ttl)})
+
+    def lease(
+        self, attempt: Attempt, dataset: Entity, locations: Mapping[str | None, str], *, ttl: timedelta
+    ) -> Entity | None:
+        """`open_staging` for partitions of one dataset that was looked up some time ago, if its key still names it.
+
+        Answers whom the key names now, None for nobody: nothing was leased unless that is the given dataset.
+        """
+        rows = self.sessions.call(
+            _LEASE,
             {
-                "attempt": attempt.id,
-                "leases": Jsonb(leases),
-                "run_id": attempt.run_id,
-                "step_key": attempt.step_key,
-                "ttl": ttl,
+                **self.sessions.binding,
+                **_asking(attempt, [_leased(dataset, partition, at) for partition, at in locations.items()], ttl),
+                "dataset": dataset.id.value,
+                "key": key_text(dataset.key),
             },
         )
+        for row in rows:
+            return Entity.from_database(self.tenant, dataset.key, row["entity_id"], row["birth_sha256"])
+        return None
 
     def commit(
         self,
@@ -143,26 +171,35 @@ class Materializations(Noun):
         What has a location must have been staged there by this attempt. Raises IdempotencyConflict, LeaseLost,
         NotRegistered; then nothing was written.
         """
-        items = [_item(one) for one in staged]
-        inputs = [
-            _input(item, read)
-            for one, item in zip(staged, items, strict=True)
-            for read in reads.get(one.delivery.partition, ())
-        ]
-        rows = self.sessions.call(
-            _COMMIT,
-            {
-                "attempt": attempt.id,
-                "run_id": attempt.run_id,
-                "step_key": attempt.step_key,
-                "retry_number": attempt.retry_number,
-                "fencing_token": attempt.fencing_token,
-                "items": Jsonb(items),
-                "inputs": Jsonb(inputs),
-            },
+        return _answers(staged, self.sessions.call(_COMMIT, {**self.sessions.binding, **_said(attempt, staged, reads)}))
+
+    def commit_and_publish(
+        self,
+        attempt: Attempt,
+        staged: Sequence[Staged],
+        reads: Mapping[str | None, Sequence[Read]],
+    ) -> tuple[list[Committed], Published | None]:
+        """`commit` and `publish` of what one dataset gets, in one transaction: both, or neither.
+
+        Where something was committed before, nothing is published (None): look at that first, and then `publish`. So
+        does whoever asks again because the answer was lost, and gets the version that there is.
+        """
+        request = publish_request([one.delivery.materialization_id for one in staged])
+        del request["materializations"]
+        said = {**self.sessions.binding, **_said(attempt, staged, reads), **request}
+        rows = self.sessions.call(_COMMIT_AND_PUBLISH, said)
+        if any(row["version"] is None for row in rows):
+            return _answers(staged, rows), None
+        (dataset, version), *others = {(row["dataset_id"], row["version"]) for row in rows}
+        assert not others, "one dataset"
+        published = Published(
+            dataset=EntityId.from_database(dataset),
+            version=version,
+            published=tuple(sorted(row["materialization_id"] for row in rows if not row["is_fenced"])),
+            fenced=tuple(sorted(row["materialization_id"] for row in rows if row["is_fenced"])),
+            replayed=False,
         )
-        answers = {row["idempotency_key"]: row for row in rows}
-        return [_committed(one, answers[item["idempotency_key"]]) for one, item in zip(staged, items, strict=True)]
+        return _answers(staged, rows), published
 
     def materializations(
         self, dataset: CanonicalKey | Entity, *, partition: str | None = None, limit: int = 100
@@ -220,6 +257,45 @@ class Materializations(Noun):
             )
             for row in rows
         ]
+
+
+def _leased(dataset: Entity, partition: str | None, location: str) -> Row:
+    check_name(partition or "")
+    check_name(location)
+    return {"dataset_id": str(dataset.id), "partition_key": partition or UNPARTITIONED, "location": location}
+
+
+def _asking(attempt: Attempt, leases: Sequence[Row], ttl: timedelta) -> Row:
+    return {
+        "attempt": attempt.id,
+        "leases": Jsonb(leases),
+        "run_id": attempt.run_id,
+        "step_key": attempt.step_key,
+        "ttl": ttl,
+    }
+
+
+def _said(attempt: Attempt, staged: Sequence[Staged], reads: Mapping[str | None, Sequence[Read]]) -> Row:
+    items = [_item(one) for one in staged]
+    inputs = [
+        _input(item, read)
+        for one, item in zip(staged, items, strict=True)
+        for read in reads.get(one.delivery.partition, ())
+    ]
+    return {
+        "attempt": attempt.id,
+        "run_id": attempt.run_id,
+        "step_key": attempt.step_key,
+        "retry_number": attempt.retry_number,
+        "fencing_token": attempt.fencing_token,
+        "items": Jsonb(items),
+        "inputs": Jsonb(inputs),
+    }
+
+
+def _answers(staged: Sequence[Staged], rows: Sequence[Row]) -> list[Committed]:
+    answers = {row["idempotency_key"]: row for row in rows}
+    return [_committed(one, answers[one.delivery.key]) for one in staged]
 
 
 def _item(staged: Staged) -> Row:

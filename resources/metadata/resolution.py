@@ -145,6 +145,16 @@ def named(sessions: Sessions, key: CanonicalKey) -> tuple[Entity, CanonicalKey]:
     return entity, CanonicalKey.parse(row["present"])
 
 
+def holders_asked(keys: Iterable[CanonicalKey]) -> tuple[str, Row]:
+    """The statement that looks up whom keys name, and its parameters; `names_in` reads the answer."""
+    return _HOLDERS, {"keys": sorted(_by_text(keys))}
+
+
+def names_in(tenant: TenantId, keys: Iterable[CanonicalKey], rows: Iterable[Row]) -> dict[CanonicalKey, Entity]:
+    """Whom keys name for somebody who writes, in the rows of `holders_asked`."""
+    return {key: entity for key, (entity, ours) in _read(tenant, _by_text(keys), rows, "writable").items() if ours}
+
+
 def standing(sessions: Sessions, keys: Iterable[CanonicalKey]) -> tuple[str, dict[CanonicalKey, Entity]]:
     """Which incarnation of a store this is, and whom keys name for somebody who writes; one round trip."""
     texts = _by_text(keys)

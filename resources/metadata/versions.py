@@ -1,6 +1,6 @@
 """Versions: the published state of a dataset, what a reader finds in it, and the way back."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,12 +8,12 @@ from uuid import UUID
 
 from identity.credentials import scrubbed
 from identity.errors import MetadataError
-from identity.ids import Entity, EntityId, sha256_of
+from identity.ids import Entity, EntityId, TenantId, sha256_of
 from identity.keys import CanonicalKey, check_name, short_name
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.models import UNPARTITIONED, Current, Published, Version
-from resources.postgres.session import Row
+from resources.postgres.session import BOUND, Row
 from resources.version_records import At, Retraction, RolledBack
 
 VERSION_AT: Final = (
@@ -21,7 +21,12 @@ VERSION_AT: Final = (
 )
 """The number of the version that `key` is read at, as a part of the statement that reads: see `at_parameters`."""
 
-_PUBLISH = "SELECT * FROM metadata.publish(%(key)s, %(fingerprint)s, %(publish_id)s, %(materializations)s)"
+_PUBLISH = (
+    BOUND
+    + """metadata.publish(
+  CASE WHEN b THEN %(key)s::text END, %(fingerprint)s, %(publish_id)s, %(materializations)s) AS found
+"""
+)
 
 _ROLL_BACK = """
 SELECT * FROM metadata.roll_back(%(key)s, %(fingerprint)s, %(dataset)s, %(name)s, %(to)s, %(expected)s, %(reason)s)
@@ -128,17 +133,7 @@ class Versions(Noun):
         retracted or collected; then nothing was published.
         """
         check_name(key or "")
-        ordered = sorted(set(materializations))
-        content = sha256_of("publish", *(one.bytes for one in ordered))
-        rows = self.sessions.call(
-            _PUBLISH,
-            {
-                "key": key or content.hex(),
-                "fingerprint": content,
-                "publish_id": UUID(bytes=content[:16]),
-                "materializations": ordered,
-            },
-        )
+        rows = self.sessions.call(_PUBLISH, {**self.sessions.binding, **publish_request(materializations, key)})
         return [published(row) for row in rows]
 
     def rollback(
@@ -226,27 +221,48 @@ class Versions(Noun):
         moment. One statement, one snapshot: whatever happens to names, pins and versions meanwhile. A partition that
         the version does not have is not in the answer. Raises UnknownVersion, UnknownPin, MomentWithoutZone.
         """
-        parameters = at_parameters(dataset, at)
-        wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
-        rows = self.sessions.call(
-            _CURRENT if at is None else _AS_OF,
-            {"tenant": self.tenant.value, "partitions": wanted, **parameters},
+        rows = self.sessions.call(*current_asked(self.tenant, dataset, partitions, at))
+        return current_in(self.tenant, dataset, rows)
+
+
+def current_asked(
+    tenant: TenantId, dataset: CanonicalKey | Entity, partitions: Collection[str | None] | None, at: At = None
+) -> tuple[str, Row]:
+    """The statement of `current` and its parameters."""
+    wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
+    parameters = {"tenant": tenant.value, "partitions": wanted, **at_parameters(dataset, at)}
+    return (_CURRENT if at is None else _AS_OF), parameters
+
+
+def current_in(tenant: TenantId, dataset: CanonicalKey | Entity, rows: Iterable[Row]) -> list[Current]:
+    """The answer of `current` in the rows of its statement."""
+    key = dataset.key if isinstance(dataset, Entity) else dataset
+    return [
+        Current(
+            dataset=Entity.from_database(tenant, key, row["dataset_id"], row["birth_sha256"]),
+            partition=row["partition_key"] or None,
+            version=row["version"],
+            materialization_id=row["materialization_id"],
+            location=row["location"],
+            manifest_sha256=row["manifest_sha256"],
+            row_count=row["row_count"],
+            data_version=row["data_version"],
         )
-        key = dataset.key if isinstance(dataset, Entity) else dataset
-        return [
-            Current(
-                dataset=Entity.from_database(self.tenant, key, row["dataset_id"], row["birth_sha256"]),
-                partition=row["partition_key"] or None,
-                version=row["version"],
-                materialization_id=row["materialization_id"],
-                location=row["location"],
-                manifest_sha256=row["manifest_sha256"],
-                row_count=row["row_count"],
-                data_version=row["data_version"],
-            )
-            for row in rows
-            if row["materialization_id"] is not None
-        ]
+        for row in rows
+        if row["materialization_id"] is not None
+    ]
+
+
+def publish_request(materializations: Collection[UUID], key: str | None = None) -> Row:
+    """What a publish of these is known by: without a key the same set is the same request."""
+    ordered = sorted(set(materializations))
+    content = sha256_of("publish", *(one.bytes for one in ordered))
+    return {
+        "key": key or content.hex(),
+        "fingerprint": content,
+        "publish_id": UUID(bytes=content[:16]),
+        "materializations": ordered,
+    }
 
 
 def published(row: Row) -> Published:

@@ -7,6 +7,7 @@ END $$;
 GRANT EXECUTE ON FUNCTION metadata.current_tenant, metadata.bound TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
+  metadata.commit_and_publish,
   metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
   metadata.unmerge_entities, metadata.name_legacy_ids, metadata.tell_retyped, metadata.alias_endpoint,
   metadata.part_endpoint, metadata.name_joined

@@ -135,13 +135,19 @@ class Sessions:
 
         A statement that begins with `metadata.bound(tenant, actor)` is sent alone, which is faster: see `BOUND`.
         """
-        with translating():
-            try:
-                return self._call_once(statement, parameters)
-            except (psycopg.Error, DBAPIError) as error:
-                if deadline_seconds <= 0 or not _may_ask_again(error):
-                    raise
-            return _until(deadline_seconds)(self._call_once, statement, parameters)
+        if not statement.startswith(BOUND):
+            (rows,) = self.calls([(statement, parameters)], deadline_seconds=deadline_seconds)
+            return rows
+        return self._answered(lambda driver: self._alone(driver, statement, parameters), deadline_seconds)
+
+    def calls(
+        self, statements: Sequence[tuple[str, Mapping[str, Any]]], *, deadline_seconds: float = 60.0
+    ) -> list[list[Row]]:
+        """The rows of several idempotent statements, one after the other in one transaction: one round trip.
+
+        Asked again as `call` is, all of them together.
+        """
+        return self._answered(lambda driver: self._pipelined(driver, statements), deadline_seconds)
 
     def call_and_look(
         self, statement: str, parameters: Mapping[str, Any], look: str, of: Callable[[Row], Row]
@@ -150,38 +156,50 @@ class Sessions:
         (row,) = self.call(statement, parameters)
         return row, self.call(look, of(row))
 
-    def _call_once(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
-        fairy = self.engine.raw_connection()
-        try:
-            rows = self._ask(fairy.driver_connection, statement, parameters)  # type: ignore[arg-type]
-        except BaseException:
-            fairy.invalidate()  # a pipeline cut short leaves answers behind: never back into the pool
-            raise
-        fairy.close()
-        return rows
+    def _answered(self, ask: Callable[[psycopg.Connection[Any]], _Answer], deadline_seconds: float) -> _Answer:
+        with translating():
+            try:
+                return self._once(ask)
+            except (psycopg.Error, DBAPIError) as error:
+                if deadline_seconds <= 0 or not _may_ask_again(error):
+                    raise
+            answer: _Answer = _until(deadline_seconds)(self._once, ask)
+            return answer
 
-    def _ask(self, driver: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+    def _once(self, ask: Callable[[psycopg.Connection[Any]], _Answer]) -> _Answer:
         """What one pipeline does between two syncs is one transaction: it needs no BEGIN and no COMMIT to wait for.
 
         The rows count as an answer only when the last sync came back, which the server sends after the commit.
         """
-        driver.autocommit = True
-        with driver.cursor(row_factory=dict_row) as cursor:
-            if statement.startswith(BOUND):
-                cursor.execute(statement.encode(), parameters)
-            else:
-                self._pipelined(cursor, statement, parameters)
-            rows = cursor.fetchall()
-        driver.autocommit = False
-        return rows
-
-    def _pipelined(self, cursor: psycopg.Cursor[Row], statement: str, parameters: Mapping[str, Any]) -> None:
+        fairy = self.engine.raw_connection()
         try:
-            with cursor.connection.pipeline():
-                cursor.execute(_BIND, (str(self.tenant), self.actor))
-                cursor.execute(statement.encode(), parameters)
+            driver: psycopg.Connection[Any] = fairy.driver_connection  # type: ignore[assignment]
+            driver.autocommit = True
+            answer = ask(driver)
+            driver.autocommit = False
+        except BaseException:
+            fairy.invalidate()  # a pipeline cut short leaves answers behind: never back into the pool
+            raise
+        fairy.close()
+        return answer
+
+    def _alone(self, driver: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        with driver.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(statement.encode(), parameters)
+            return cursor.fetchall()
+
+    def _pipelined(
+        self, driver: psycopg.Connection[Any], statements: Sequence[tuple[str, Mapping[str, Any]]]
+    ) -> list[list[Row]]:
+        cursors = [driver.cursor(row_factory=dict_row) for _statement in statements]
+        try:
+            with driver.pipeline():
+                driver.execute(_BIND, (str(self.tenant), self.actor))
+                for cursor, (statement, parameters) in zip(cursors, statements, strict=True):
+                    cursor.execute(statement.encode(), parameters)
         except psycopg.OperationalError as error:
             raise _refusal_behind(error) from None
+        return [cursor.fetchall() for cursor in cursors]
 
 
 def _refusal_behind(error: psycopg.OperationalError) -> psycopg.Error:

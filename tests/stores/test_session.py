@@ -219,8 +219,8 @@ def test_a_mistake_is_not_asked_again(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, statement: str, parameters: Row, error: type[Exception]
 ) -> None:
     asked = []
-    once = Sessions._call_once
-    monkeypatch.setattr(Sessions, "_call_once", lambda *arguments: asked.append(1) or once(*arguments))
+    once = Sessions._once
+    monkeypatch.setattr(Sessions, "_once", lambda *arguments: asked.append(1) or once(*arguments))
     with pytest.raises(error):
         sessions.call(statement, parameters)
     assert asked == [1]

@@ -1,9 +1,14 @@
 -- One audit row per changed row, written by statement triggers; TG_ARGV[0] names the column that is the entity's id.
 -- SECURITY DEFINER: no role holds INSERT on metadata.audit, only this owner's functions write there.
+-- A statement that wrote nothing is most often what there is, and one that wrote one row comes next: these are not worth
+-- a plan of their own each time.
 
 CREATE OR REPLACE FUNCTION metadata.audit_create() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF NOT EXISTS (SELECT FROM new_rows) THEN
+    RETURN NULL;
+  END IF;
   EXECUTE format(
     'INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, after_state)
      SELECT tenant_id, %L, %I, ''CREATE'', current_setting(''metadata.actor''), session_user, to_jsonb(n)
@@ -15,7 +20,18 @@ END $$;
 -- and the next one has the state from before it.
 CREATE OR REPLACE FUNCTION metadata.audit_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_rows bigint := (SELECT count(*) FROM (SELECT FROM new_rows LIMIT 2) r);
 BEGIN
+  IF v_rows = 0 THEN
+    RETURN NULL;
+  ELSIF v_rows = 1 AND TG_TABLE_NAME <> 'asset' THEN
+    INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, before_state, after_state)
+    SELECT s.tenant_id, upper(TG_TABLE_NAME), (s.after_state ->> TG_ARGV[0])::uuid, 'UPDATE',
+      current_setting('metadata.actor'), session_user, s.before_state, s.after_state
+    FROM (SELECT n.tenant_id, to_jsonb(o) AS before_state, to_jsonb(n) AS after_state
+          FROM old_rows o CROSS JOIN new_rows n OFFSET 0) s;
+    RETURN NULL;
+  END IF;
   EXECUTE format(
     'INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, before_state, after_state)
      SELECT o.tenant_id, %1$L, o.%2$I, ''UPDATE'', current_setting(''metadata.actor''), session_user,

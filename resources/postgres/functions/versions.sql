@@ -22,7 +22,43 @@ BEGIN
   RETURN QUERY SELECT a.*, v_replayed FROM metadata.published_by(v_tenant, p_key, p_materializations) a;
 END $$;
 
--- The same, asked by a person, who says why: whatever waits, and whatever policy the dataset has. What a blocking check
+-- Record what one attempt produced and publish it in the same transaction: metadata.commit_materializations, and then
+-- metadata.publish with p_key of all that was recorded. So both happen or neither does, and nobody sees the one without
+-- the other. Where any of it was recorded before, nothing is published: the caller looks at what is there first. Then
+-- `version` is null; else it is told with each row, and whether a later attempt has fenced it.
+-- Datasets are locked first, as everywhere, although the commit by itself needs none.
+-- Errors: those of both.
+CREATE OR REPLACE FUNCTION metadata.commit_and_publish(
+  p_attempt uuid, p_run_id text, p_step_key text, p_retry_number integer, p_fencing_token bigint,
+  p_items jsonb, p_inputs jsonb, p_key text, p_fingerprint bytea, p_publish_id uuid
+) RETURNS TABLE (
+  idempotency_key text, materialization_id uuid, replayed boolean, attempt_id uuid, location text, data_version text,
+  manifest_sha256 bytea, row_count bigint, byte_count bigint, dataset_id uuid, version bigint, is_fenced boolean
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM pg_advisory_xact_lock(l.key) FROM (
+    SELECT DISTINCT uuid_hash_extended(i.dataset_id, 0) AS key
+    FROM jsonb_to_recordset(p_items) AS i (dataset_id uuid) ORDER BY 1) l;
+  RETURN QUERY
+    WITH recorded AS MATERIALIZED (
+      SELECT c.* FROM metadata.commit_materializations(
+        p_attempt, p_run_id, p_step_key, p_retry_number, p_fencing_token, p_items, p_inputs) c
+    ), published AS MATERIALIZED (
+      SELECT p.dataset_id, p.version, p.fenced
+      FROM (SELECT array_agg(r.materialization_id ORDER BY r.materialization_id) AS ids FROM recorded r
+            HAVING NOT bool_or(r.replayed)) f
+      CROSS JOIN LATERAL metadata.publish(p_key, p_fingerprint, p_publish_id, f.ids) p
+    )
+    SELECT r.*, p.dataset_id, p.version, coalesce(r.materialization_id = ANY (p.fenced), false)
+    FROM recorded r
+    JOIN jsonb_to_recordset(p_items) AS i (idempotency_key text, dataset_id uuid)
+      ON i.idempotency_key = r.idempotency_key
+    LEFT JOIN published p ON p.dataset_id = i.dataset_id;
+END $$;
+
+-- metadata.publish asked by a person, who says why: whatever waits, and whatever policy the dataset has. What a blocking check
 -- refused is published only despite its checks.
 -- Answers what readers get by it: the version that was made, or else the present one; `published` is what it has of
 -- these materializations, `fenced` what something later has overtaken.
@@ -141,9 +177,10 @@ BEGIN
 
   -- New statements, new snapshots: from here on nobody else can move these datasets. One moment for all of them: who
   -- reads as of a moment sees all of it or nothing. Never before what they have, though the clock be set back.
-  SELECT greatest(clock_timestamp(), max(v.published_at)) INTO v_at
+  SELECT greatest(clock_timestamp(), max((
+    SELECT v.published_at FROM metadata.version v
+    WHERE v.tenant_id = p_tenant AND v.dataset_id = d.dataset_id AND v.version = d.published_version))) INTO v_at
   FROM metadata.dataset d
-  JOIN metadata.version v ON v.tenant_id = p_tenant AND v.dataset_id = d.dataset_id AND v.version = d.published_version
   WHERE d.tenant_id = p_tenant AND d.dataset_id IN (
     SELECT m.dataset_id FROM metadata.materialization m
     WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_materializations));
@@ -216,13 +253,15 @@ END $$;
 -- What may not become current, and why. One place, asked by whoever holds the datasets of these materializations.
 CREATE OR REPLACE FUNCTION metadata.unusable(p_tenant uuid, p_materializations uuid[])
 RETURNS TABLE (materialization_id uuid, why text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT r.materialization_id, 'retracted' FROM metadata.retraction r
-  WHERE r.tenant_id = p_tenant AND r.materialization_id = ANY (p_materializations)
-  UNION ALL
-  SELECT c.materialization_id, 'collected' FROM metadata.condemned c
-  WHERE c.tenant_id = p_tenant AND c.materialization_id = ANY (p_materializations)
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN QUERY
+    SELECT r.materialization_id, 'retracted' FROM metadata.retraction r
+    WHERE r.tenant_id = p_tenant AND r.materialization_id = ANY (p_materializations)
+    UNION ALL
+    SELECT c.materialization_id, 'collected' FROM metadata.condemned c
+    WHERE c.tenant_id = p_tenant AND c.materialization_id = ANY (p_materializations);
+END $$;
 
 -- Errors: MA422 unusable, naming up to five.
 CREATE OR REPLACE FUNCTION metadata.refuse_unusable(p_tenant uuid, p_materializations uuid[], p_release boolean)
@@ -349,36 +388,52 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The lineage of what a dataset now is: an open edge to each input of the winners, none to an input that no current
--- partition was made from. Mostly nothing changes, and then nothing is written. Only for an edge that the winners do not
+-- partition was made from. Mostly nothing changes, and then it is only looked. Only for an edge that the winners do not
 -- have are the inputs of other current partitions looked at, and the first one found ends it.
 CREATE OR REPLACE FUNCTION metadata.follow_inputs(p_tenant uuid, p_actor text, p_dataset uuid, p_winners uuid[])
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE metadata.relationship r SET valid_to = clock_timestamp()
-  WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.type = 'DEPENDS_ON'
-    AND r.producer = 'materialization' AND r.scope = p_dataset::text AND r.valid_to IS NULL
-    AND r.target_asset_id NOT IN (
-      SELECT i.input_asset_id FROM metadata.materialization_input i
-      WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners))
-    AND NOT EXISTS (
-      SELECT 1 FROM metadata.version_partition c
-      JOIN metadata.materialization_input i
-        ON i.tenant_id = p_tenant AND i.materialization_id = c.materialization_id
-        AND i.input_asset_id = r.target_asset_id
-      WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.to_version IS NULL);
+  IF EXISTS (
+    SELECT 1 FROM metadata.relationship r
+    WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.type = 'DEPENDS_ON'
+      AND r.producer = 'materialization' AND r.scope = p_dataset::text AND r.valid_to IS NULL
+      AND r.target_asset_id NOT IN (
+        SELECT i.input_asset_id FROM metadata.materialization_input i
+        WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners))) THEN
+    UPDATE metadata.relationship r SET valid_to = clock_timestamp()
+    WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.type = 'DEPENDS_ON'
+      AND r.producer = 'materialization' AND r.scope = p_dataset::text AND r.valid_to IS NULL
+      AND r.target_asset_id NOT IN (
+        SELECT i.input_asset_id FROM metadata.materialization_input i
+        WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners))
+      AND NOT EXISTS (
+        SELECT 1 FROM metadata.version_partition c
+        JOIN metadata.materialization_input i
+          ON i.tenant_id = p_tenant AND i.materialization_id = c.materialization_id
+          AND i.input_asset_id = r.target_asset_id
+        WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.to_version IS NULL);
+  END IF;
 
   -- Those that a publish closed between the commit of a winner and now.
-  INSERT INTO metadata.relationship (tenant_id, source_asset_id, target_asset_id, type, producer, scope, created_by)
-  SELECT p_tenant, p_dataset, n.input_asset_id, 'DEPENDS_ON', 'materialization', p_dataset::text, p_actor
-  FROM (
-    SELECT DISTINCT i.input_asset_id FROM metadata.materialization_input i
-    WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners)) n
-  WHERE NOT EXISTS (
-    SELECT 1 FROM metadata.relationship r
-    WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.target_asset_id = n.input_asset_id
-      AND r.type = 'DEPENDS_ON' AND r.producer = 'materialization' AND r.scope = p_dataset::text
-      AND r.valid_to IS NULL)
-  ORDER BY n.input_asset_id
-  ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
+  IF EXISTS (
+    SELECT 1 FROM metadata.materialization_input i
+    WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners) AND NOT EXISTS (
+      SELECT 1 FROM metadata.relationship r
+      WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.target_asset_id = i.input_asset_id
+        AND r.type = 'DEPENDS_ON' AND r.producer = 'materialization' AND r.scope = p_dataset::text
+        AND r.valid_to IS NULL)) THEN
+    INSERT INTO metadata.relationship (tenant_id, source_asset_id, target_asset_id, type, producer, scope, created_by)
+    SELECT p_tenant, p_dataset, n.input_asset_id, 'DEPENDS_ON', 'materialization', p_dataset::text, p_actor
+    FROM (
+      SELECT DISTINCT i.input_asset_id FROM metadata.materialization_input i
+      WHERE i.tenant_id = p_tenant AND i.materialization_id = ANY (p_winners)) n
+    WHERE NOT EXISTS (
+      SELECT 1 FROM metadata.relationship r
+      WHERE r.tenant_id = p_tenant AND r.source_asset_id = p_dataset AND r.target_asset_id = n.input_asset_id
+        AND r.type = 'DEPENDS_ON' AND r.producer = 'materialization' AND r.scope = p_dataset::text
+        AND r.valid_to IS NULL)
+    ORDER BY n.input_asset_id
+    ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
+  END IF;
 END $$;
