@@ -8,11 +8,11 @@ a refusal it is looked at whether the object is our own. Credentials are the lib
 import hashlib
 import os
 import sys
-import threading
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from resources.failpoints import reach
 
 _ONE_REQUEST: Final = 90 * 2**20
 """Bytes that certainly go to S3 in one request. Parts of a longer object get their checksums from the library."""
+_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +151,24 @@ def start_syncing(folders: Iterable[UPath]) -> Syncing:
 
     A disk syncs several things in the time of one, so they are synced beside whatever comes next.
     """
-    return Syncing([_started(str(folder)) for folder in folders if is_local(folder)])
+    return Syncing([_threads().submit(_sync, str(folder)) for folder in folders if is_local(folder)])
 
 
-def _started(folder: str) -> Future[None]:
-    done = Future[None]()
+def _sync(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
-    def sync() -> None:
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
 
-    threading.Thread(target=sync, name="sync", daemon=True).start()
-    return done
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Kept by the process: a thread takes longer to start than many a disk to sync."""
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="sync")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # a copy of the process has no threads
 
 
 def files_below(folder: UPath) -> Iterator[Found]:
