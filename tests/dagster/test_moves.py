@@ -146,3 +146,26 @@ def test_a_delivery_from_before_the_move_stands_and_is_read_where_it_is(
     assert audited == [["lake"], ["lake"]], "the first commit stands"
     (record,) = stored.materializations(NEW)
     assert (record.redeliveries, str(record.location).partition(":")[0]) == (1, "lake")
+
+
+def test_what_has_the_name_when_it_is_written_gets_it(instance: dg.DagsterInstance, stored: MetadataStore) -> None:
+    """The step looked its dataset up when it began; by then the name is another dataset's."""
+    metadata = MetadataResource(endpoints=ENDPOINTS)
+    resources = {"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)}
+    taken, away = dataset_key("lake", table="taken"), dataset_key("lake", table="away")
+
+    @dg.asset(metadata={KEY_METADATA: str(taken)})
+    def made() -> pl.DataFrame:
+        return pl.DataFrame({"of": ["made"]})
+
+    @dg.asset(metadata={KEY_METADATA: str(OLD)})
+    def moved(made: pl.DataFrame) -> pl.DataFrame:
+        if stored.current(OLD):
+            stored.rename({OLD: away, taken: OLD})
+        return made
+
+    for _twice in range(2):
+        first = stored.entity(OLD)
+        assert dg.materialize([made, moved], instance=instance, resources=resources).success
+    assert stored.entity(away).id == first.id
+    assert [len(stored.versions(one)) for one in (away, OLD)] == [1, 3]

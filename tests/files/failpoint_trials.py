@@ -37,7 +37,7 @@ from identity.idempotency import Delivery, Intent
 from identity.ids import tenant_id
 from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
-from metadata_assets.io_manager import MetadataIOManager
+from metadata_assets.io_manager import Audited, MetadataIOManager
 from resources import failpoints
 from resources.collecting import Collected, Collector, present_root
 from resources.configurable import EndpointConfig, MetadataResource
@@ -53,6 +53,8 @@ from resources.storage import FileStorage
 
 ROWS = 50
 EAGER = Retention(versions=1, time=timedelta(0))
+BETWEEN = ("commit.after", "audit.after", "publish.before")
+"""Where only what has an audit passes by."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 KEY = key_of(dg.AssetKey("trial"), None)
 
@@ -79,12 +81,14 @@ class Site:
             "METADATA_PROJECT": str(self.home),
         }
 
-    def asset(self) -> dg.AssetsDefinition:
+    def asset(self, *, audited: bool) -> dg.AssetsDefinition:
+        """What is `audited` is committed first and published then; anything else as one step."""
         partitions = dg.StaticPartitionsDefinition(list(self.partitions))
 
         @dg.asset(partitions_def=partitions, name="trial")
-        def trial(context: dg.AssetExecutionContext) -> pl.DataFrame:
-            return expected(context.partition_key)
+        def trial(context: dg.AssetExecutionContext) -> Any:
+            table = expected(context.partition_key)
+            return Audited({context.partition_key: table}, lambda _committed: ()) if audited else table
 
         return trial
 
@@ -97,7 +101,7 @@ class Site:
         resources = {"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)}
         for partition in partitions:
             dg.materialize(
-                [self.asset()],
+                [self.asset(audited=failpoint in BETWEEN)],
                 instance=instance,
                 resources=resources,
                 partition_key=partition,

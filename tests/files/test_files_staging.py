@@ -4,7 +4,9 @@ import json
 import os
 import random
 import shutil
+import signal
 import string
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,3 +219,44 @@ def test_an_object_store_takes_the_same() -> None:
     (root / "d/p/1/data.parquet").write_bytes(b"other")
     with pytest.raises(DataDamaged):
         read(root / "d/p/1", written.manifest_sha256)
+
+
+def test_all_is_durable_when_it_is_written_and_the_data_before_the_manifest_is_there(
+    root: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, synced = Path(str(root / "d/p/1")), []
+    real = os.fsync
+
+    def slow(descriptor: int) -> None:
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if name.endswith("data.parquet"):
+            assert not (folder / MANIFEST).exists()
+        time.sleep(0.05)
+        real(descriptor)
+        if name == str(folder):
+            assert (folder / MANIFEST).exists(), "its name, too"
+        synced.append(name)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    write(root / "d/p/1", TABLE)
+    above = list(folder.parents)[:4]  # the root of the lake is new, too
+    assert sorted(synced) == sorted(map(str, [folder / "data.parquet", folder / MANIFEST, folder, *above]))
+
+
+def test_a_copy_of_the_process_syncs_with_threads_of_its_own(root: UPath) -> None:
+    write(root / "d/p/1", TABLE)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            write(root / "d/p/2", TABLE)
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 20
+    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if done == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert done == (child, 0)

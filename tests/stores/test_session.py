@@ -48,16 +48,18 @@ def test_a_call_is_one_transaction_and_one_round_trip(lake: Lake) -> None:
     (one,) = lake.commit(lake.staged("delays", "before"))
     lake.store.publish([one.materialization_id])
     staged = lake.staged("delays", "p")
-    calls: list[Callable[[], object]] = [
-        lambda: lake.commit(staged),
-        lambda: lake.store.publish([one.materialization_id]),
-        lambda: lake.store.current(lake.key("delays")),
-        lambda: lake.store.next_fencing_token(),
+    key = lake.key("delays")
+    calls: list[tuple[int, Callable[[], object]]] = [
+        (1, lambda: lake.commit(staged)),
+        (1, lambda: lake.store.publish([one.materialization_id])),
+        (2, lambda: lake.store.current(key)),
+        (2, lambda: lake.store.next_fencing_token()),
+        (4, lambda: lake.store.begin_step([key], key, [None])),
     ]
-    for call in calls:
+    for statements, call in calls:
         with traced(driver_of(lake.store.sessions)) as wire:
             call()
-        assert (wire.round_trips, wire.transactions, wire.statements) == (1, 1, 2)
+        assert (wire.round_trips, wire.transactions, wire.statements) == (1, 1, statements)
 
 
 def test_a_look_up_binds_its_tenant_in_its_own_statement(
