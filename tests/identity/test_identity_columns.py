@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hostile_names import keys, names, prop, recut
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity.errors import InvalidKey
@@ -65,7 +65,7 @@ def test_where_a_table_ends_and_its_column_starts_is_part_of_the_key(
     assert len({str(key) for key in (*found, *hashed)}) == 4
 
 
-@prop
+@settings(prop, max_examples=25)
 @given(st.lists(columns, max_size=6, unique=True))
 def test_columns_sort_as_their_texts_do(several: list[ColumnKey]) -> None:
     assert [str(key) for key in sorted(several)] == sorted(map(str, several))
