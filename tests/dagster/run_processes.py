@@ -19,12 +19,23 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLa
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
-from resources.files import staging
+from resources.files import places, staging
 from resources.metadata_store import MetadataStore
 
-Moment = Literal["leased", "half written", "without manifest", "written", "committed", "published", "told", "never"]
+Moment = Literal[
+    "leased",
+    "half written",
+    "without manifest",
+    "written",
+    "committed",
+    "published",
+    "published at once",
+    "told",
+    "never",
+]
 """After the lease; in the middle of the data; between data and manifest; before the commit; after it, before the
-publication; after that, before Dagster's event; after the event, before the step's success."""
+publication; after that, before Dagster's event, and the same where both were one; after the event, before the step's
+success."""
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["dagster_postgres", "metadata_assets.io_manager", "metadata_assets.storage"])
@@ -144,17 +155,20 @@ def _arm(strike: Strike) -> None:
 
     match strike.moment:
         case "leased":
-            _wrap(MetadataStore, "open_staging", after=hit)
+            _wrap(MetadataStore, "lease", after=hit)
         case "half written":
-            _wrap(staging, "_put", instead=functools.partial(_half, hit))
+            _wrap(places, "put", instead=functools.partial(_half, hit))
         case "without manifest":
-            _wrap(staging, "_put", after=hit)
+            _wrap(places, "put", after=hit)
         case "written":
             _wrap(staging, "write", after=hit)
         case "committed":
             _wrap(MetadataStore, "commit", after=hit)
         case "published":
             _wrap(MetadataStore, "publish", after=hit)
+        case "published at once":
+            os.environ["WITHOUT_AUDIT"] = "1"
+            _wrap(MetadataStore, "commit_and_publish", after=hit)
         case "told":
             _wrap(dg.DagsterInstance, "handle_new_event", instead=functools.partial(_tell, hit))
         case "never":
@@ -163,8 +177,8 @@ def _arm(strike: Strike) -> None:
             assert_never(strike.moment)
 
 
-def _half(hit: Callable[[], None], put: Callable[..., None], path: Any, content: bytes) -> None:
-    put(path, content[: len(content) // 2])
+def _half(hit: Callable[[], None], put: Callable[..., None], path: Any, content: bytes, what: str) -> None:
+    put(path, content[: len(content) // 2], what)
     hit()
 
 

@@ -35,8 +35,8 @@ ROWS = 1_000
 PROCESSES = ("run_processes", "ProcessRunLauncher")
 FAILURE, SUCCESS = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS
 BEFORE_COMMIT: list[Moment] = ["leased", "half written", "without manifest", "written"]
-AFTER_COMMIT: list[Moment] = ["committed", "published", "told"]
-PUBLISHED: list[Moment] = ["published", "told"]
+AFTER_COMMIT: list[Moment] = ["committed", "published", "published at once", "told"]
+PUBLISHED: list[Moment] = ["published", "published at once", "told"]
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,13 @@ class World:
 
 
 def commits(w: World, text: str) -> Iterator[Doing]:
+    for commit in (w.store.commit, w.store.commit_and_publish):
+        yield from commits_by(commit, w, text)
+
+
+def commits_by(commit: Callable[..., object], w: World, text: str) -> Iterator[Doing]:
     for facts in ({"run_id": text}, {"step_key": text}):
-        yield lambda facts=facts: w.store.commit(w.attempt(**facts), [w.staged()], {})
+        yield lambda facts=facts: commit(w.attempt(**facts), [w.staged()], {})
     for facts in (
         {"metadata": {"note": text, text: [text, {"url": text}]}},
         {"code_version": text},
@@ -66,9 +71,9 @@ def commits(w: World, text: str) -> Iterator[Doing]:
         {"partition": text},
         {"intent": text},
     ):
-        yield lambda facts=facts: w.store.commit(w.attempt(), [w.staged(**facts)], {})
+        yield lambda facts=facts: commit(w.attempt(), [w.staged(**facts)], {})
     for facts in ({"metadata": {"note": text}}, {"partition": text}):
-        yield lambda facts=facts: w.store.commit(
+        yield lambda facts=facts: commit(
             w.attempt(), [w.staged()], {None: [Read(asset=w.store.entity(w.key("two")), **facts)]}
         )
 
@@ -112,6 +117,7 @@ def stagings(w: World, text: str) -> Iterator[Doing]:
     hour = timedelta(hours=1)
     for partition, location in ((text, "lake:a/b"), (None, text), (None, f"lake:{text}")):
         yield lambda at={(entity, partition): location}: w.store.open_staging(w.attempt(), at, ttl=hour)
+        yield lambda at={partition: location}: w.store.lease(w.attempt(), entity, at, ttl=hour)
     yield lambda: w.store.open_staging(w.attempt(run_id=text, step_key=text), {(entity, None): "lake:a/c"}, ttl=hour)
 
 
@@ -242,7 +248,10 @@ def explanations(w: World, text: str) -> Iterator[Doing]:
 
 CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.commit": commits,
+    "MetadataStore.commit_and_publish": commits,
     "MetadataStore.open_staging": stagings,
+    "MetadataStore.lease": stagings,
+    "MetadataStore.begin_step": lambda w, text: iter([lambda: w.store.begin_step([], w.key("one"), [text])]),
     "MetadataStore.read": lambda w, text: iter(
         [lambda: w.store.read(w.key("one"), roots=UPath, partitions=[text]),
          lambda: w.store.read(w.key("one"), roots=UPath, at=text), lambda: w.store.read(text, roots=UPath)]

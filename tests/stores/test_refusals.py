@@ -48,6 +48,9 @@ STORE: Mapping[str, Callable[[MetadataStore, Any], object]] = {
     "open_staging": lambda store, thing: store.open_staging(
         attempt(), {(thing, None): "lake:a/place"}, ttl=timedelta(hours=1)
     ),
+    "lease": lambda store, thing: store.lease(attempt(), thing, {None: "lake:a/place"}, ttl=timedelta(hours=1)),
+    "begin_step": lambda store, thing: store.begin_step([], thing or 7, [None]),
+    "begin_step for": lambda store, thing: store.begin_step([thing]),
     "delivery": lambda store, thing: Delivery(store.tenant, thing, None, Intent("key", "k"), "result"),
 }
 
@@ -100,7 +103,7 @@ NO_THINGS = {
 }
 """What is asked for nothing, or for a slug: see the tests of input."""
 
-OF_ENTITIES = {"name_of", "merge", "open_staging", "delivery"}
+OF_ENTITIES = {"name_of", "merge", "open_staging", "lease", "delivery"}
 
 
 def looks_alike(lake: Lake) -> list[object]:
