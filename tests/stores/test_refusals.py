@@ -48,7 +48,7 @@ STORE: Mapping[str, Callable[[MetadataStore, Any], object]] = {
     "open_staging": lambda store, thing: store.open_staging(
         attempt(), {(thing, None): "lake:a/place"}, ttl=timedelta(hours=1)
     ),
-    "lease": lambda store, thing: store.lease(attempt(), thing, {None: "lake:a/place"}, ttl=timedelta(hours=1)),
+    "lease": lambda store, thing: store.lease(attempt(), thing, {None: "lake:b/place"}, ttl=timedelta(hours=1)),
     "begin_step": lambda store, thing: store.begin_step([], thing or 7, [None]),
     "begin_step for": lambda store, thing: store.begin_step([thing]),
     "delivery": lambda store, thing: Delivery(store.tenant, thing, None, Intent("key", "k"), "result"),
