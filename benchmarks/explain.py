@@ -77,8 +77,9 @@ _FILL = tuple(
         SELECT %(tenant)s, {_ID.format("'m'", "n")}, {_BEFORE}, 'p' || {_RUN}, {_ID.format("'m'", "n - 1")},
           {_RUN} + 1
         FROM generate_series(0, %(many)s - 1) n WHERE n % %(datasets)s > 0""",
-        f"""INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, published_at)
-        SELECT %(tenant)s, {_DATASET}, {_RUN} + 1, 'v' || n, 'bench', {_AT}
+        f"""INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, published_at,
+          partitions, partitions_changed, row_count, partitions_counted)
+        SELECT %(tenant)s, {_DATASET}, {_RUN} + 1, 'v' || n, 'bench', {_AT}, {_RUN} + 1, 1, 7 * ({_RUN} + 1), {_RUN} + 1
         FROM generate_series(0, %(many)s - 1) n""",
         f"""INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version,
           materialization_id)

@@ -32,8 +32,9 @@ _PUBLISH_STATEMENTS = (
     VALUES (%(tenant)s, 'publish', %(key)s, %(fingerprint)s, %(id)s)""",
     """UPDATE metadata.dataset SET published_version = published_version + 1, updated_at = clock_timestamp()
     WHERE tenant_id = %(tenant)s AND dataset_id = %(dataset)s RETURNING published_version""",
-    """INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor)
-    SELECT %(tenant)s, %(dataset)s, published_version, %(key)s, 'bench' FROM metadata.dataset
+    """INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, partitions,
+      partitions_changed, row_count, partitions_counted)
+    SELECT %(tenant)s, %(dataset)s, published_version, %(key)s, 'bench', 1, 1, 1, 1 FROM metadata.dataset
     WHERE tenant_id = %(tenant)s AND dataset_id = %(dataset)s""",
     """UPDATE metadata.version_partition c SET to_version = d.published_version FROM metadata.dataset d
     WHERE d.tenant_id = %(tenant)s AND d.dataset_id = %(dataset)s AND c.tenant_id = %(tenant)s
@@ -64,8 +65,9 @@ SELECT %(tenant)s, %(dataset)s, partition_key, version,
 """
 
 _VERSIONS = """
-INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor)
-SELECT %(tenant)s, %(dataset)s, n, 'bench' || n, 'bench' FROM generate_series(1, %(versions)s) n
+INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, partitions, partitions_changed,
+  row_count, partitions_counted)
+SELECT %(tenant)s, %(dataset)s, n, 'bench' || n, 'bench', %(partitions)s, %(changed)s, %(partitions)s, %(partitions)s FROM generate_series(1, %(versions)s) n
 """
 
 # As many rows with as many columns, found by the index of the present ones.

@@ -213,7 +213,7 @@ ORDER BY f.at DESC NULLS LAST, f.attempt_id, s.step_key LIMIT 20
 
 _VERSION = _FACTS.format("since")
 VERSION: Final = f"""
-SELECT {_VERSION}, metadata.partitions_changed(vsince.tenant_id, vsince.dataset_id, vsince.version) AS changed
+SELECT {_VERSION}, vsince.partitions_changed AS changed
 FROM metadata.version vsince
 LEFT JOIN metadata.release esince ON esince.tenant_id = vsince.tenant_id AND esince.release_id = vsince.release_id
 WHERE vsince.tenant_id = %(tenant)s AND vsince.dataset_id = %(dataset)s AND vsince.version = %(version)s

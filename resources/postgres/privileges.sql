@@ -14,7 +14,7 @@ TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.publish_by_hand, metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin, metadata.invalidate
 TO metadata_app;
-GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.partitions_changed, metadata.unpublished
+GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.unpublished
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.start_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,

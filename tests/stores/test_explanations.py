@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from store_inputs import Lake, Look
+from store_inputs import Lake, Look, rows_read
 
 from identity.ids import tenant_id
 from resources.metadata.explanations import NothingToExplain
@@ -80,19 +80,10 @@ def test_tries_of_one_step_are_found_among_many_runs(lake: Lake, look: Look) -> 
     ]
     lake.store.record_runs("log", runs, tried)
     look("ANALYZE metadata.task, metadata.job, metadata.task_attempt")
-    before = _read(lake, look)
+    before = rows_read(lake.store, look, "task")
     found = lake.store.explain_partition(lake.key("days"), steps=[step])
     assert [one.attempt.run_id for one in found.tried] == [runs[0].run_id]
-    whole, rows = (now - then for now, then in zip(_read(lake, look), before, strict=True))
-    assert (whole, rows) == (0, 1)
-
-
-def _read(lake: Lake, look: Look) -> tuple[int, int]:
-    """How often the steps were read whole so far, and how many of their rows by an index."""
-    with lake.store.session() as session:  # the one connection of the pool
-        session.rows("SELECT pg_stat_force_next_flush()")
-    (row,) = look("SELECT seq_scan, idx_tup_fetch FROM pg_stat_all_tables WHERE relid = 'metadata.task'::regclass")
-    return row["seq_scan"], row["idx_tup_fetch"]
+    assert rows_read(lake.store, look, "task") == before + 1
 
 
 def test_an_explanation_is_of_one_moment(lake: Lake) -> None:

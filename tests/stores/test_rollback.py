@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from store_inputs import Counts, Lake, Look, waits
+from store_inputs import Counts, Lake, Look, rows_read, waits
 
 from identity.errors import MetadataError
 from resources.metadata_store import MetadataStore
@@ -83,6 +83,12 @@ SELECT tenant_id, dataset_id, partition_key, 1, materialization_id FROM made
 """
 
 
+_COUNTED = """
+UPDATE metadata.version SET partitions = 100000, partitions_changed = 100000
+WHERE dataset_id = (SELECT dataset_id FROM metadata.materialization WHERE materialization_id = %s)
+"""
+
+
 def test_a_version_of_100_000_partitions_costs_a_row_for_each_that_changes(
     lake: Lake, look: Look, counts: Counts
 ) -> None:
@@ -91,6 +97,7 @@ def test_a_version_of_100_000_partitions_costs_a_row_for_each_that_changes(
     lake.store.publish([first])
     look("SET session_replication_role = replica")  # without a look at each foreign key
     look(_MANY, first)
+    look(_COUNTED, first)
     look("ANALYZE metadata.version_partition, metadata.materialization")
     changed = [lake.committed("delays", f"p{number}", intent="2") for number in range(3)]
 
@@ -108,8 +115,15 @@ def test_a_version_of_100_000_partitions_costs_a_row_for_each_that_changes(
         "retraction": 1,
         "outbox": 2,
     }
-    (newest,) = lake.store.versions(lake.key("delays"), limit=1)
-    assert (newest.number, newest.partitions) == (4, 99_999)
+    before = rows_read(lake.store, look, "version_partition", "materialization")
+    listed = lake.store.versions(lake.key("delays"))
+    assert rows_read(lake.store, look, "version_partition", "materialization") == before, "counted when they were made"
+    assert [(one.number, one.partitions, one.partitions_changed, one.row_count) for one in listed] == [
+        (4, 99_999, 1, None),
+        (3, 100_000, 3, 1),
+        (2, 100_000, 3, 3),
+        (1, 100_000, 100_000, 1),
+    ]
     for at, expected in ((1, first), (2, changed[0]), (3, first)):
         (one,) = lake.store.current(lake.key("delays"), ["p0"], at=at)
         assert one.materialization_id == expected

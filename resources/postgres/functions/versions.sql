@@ -178,12 +178,44 @@ BEGIN
     GROUP BY m.dataset_id, d.published_version
     ORDER BY m.dataset_id
   LOOP
-    INSERT INTO metadata.version
-      (tenant_id, dataset_id, version, idempotency_key, actor, published_at, reason, release_id)
-    VALUES (p_tenant, v_change.dataset_id, v_change.version, p_key, current_setting('metadata.actor'), v_at, p_reason,
-      p_release);
-    PERFORM metadata.cut_over(p_tenant, v_change.dataset_id, v_change.version, v_change.partitions, v_change.winners);
+    PERFORM metadata.make_version(p_tenant, v_change.dataset_id, v_change.version, 'publish', p_key, v_at, p_reason, NULL,
+      p_release, v_change.partitions, v_change.winners);
   END LOOP;
+END $$;
+
+-- Write one version more, with what it has counted, and move the dataset to it: these partitions end with what they
+-- have, these materializations are the current ones. The counts follow from those of the version before and from what
+-- changes, so that nobody ever counts the partitions that stay. Whoever calls holds the dataset.
+CREATE OR REPLACE FUNCTION metadata.make_version(
+  p_tenant uuid, p_dataset uuid, p_version bigint, p_kind text, p_key text, p_at timestamptz, p_reason text,
+  p_restored bigint, p_release uuid, p_partitions text[], p_winners uuid[]
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  WITH ended AS MATERIALIZED (
+    SELECT c.partition_key, m.row_count FROM metadata.version_partition c
+    JOIN metadata.materialization m ON m.tenant_id = p_tenant AND m.materialization_id = c.materialization_id
+    WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.partition_key = ANY (p_partitions)
+      AND c.to_version IS NULL
+  ), begun AS MATERIALIZED (
+    SELECT m.partition_key, m.row_count FROM metadata.materialization m
+    WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_winners)
+  ), change AS (
+    SELECT e.partitions AS ended, b.partitions AS begun, b.row_count - e.row_count AS rows, b.counted - e.counted AS counted
+    FROM (SELECT count(*) AS partitions, coalesce(sum(row_count), 0) AS row_count, count(row_count) AS counted FROM ended) e
+    CROSS JOIN (
+      SELECT count(*) AS partitions, coalesce(sum(row_count), 0) AS row_count, count(row_count) AS counted FROM begun) b
+  )
+  INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, published_at, kind, reason,
+    restored_version, release_id, partitions, partitions_changed, row_count, partitions_counted)
+  SELECT p_tenant, p_dataset, p_version, p_key, current_setting('metadata.actor'), coalesce(p_at, clock_timestamp()), p_kind,
+    p_reason, p_restored, p_release, coalesce(v.partitions, 0) - c.ended + c.begun,
+    c.begun + (SELECT count(*) FROM ended e WHERE e.partition_key NOT IN (SELECT b.partition_key FROM begun b)),
+    coalesce(v.row_count, 0) + c.rows, coalesce(v.partitions_counted, 0) + c.counted
+  FROM change c
+  LEFT JOIN metadata.version v ON v.tenant_id = p_tenant AND v.dataset_id = p_dataset AND v.version = p_version - 1;
+
+  PERFORM metadata.cut_over(p_tenant, p_dataset, p_version, p_partitions, p_winners);
 END $$;
 
 -- Move a dataset to a version that was just written: these partitions end with what they have, these materializations

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     Table,
     Text,
     UniqueConstraint,
@@ -133,6 +134,10 @@ version = Table(
     words("reason", nullable=True),
     Column("restored_version", BigInteger, comment="Of a rollback: the version whose partitions it has"),
     uuid("release_id", nullable=True),
+    Column("partitions", BigInteger, nullable=False),
+    Column("partitions_changed", BigInteger, nullable=False),
+    Column("row_count", Numeric, nullable=False, comment="Of the partitions whose rows are counted"),
+    Column("partitions_counted", BigInteger, nullable=False),
     UniqueConstraint("tenant_id", "dataset_id", "kind", "idempotency_key", name="version_idempotency_key_key"),
     ForeignKeyConstraint(["tenant_id", "dataset_id"], [dataset.c.tenant_id, dataset.c.dataset_id]),
     ForeignKeyConstraint(
