@@ -67,7 +67,8 @@ SELECT %(tenant)s, %(dataset)s, partition_key, version,
 _VERSIONS = """
 INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, partitions, partitions_changed,
   row_count, partitions_counted)
-SELECT %(tenant)s, %(dataset)s, n, 'bench' || n, 'bench', %(partitions)s, %(changed)s, %(partitions)s, %(partitions)s FROM generate_series(1, %(versions)s) n
+SELECT %(tenant)s, %(dataset)s, n, 'bench' || n, 'bench', %(partitions)s, %(changed)s, %(partitions)s, %(partitions)s
+FROM generate_series(1, %(versions)s) n
 """
 
 # As many rows with as many columns, found by the index of the present ones.

@@ -31,12 +31,13 @@ _BEFORE = (
     VALUES (%(tenant)s, %(id)s, 1, 'k', 'test')""",
     "INSERT INTO metadata.version_partition VALUES (%(tenant)s, %(id)s, '', 1, NULL, %(made)s)",
 )
-# What is published after the first: in each version the partitions with their rows (None: not counted) that begin there.
+# What is published after the first: the partitions that begin in each version, with their rows (None: not counted).
 _LATER: tuple[dict[str, int | None], ...] = ({"a": 5, "b": None}, {"a": 2**62}, {"b": 2**62, "c": 2**62}, {"a": 0})
 _MADE = """
 INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key, intent,
   attempt_id, run_id, step_key, retry_number, fencing_token, actor, row_count)
-VALUES (%(tenant)s, %(made)s, %(id)s, %(partition)s, %(made)s::uuid::text, 'i', %(id)s, 'r', 's', 0, 1, 'test', %(rows)s)
+VALUES (%(tenant)s, %(made)s, %(id)s, %(partition)s, %(made)s::uuid::text, 'i', %(id)s, 'r', 's', 0, 1, 'test',
+  %(rows)s)
 """
 _LATER_VERSION = """
 INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor)
@@ -46,7 +47,9 @@ _ENDED = """
 UPDATE metadata.version_partition SET to_version = %(version)s
 WHERE tenant_id = %(tenant)s AND dataset_id = %(id)s AND partition_key = %(partition)s AND to_version IS NULL
 """
-_BEGUN = "INSERT INTO metadata.version_partition VALUES (%(tenant)s, %(id)s, %(partition)s, %(version)s, NULL, %(made)s)"
+_BEGUN = (
+    "INSERT INTO metadata.version_partition VALUES (%(tenant)s, %(id)s, %(partition)s, %(version)s, NULL, %(made)s)"
+)
 
 
 def test_what_was_published_before_stays_and_is_found(

@@ -75,7 +75,7 @@ materialization = Table(
     ForeignKeyConstraint(["tenant_id", "dataset_id"], [dataset.c.tenant_id, dataset.c.dataset_id]),
     Index("materialization_partition_idx", "tenant_id", "dataset_id", "partition_key", text("committed_at DESC")),
     Index("materialization_committed_idx", "tenant_id", "dataset_id", text("committed_at DESC")),
-    Index("materialization_run_idx", "tenant_id", "run_id"),
+    Index("materialization_attempt_idx", "tenant_id", "run_id", "attempt_id"),
     Index("materialization_location_idx", "tenant_id", "location", postgresql_where=text("location IS NOT NULL")),
 )
 

@@ -1,13 +1,13 @@
-"""Versions say how many partitions and rows they have: counted when they are made, and now for those that there are."""
+"""Versions say how many partitions and rows they have; attempts that delivered nothing are found by their step."""
 
 from alembic import op
 
 revision = "0019"
 down_revision = "0017"
 
-# Each partition counts from the version in which it begins until the one in which it ends; what differs in a version is
-# added up along the numbers. Every tenant's rows, and none of them is anybody's change: for these statements the owner is
-# not held to a tenant, and what is append-only is completed.
+# Each partition counts from the version in which it begins until the one in which it ends; what differs in a version
+# is added up along the numbers. Every tenant's rows, and none of them is anybody's change: for these statements the
+# owner is not held to a tenant, and what is append-only is completed.
 COUNTS = """
 ALTER TABLE metadata.version NO FORCE ROW LEVEL SECURITY, DISABLE TRIGGER append_only,
   ADD COLUMN partitions bigint,
@@ -50,7 +50,30 @@ ALTER TABLE metadata.materialization FORCE ROW LEVEL SECURITY;
 COMMENT ON COLUMN metadata.version.row_count IS 'Of the partitions whose rows are counted';
 """
 
+STEPS = """
+ALTER TABLE metadata.task NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE metadata.task_attempt NO FORCE ROW LEVEL SECURITY, DISABLE TRIGGER audit_update,
+  ADD COLUMN step_key text;
+UPDATE metadata.task_attempt a SET step_key = t.step_key
+FROM metadata.task t WHERE t.tenant_id = a.tenant_id AND t.task_id = a.task_id;
+ALTER TABLE metadata.task_attempt ALTER COLUMN step_key SET NOT NULL;
+ALTER TABLE metadata.task_attempt FORCE ROW LEVEL SECURITY, ENABLE TRIGGER audit_update;
+ALTER TABLE metadata.task FORCE ROW LEVEL SECURITY;
+COMMENT ON COLUMN metadata.task_attempt.step_key IS 'That of its task';
+DROP INDEX metadata.task_step_idx;
+CREATE INDEX task_attempt_undelivered_idx ON metadata.task_attempt (tenant_id, step_key, created_at DESC)
+  WHERE status <> 'succeeded';
+"""
+
+# Found by what delivered it also among the many that one run delivers.
+DELIVERED = """
+DROP INDEX metadata.materialization_run_idx;
+CREATE INDEX materialization_attempt_idx ON metadata.materialization (tenant_id, run_id, attempt_id);
+"""
+
 
 def upgrade() -> None:
     op.execute(COUNTS)
+    op.execute(STEPS)
+    op.execute(DELIVERED)
     op.execute("DROP FUNCTION IF EXISTS metadata.partitions_changed(uuid, uuid, bigint)")
