@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from fsspec.registry import get_filesystem_class
 from sqlalchemy.engine import make_url
@@ -15,6 +15,9 @@ from resources.postgres.engine import rendered, with_driver
 from resources.settings import Settings
 
 System = Literal["postgres", "files"]
+
+VERSIONS: Final = "__versions"
+"""What the schema of the versioned tables has behind the name of the schema that readers use."""
 
 
 class SecretInProject(MetadataError):
@@ -65,6 +68,12 @@ def place(location: str) -> tuple[str, str]:
     """The endpoint and the path below its root that a location says."""
     endpoint, _colon, path = location.partition(":")
     return endpoint, path
+
+
+def is_table(path: str) -> bool:
+    """Whether a path below an endpoint names a table in a schema of versioned tables, and no folder."""
+    schema, _dot, table = path.rpartition(".")
+    return schema.endswith(VERSIONS) and bool(table) and "/" not in table
 
 
 def root_of(slug: str, locations: Mapping[str, "EndpointLocation"], settings: Settings) -> UPath:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from identity.keys import CanonicalKey
-from resources.locations import location, place
+from resources.locations import VERSIONS, location, place
 from resources.tables import registry
 from resources.tables.registry import REGISTRY, Connection
 from resources.tables.store import TableStorage
@@ -86,7 +86,7 @@ def dangling(tables: TableStorage) -> Dangling:
         registered = registry.exists(connection)
         written = _rows(connection, _WRITTEN, [tenant]) if registered else []
         everybodys = {(schema, name) for schema, name in _rows(connection, _REGISTERED, [])} if registered else set()
-        there: set[Name] = {(s, n) for s, n in _rows(connection, _TABLES, [rf"%\_\_{registry.VERSIONS[2:]}"])}
+        there: set[Name] = {(s, n) for s, n in _rows(connection, _TABLES, [rf"%\_\_{VERSIONS[2:]}"])}
         shown = _rows(connection, _SHOWN, [tenant]) if registered else []
     unknown, orphans = _astray(tables, written, there - everybodys, there)
     return Dangling(

@@ -8,11 +8,10 @@ import psycopg
 from psycopg import errors, sql
 
 from identity.errors import MetadataError
+from resources.locations import VERSIONS
 from resources.postgres.errors import connection_problem
 
 REGISTRY: Final = "metadata_registry"
-VERSIONS: Final = "__versions"
-"""What the schema of the versioned tables has behind the name of the schema that readers use."""
 
 _PINNED: Final = (
     "SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"

@@ -25,7 +25,7 @@ from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from resources.files.formats import NotStorable, as_arrow
 from resources.files.staging import DataDamaged, DataUnreadable, StagingFailed, Written
-from resources.locations import location
+from resources.locations import VERSIONS, location
 from resources.metadata_store import MetadataStore
 from resources.models import UNPARTITIONED, Attempt
 from resources.storage import Writing
@@ -167,7 +167,7 @@ class TableStorage:
         """
         schema, name = _split(path)
         at = location(self.endpoint, path)
-        if not schema.endswith(registry.VERSIONS):
+        if not schema.endswith(VERSIONS):
             raise TableInUse(path=at, reason="it is not in a schema of versioned tables, so it is not ours")
         with self.connected() as connection:
             try:
