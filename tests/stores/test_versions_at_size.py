@@ -5,9 +5,12 @@ Counted in rows, which have no noise: whoever looks at all versions or all parti
 
 import uuid
 from collections.abc import Callable
+from itertools import islice
 
 import pytest
 from store_inputs import Counts, Lake, Look, rows_read
+
+from resources.metadata.health import Health
 
 PARTITIONS, VERSIONS, CHANGED = 100_000, 1_000, 10
 TABLES = ("dataset", "version", "version_partition", "materialization", "materialization_input", "retraction")
@@ -21,9 +24,10 @@ _FILL = (
     SELECT tenant_id, dataset_id, n, 'v' || n, 'test', {PARTITIONS}, {CHANGED}, {PARTITIONS}, {PARTITIONS}
     FROM metadata.dataset, generate_series(1, {VERSIONS}) AS n WHERE dataset_id = '{{0}}'""",
     f"""INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key,
-      intent, attempt_id, run_id, step_key, retry_number, fencing_token, actor, row_count)
+      intent, attempt_id, run_id, step_key, retry_number, fencing_token, actor, row_count, location)
     SELECT tenant_id, {_ID.format("{0}", "n")}, dataset_id, 'p' || n %% {PARTITIONS}, '{{0}}' || n, 'fill',
-      {_ID.format("{0}attempt", "n")}, 'fill', 'fill', 0, 0, 'test', 1
+      {_ID.format("{0}attempt", "n")}, 'fill', 'fill', 0, 0, 'test', 1,
+      'lake:{{0}}/' || n
     FROM metadata.dataset, {_ALL} WHERE dataset_id = '{{0}}'""",
     f"""INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version, to_version,
       materialization_id)
@@ -60,7 +64,7 @@ def held(lake: Lake, partition: str, at: int) -> uuid.UUID:
     return one.materialization_id
 
 
-def test_a_call_costs_what_it_changes(lake: Lake, cost: Cost) -> None:
+def test_a_call_costs_what_it_changes(lake: Lake, cost: Cost, look: Look) -> None:
     key, store = lake.key("delays"), lake.store
     changed = [one.materialization_id for one in lake.commit(*(lake.staged("delays", f"p{n}") for n in range(3)))]
     store.publish([lake.committed("delays", "p99999", intent="plans are made")])
@@ -103,3 +107,8 @@ def test_a_call_costs_what_it_changes(lake: Lake, cost: Cost) -> None:
     assert read < 20 * len(ids)
     written, read = cost(lambda: store.publish(ids))
     assert (written, read < 10 * len(ids)) == ({}, True)
+
+    # What readers rely on is told in batches, each of which reads its own: not each time all that there is.
+    relied, read = Health(store.sessions).relied(batch=1_000), rows_read(store, look, *TABLES)
+    assert len(list(islice(relied, 5_000))) == 5_000
+    assert rows_read(store, look, *TABLES) - read < 5 * 5_000
