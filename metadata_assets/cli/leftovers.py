@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
@@ -13,8 +13,8 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.keys import short_name
 from metadata_assets.cli.answers import Answer, Wrong, few
-from resources.collecting import present_root
 from resources.files import places, staging
+from resources.files.marking import RootNotMarked, RootNotThere, RootOfAnother, adopt, present_root
 from resources.locations import EndpointLocation, location, place, root_of
 from resources.metadata.health import Health
 from resources.settings import Settings
@@ -36,10 +36,21 @@ class Roots:
     settings: Settings
     tables: Set[str] = frozenset()
     """Endpoints that keep tables, not files."""
+    adopted_by: Callable[[str], Iterable[str]] | None = None
+    """Given where roots that are not marked are to be, if they hold any of the locations that this names."""
+    away: dict[str, RootNotThere] = field(default_factory=dict)
+    """What keeps roots from being looked at."""
 
     def root_of(self, endpoint: str) -> UPath:
         """Raises MissingVariable, FilesystemMissing, RootNotThere."""
-        return present_root(endpoint, root_of(endpoint, self.locations, self.settings))
+        root = root_of(endpoint, self.locations, self.settings)
+        try:
+            return present_root(endpoint, root)
+        except (RootNotMarked, RootOfAnother):
+            known = self.adopted_by
+            if known is not None and adopt(endpoint, root, lambda: known(endpoint)):
+                return root
+            raise
 
     @cached_property
     def listings(self) -> Mapping[str, "Listing"]:
@@ -56,6 +67,9 @@ class Roots:
     def _seen(self, endpoint: str) -> "Listing | None":
         try:
             return listed(self.root_of(endpoint))
+        except RootNotThere as error:
+            self.away[endpoint] = error
+            return None
         except MetadataError:
             return None
         except places.failures():
@@ -160,6 +174,8 @@ def dangling(health: Health, roots: Roots) -> list[Answer]:
         for name, partitions in missing.items()
     ]
     for endpoint, count in sorted(unseen.items()):
-        detail = f"{count} locations were not looked at: the files of endpoint {endpoint} cannot be seen from here"
-        found.append(Answer(detail, Wrong.UNKNOWN))
+        away = roots.away.get(endpoint)
+        why = away or f"the files of endpoint {endpoint} cannot be seen from here"
+        wrong = Wrong.A_LITTLE if isinstance(away, RootNotMarked | RootOfAnother) else Wrong.UNKNOWN
+        found.append(Answer(f"{count} locations were not looked at: {why}", wrong))
     return found

@@ -44,7 +44,7 @@ class Deployment:
     engines: list[sa.Engine]
     answering: set[Plane]
     fix: bool = False
-    """Bring the views of tables to what is published before they are looked at."""
+    """Bring the views of tables to what is published before they are looked at, and mark roots that hold known data."""
 
     def looks(self) -> Iterator[tuple[str, Look]]:
         """The parts in the order in which they build on each other."""
@@ -196,7 +196,7 @@ class Deployment:
     def roots(self) -> Roots:
         locations = {slug: one.location for slug, one in self.endpoints.items() if one.location.system == "files"}
         tables = frozenset(slug for slug, one in self.endpoints.items() if one.location.system == "postgres")
-        return Roots(locations, self.settings, tables)
+        return Roots(locations, self.settings, tables, self.store.located_lately if self.fix else None)
 
     def tables(self, location: EndpointLocation) -> TableStorage:
         """The tables of a postgres endpoint."""

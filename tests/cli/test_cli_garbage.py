@@ -11,6 +11,7 @@ from upath import UPath
 
 from metadata_assets.cli import documents
 from resources.files import intermediate
+from resources.files.marking import claim
 from resources.locations import place
 
 EAGER = ("--keep-versions", "1", "--keep-for", "0s")
@@ -20,7 +21,7 @@ EAGER = ("--keep-versions", "1", "--keep-for", "0s")
 def root(environ: dict[str, str]) -> Path:
     """Where files of the endpoint `lake` are, which no project says."""
     folder = Path(environ["METADATA_HOME"]) / "lake" / "lake"
-    folder.mkdir(parents=True)
+    claim("lake", UPath(folder))
     return folder
 
 
@@ -51,7 +52,7 @@ def test_replaced_data_go_when_they_are_old_enough(run: Run, folders: dict[str, 
     assert done.code == 0
     assert {**done.json, "dry_run": True} == told
     assert (done.json["replaced"], done.json["files"], done.json["bytes"], done.json["left"]) == (2, 2, 10, [])
-    assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"left"}
+    assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"away", "left"}
     assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
     assert run("gc", *EAGER, "--json").json["gone"] == []
 
@@ -72,8 +73,10 @@ def test_of_named_datasets_only(run: Run, folders: dict[str, list[Path]], writer
 def test_what_is_not_there_to_be_removed_is_told(run: Run, folders: dict[str, list[Path]], root: Path) -> None:
     root.rename(root.with_name("unplugged"))
     answer = run("gc", *EAGER, "--json")
-    assert (answer.code, len(answer.json["left"]), answer.json["gone"]) == (5, 2, [])
-    assert "mount it, or add the endpoint to the project" in answer.json["left"][0]["message"]
+    assert (answer.code, answer.json["left"], answer.json["gone"]) == (5, [], [])
+    (away,) = answer.json["away"]
+    assert away["endpoint"] == "lake"
+    assert "mount it, or add the endpoint to the project" in away["message"]
     root.with_name("unplugged").rename(root)
     assert run("gc", *EAGER, "--json").json["replaced"] == 2
     assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
