@@ -38,5 +38,5 @@ GRANT EXECUTE ON FUNCTION
   metadata.condemn_garbage, metadata.mark_collected,
   metadata.record_checks, metadata.await_checks, metadata.examine, metadata.settle_checks
 TO metadata_app;
-GRANT EXECUTE ON FUNCTION metadata.is_pinned TO metadata_app, metadata_readonly;
+GRANT EXECUTE ON FUNCTION metadata.is_pinned, metadata.is_over TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

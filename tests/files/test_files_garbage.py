@@ -1,6 +1,5 @@
 """What nobody can ask for is collected, on disks and in object stores; what somebody can ask for never is."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 from garbage_world import EAGER, ENDPOINT, Look, World
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from upath import UPath
 
@@ -24,19 +22,7 @@ from resources.metadata.health import Health
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import DataCollected, LeaseLost
 from resources.postgres.refusals import UnusableMaterialization
-from resources.postgres.session import Row
 from resources.storage import NotRemoved
-
-
-@pytest.fixture
-def look(metadata_url: str) -> Iterator[Look]:
-    with psycopg.connect(metadata_url, row_factory=dict_row, autocommit=True) as connection:
-
-        def run(statement: str, *parameters: object) -> list[Row]:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
-
-        yield run
 
 
 @pytest.fixture
