@@ -87,6 +87,8 @@ class FileStorage:
         """Raises RootNotThere, too."""
         try:
             marking.claim(self.endpoint, self.root, self.known)
+        except marking.RootUnreadable as error:
+            raise StagingFailed(path=str(self.root / path), reason=error.reason) from error
         except places.failures() as error:
             raise StagingFailed(path=str(self.root / path), reason=places.reason_of(error)) from error
         return staging.write(self.root / path, value)

@@ -72,7 +72,7 @@ def claim(endpoint: str, root: UPath, known: Known = tuple) -> None:
     except RootNotThere as absent:
         locations = list(known())
         if locations and not _any_there(root, locations):
-            raise _not_marked(endpoint, root) from absent
+            raise _unmarked(endpoint, root) from absent
         _mark(root, [endpoint])
     _be_sure(endpoint, root)
 
@@ -90,6 +90,10 @@ def adopt(endpoint: str, root: UPath, known: Known) -> bool:
 def _not_marked(endpoint: str, root: UPath) -> RootNotThere:
     if places.is_local(root) and not places.is_there(root):
         return RootNotThere(endpoint=endpoint, root=str(root))
+    return _unmarked(endpoint, root)
+
+
+def _unmarked(endpoint: str, root: UPath) -> RootNotMarked:
     marker = json.dumps({_KEY: [endpoint]})
     return RootNotMarked(endpoint=endpoint, root=str(root), marker=marker, file=str(root / MARKER))
 
@@ -110,7 +114,7 @@ def _marked(endpoint: str, root: UPath) -> Collection[str]:
 def _said(root: UPath) -> list[str] | None:
     try:
         content = json.loads(places.get(root / MARKER))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     if not isinstance(content, dict) or not isinstance(content.get(_KEY), list):
         raise ValueError(MARKER)

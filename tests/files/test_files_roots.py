@@ -118,10 +118,11 @@ def test_nothing_is_written_to_a_mount_point_without_its_disk(on_disk: World) ->
     on_disk.publish([1])
     root = Path(str(on_disk.root))
     root.rename(root.with_name("unplugged"))
-    with pytest.raises(RootNotThere, match="mount it"):
-        write_again(on_disk, known_of(on_disk))
-    root.mkdir()
     with pytest.raises(RootNotMarked, match="mount what belongs there"):
+        write_again(on_disk, known_of(on_disk))
+    assert not root.exists()
+    root.mkdir()
+    with pytest.raises(RootNotMarked, match="to begin anew there, write"):
         write_again(on_disk, known_of(on_disk))
     assert list(root.iterdir()) == []
     (root / MARKER).write_text('{"endpoints": ["lake"]}')
