@@ -13,6 +13,7 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.ids import Entity
 from metadata_assets.cli.context import Cli, Opened, person
+from metadata_assets.cli.elsewhere import files_root
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
 from metadata_assets.spec import load_project
@@ -20,7 +21,7 @@ from metadata_assets.spec.loading import METADATA_FILE
 from resources import failpoints
 from resources.collecting import Collected, Collector
 from resources.files import intermediate
-from resources.locations import EndpointAway, EndpointLocation, root_of
+from resources.locations import EndpointLocation
 from resources.metadata.garbage import Garbage, Retention
 from resources.settings import Settings
 from resources.storage import FileStorage, Storage
@@ -37,12 +38,6 @@ class NotADuration(MetadataError):
 
     given: str
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
-
-
-class EndpointElsewhere(EndpointAway):
-    """the project {project} does not say where the data of endpoint {endpoint} are; run it in the project that does"""
-
-    project: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +86,7 @@ def _storage_of(slug: str, locations: Mapping[str, EndpointLocation], opened: Op
     there = locations.get(slug)
     if there is not None and there.system == "postgres":
         return TableStorage(slug, lambda: there.database_url(opened.databases), opened.store)
-    if there is None:
-        registered = opened.store.endpoint(slug)
-        if registered is not None and (registered.system != "files" or "root" in registered.attributes):
-            raise EndpointElsewhere(endpoint=slug, project=str(settings.project))
-    return FileStorage(slug, root_of(slug, locations, settings))
+    return FileStorage(slug, files_root(slug, locations, opened.store, settings))
 
 
 def _datasets(opened: Opened, names: Sequence[str]) -> Sequence[Entity]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -13,10 +13,12 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.keys import short_name
 from metadata_assets.cli.answers import Answer, Wrong, few
+from metadata_assets.cli.elsewhere import files_root
 from resources.files import places, staging
-from resources.files.marking import RootNotMarked, RootNotThere, RootOfAnother, adopt, present_root
-from resources.locations import EndpointLocation, location, place, root_of
+from resources.files.marking import RootNotMarked, RootOfAnother, adopt, present_root
+from resources.locations import EndpointAway, EndpointLocation, location, place
 from resources.metadata.health import Health
+from resources.metadata_store import MetadataStore
 from resources.settings import Settings
 from resources.tables.dangling import UnknownReference
 from resources.tables.dangling import dangling as soft_references
@@ -34,21 +36,21 @@ class Roots:
 
     locations: Mapping[str, EndpointLocation]
     settings: Settings
+    store: MetadataStore
     tables: Set[str] = frozenset()
     """Endpoints that keep tables, not files."""
-    adopted_by: Callable[[str], Iterable[str]] | None = None
-    """Given where roots that are not marked are to be, if they hold any of the locations that this names."""
-    away: dict[str, RootNotThere] = field(default_factory=dict)
+    fix: bool = False
+    """Mark roots that are not marked and hold data of their endpoint."""
+    away: dict[str, EndpointAway] = field(default_factory=dict)
     """What keeps roots from being looked at."""
 
     def root_of(self, endpoint: str) -> UPath:
-        """Raises MissingVariable, FilesystemMissing, RootNotThere."""
-        root = root_of(endpoint, self.locations, self.settings)
+        """Raises MissingVariable, FilesystemMissing, RootNotThere, EndpointElsewhere."""
+        root = files_root(endpoint, self.locations, self.store, self.settings)
         try:
             return present_root(endpoint, root)
         except (RootNotMarked, RootOfAnother):
-            known = self.adopted_by
-            if known is not None and adopt(endpoint, root, lambda: known(endpoint)):
+            if self.fix and adopt(endpoint, root, lambda: self.store.located_lately(endpoint)):
                 return root
             raise
 
@@ -67,7 +69,7 @@ class Roots:
     def _seen(self, endpoint: str) -> "Listing | None":
         try:
             return listed(self.root_of(endpoint))
-        except RootNotThere as error:
+        except EndpointAway as error:
             self.away[endpoint] = error
             return None
         except MetadataError:

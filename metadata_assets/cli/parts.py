@@ -202,7 +202,7 @@ class Deployment:
     def roots(self) -> Roots:
         locations = {slug: one.location for slug, one in self.endpoints.items() if one.location.system == "files"}
         tables = frozenset(slug for slug, one in self.endpoints.items() if one.location.system == "postgres")
-        return Roots(locations, self.settings, tables, self.store.located_lately if self.fix else None)
+        return Roots(locations, self.settings, self.store, tables, self.fix)
 
     def tables(self, location: EndpointLocation) -> TableStorage:
         """The tables of a postgres endpoint."""

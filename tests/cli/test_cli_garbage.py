@@ -130,6 +130,9 @@ def test_outside_the_project_nothing_of_it_is_taken_for_gone(
     answer = run("gc", *EAGER, "--json", METADATA_PROJECT=str(elsewhere))
     assert (answer.code, answer.json["gone"], answer.json["left"]) == (5, [], [])
     assert "run it in the project that does" in answer.json["away"][0]["message"]
+    told = {one["part"]: one for one in run("doctor", "--json", METADATA_PROJECT=str(elsewhere)).json["findings"]}
+    assert (told["missing data"]["status"], "in the project that does" in told["missing data"]["detail"]) == (
+        "skipped", True)  # fmt: skip
     other = elsewhere / "metadata.yml"
     other.write_text("name: other\nendpoints:\n  lake: {system: files, root: data}\n")
     (elsewhere / "data").mkdir()
