@@ -79,6 +79,8 @@ class FileStorage:
     root: UPath
     known: Known = field(default=tuple, repr=False)
     """Some locations that the endpoint has by the word of the control plane, for a root that is not marked."""
+    _claimed: set[UPath] = field(default_factory=set, init=False, repr=False, compare=False)
+    """The root, once it was seen marked, if it is nothing that is mounted: then it is not asked again."""
 
     def path_of(self, entity: Entity, partition: str | None, attempt: Attempt) -> str:
         return staging.path_of(entity.id, partition, attempt)
@@ -86,11 +88,14 @@ class FileStorage:
     def write(self, path: str, value: object, writing: Writing) -> Written:  # noqa: ARG002 files have no references
         """Raises RootNotThere, too."""
         try:
-            marking.claim(self.endpoint, self.root, self.known)
+            if not self._claimed:
+                marking.claim(self.endpoint, self.root, self.known)
         except marking.RootUnreadable as error:
             raise StagingFailed(path=str(self.root / path), reason=error.reason) from error
         except places.failures() as error:
             raise StagingFailed(path=str(self.root / path), reason=places.reason_of(error)) from error
+        if not places.is_local(self.root):
+            self._claimed.add(self.root)
         return staging.write(self.root / path, value)
 
     def read(self, path: str, manifest_sha256: bytes) -> Any:

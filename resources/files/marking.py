@@ -58,13 +58,11 @@ def present_root(endpoint: str, root: UPath) -> UPath:
 
 
 def claim(endpoint: str, root: UPath, known: Known = tuple) -> None:
-    """Mark a root before an endpoint writes there for the first time. Cheap when it is marked.
+    """Mark a root before an endpoint writes there for the first time. One small read when it is marked.
 
     Where the control plane knows data of the endpoint, one of them must be there: else this is another disk, or none.
     Raises RootNotThere, or one of its kind, and what `places.failures` names; then nothing was written.
     """
-    if _is_sure(endpoint, root):
-        return
     try:
         present_root(endpoint, root)
     except (RootOfAnother, RootUnreadable):
@@ -74,7 +72,6 @@ def claim(endpoint: str, root: UPath, known: Known = tuple) -> None:
         if locations and not _any_there(root, locations):
             raise _unmarked(endpoint, root) from absent
         _mark(root, [endpoint])
-    _be_sure(endpoint, root)
 
 
 def adopt(endpoint: str, root: UPath, known: Known) -> bool:
@@ -139,16 +136,3 @@ def _mark(root: UPath, endpoints: Collection[str]) -> None:
         os.fsync(file.fileno())
     passing.replace(Path(str(root), MARKER))
     places.sync_folders([root, *made])
-
-
-_sure: set[tuple[str, str]] = set()
-"""Roots in object stores that this process has seen marked: they are not mounted, so they do not go away."""
-
-
-def _is_sure(endpoint: str, root: UPath) -> bool:
-    return (endpoint, str(root)) in _sure
-
-
-def _be_sure(endpoint: str, root: UPath) -> None:
-    if not places.is_local(root):
-        _sure.add((endpoint, str(root)))
