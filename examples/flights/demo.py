@@ -1,8 +1,9 @@
 """`metadata-assets demo`: this project run headless, and every promise of the product held up to what happened.
 
 Loads the sources, collects their catalogs, materializes the days that are asked for, delivers one of them again,
-explains where it came from, counts everything, reads a source table while it is renamed, and says which promises
-held. Safe to repeat: what is there already is left alone. Each act is a file in `showcase/`.
+explains where it came from, counts everything, reads a source table while it is renamed, rolls a version back and
+forward again under a reader's eyes, records what ran, and says which promises held. Safe to repeat: what is there
+already is left alone. Each act is a file in `showcase/`.
 """
 
 import sys
@@ -14,7 +15,17 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 from rich.console import Console
-from showcase import collecting, counting, delivering, explaining, materializing, opening, renaming
+from showcase import (
+    collecting,
+    counting,
+    delivering,
+    explaining,
+    going_back,
+    materializing,
+    opening,
+    recording,
+    renaming,
+)
 from showcase.job import logging_to
 from showcase.planning import days_asked, example_day
 from showcase.promises import Promise, summary
@@ -100,6 +111,14 @@ def _perform(stage: Stage, days: list[str], told: Told) -> None:
         renamed = renaming.rename_and_back(stage, day)
         told.promises += renaming.promises(renamed)
         told.parts["renamed"] = renamed.document
+    with told.timed("go_back"):
+        way_back = going_back.go_back_and_forward(stage)
+        told.promises += going_back.promises(way_back)
+        told.parts["rolled_back"] = way_back.document if way_back else None
+    with told.timed("record"):
+        recorded = recording.record(stage, deliveries)
+        told.promises += recording.promises(recorded)
+        told.parts["runs"] = recorded.document
 
 
 def _conclude(stage: Stage, told: Told) -> None:

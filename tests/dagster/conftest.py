@@ -28,6 +28,7 @@ def environment(
     tmp_path: Path,
     dagster_url: str,
     make_database: Callable[..., str],
+    drop_database: Callable[[str], None],
     metadata_url: str,
 ) -> Iterator[dict[str, str]]:
     """The environment of a process of this deployment, set for this test."""
@@ -46,6 +47,7 @@ def environment(
         monkeypatch.setenv(name, value)
     yield variables
     close_all()
+    drop_database(variables["DATA_DATABASE_URL"])
 
 
 @pytest.fixture

@@ -97,6 +97,17 @@ def condemning_slowly(url: str) -> None:
     _change(url, _replaced(collecting, _DECIDED, _DECIDED_SLOWLY))
 
 
+_PIN_LOCK = "ORDER BY d.dataset_id FOR SHARE;"
+_PINNED = "  RETURN QUERY SELECT v_pin, false;\n"
+
+
+def pinning_without_sharing_the_row(url: str) -> None:
+    """A pin is no reason to wait for whoever collects."""
+    condemning_slowly(url)
+    pins = _replaced((_FUNCTIONS / "pins.sql").read_text(), _PIN_LOCK, "ORDER BY d.dataset_id;")
+    _change(url, _replaced(pins, _PINNED, f"  PERFORM pg_sleep(0.04);\n{_PINNED}"))
+
+
 _MARK = "  UPDATE metadata.staging_lease l SET state = 'reaping'\n  FROM ("
 _MARK_NOTHING = "  PERFORM 1 FROM metadata.staging_lease l, ("
 _ONLY_MARKED = "WHERE l.tenant_id = p_tenant AND l.state = 'reaping' AND l.location > p_after"

@@ -7,6 +7,7 @@ from fire_mutants import (
     claiming_and_reading_at_once,
     condemning_in_one_statement,
     condemning_slowly,
+    pinning_without_sharing_the_row,
     publishing_without_the_row,
     reaping_without_marking,
     rolling_back_whatever_is_there,
@@ -22,16 +23,17 @@ from resources.postgres.embedded import Server
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 
-pytestmark = [pytest.mark.fire, pytest.mark.chaos]
+pytestmark = pytest.mark.fire
 
 SECONDS = 2.0
-CROWDS = 4
+CROWDS = 8
 Crowd = Callable[..., list[str]]
 
 DELIVERING = {"deliver": 1.0}
 GOING_BACK = {"deliver": 1.0, "roll_back": 3.0}
 COLLECTING = {"overtake": 3.0, "collect": 2.0}
 RELEASING = {"release": 2.0, "keep": 3.0}
+PINNING = {"overtake": 2.0, "keep": 4.0, "collect": 1.0}
 COMING_LATE = {"come_late": 4.0, "collect": 1.0}
 
 
@@ -87,6 +89,7 @@ def found_out(gather: Callable[[], list[str]], what: str) -> bool:
         (rolling_back_whatever_is_there, GOING_BACK, "contradicting: a rollback"),
         (publishing_without_the_row, COLLECTING, "condemned"),
         (condemning_in_one_statement, COLLECTING, "condemned"),
+        (pinning_without_sharing_the_row, PINNING, "condemned"),
         (reaping_without_marking, COMING_LATE, "collected"),
     ],
 )
@@ -105,5 +108,5 @@ def test_a_release_of_one_dataset_after_the_other_is_found_out(crowd: Crowd) -> 
 
 
 def test_without_a_mutant_nothing_is_found(crowd: Crowd) -> None:
-    acts = {**GOING_BACK, **COLLECTING, **RELEASING, **COMING_LATE}
+    acts = {**GOING_BACK, **COLLECTING, **PINNING, **RELEASING, **COMING_LATE}
     assert crowd(acts, condemning_slowly, datasets=2) == []

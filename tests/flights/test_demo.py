@@ -37,6 +37,8 @@ PROMISES = [
     "missing_days_are_missing",
     "rename_keeps_identity",
     "renamed_source_is_read",
+    "rollback_is_one_step",
+    "runs_recorded",
 ]
 WITHOUT_WEATHER = "2013-12-31"
 
@@ -112,13 +114,13 @@ def test_every_promise_holds(first: Shown) -> None:
     assert (first.code, first.broken) == (0, []), first.words
     assert [one["name"] for one in first.document["promises"]] == PROMISES
     assert all(set(one) == {"name", "promise", "evidence", "held"} for one in first.document["promises"])
-    assert "all 16 promises held" in first.words
+    assert "all 18 promises held" in first.words
     assert "Traceback" not in first.words
 
 
 def test_the_document_has_every_part(first: Shown) -> None:
     parts = ["promises", "sources", "collections", "materialized", "deliveries", "explain", "counts", "renamed"]
-    parts.append("seconds")
+    parts += ["rolled_back", "runs", "seconds"]
     assert list(first.document) == parts
     assert list(first.document["seconds"])[-1] == "total"
     assert first.document["materialized"]["datasets"]["lake/nyc/flights"] == {
@@ -176,6 +178,26 @@ def test_a_renamed_source_table_is_the_same_thing(first: Shown, second: Shown, a
     assert ask(
         "jfk", "SELECT to_regclass('weather_of_the_airport') IS NULL AND to_regclass('weather') IS NOT NULL"
     ) == [(True,)]
+
+
+def test_back_and_forward_again_under_a_pin(first: Shown) -> None:
+    found = first.document["rolled_back"]
+    last = first.document["deliveries"][-1]["version_after"]
+    assert found["versions"] == [last, last + 1, last + 2]
+    assert found["partitions_changed"] == 1
+    (rows,) = set(found["rows_pinned"])
+    assert rows > 0
+    code, out, _err = call("versions", "lake/nyc/daily_delays", "--limit", "2", "--json")
+    forward, back = (one["restored"] for one in json.loads(out))  # by the demo that was the last one
+    assert (code, forward) == (0, back + 1)
+
+
+def test_every_run_is_recorded_and_why_one_failed(first: Shown) -> None:
+    runs = first.document["runs"]
+    assert runs["runs"] == runs["recorded"] > 5
+    died = first.document["deliveries"][2]
+    assert runs["died"]["run_id"] == died["run_id"]
+    assert "WorkerDied" in runs["died"]["failure"]
 
 
 def test_the_command_line_shows_the_same(first: Shown) -> None:
@@ -240,7 +262,7 @@ def test_a_broken_promise_is_told_and_fails(deployment: Settings, second: Shown)
     assert "is not what was committed" in failure["reason"]
     evidence = {one["name"]: one["evidence"] for one in shown.document["promises"]}
     assert "lake/nyc/weather 2013-01-01: 67 in its file, 68 recorded" in evidence["files_agree_with_records"]
-    assert "9 of 16 promises did not hold" in shown.words
+    assert "9 of 18 promises did not hold" in shown.words
     assert "Traceback" not in shown.words
 
 

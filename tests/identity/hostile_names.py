@@ -33,9 +33,10 @@ slugs = st.sampled_from(["jfk", "ewr", "warehouse-eu", "a" * 63]) | st.from_rege
     r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True
 )
 
+datasets = st.builds(CanonicalKey, st.just(Kind.DATASET), slugs, st.tuples(optional_names, optional_names, names))
 keys = st.one_of(
     st.builds(CanonicalKey, st.just(Kind.ENDPOINT), slugs, st.just(())),
-    st.builds(CanonicalKey, st.just(Kind.DATASET), slugs, st.tuples(optional_names, optional_names, names)),
+    datasets,
     st.builds(CanonicalKey, st.just(Kind.JOB), slugs, st.tuples(names)),
 )
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_names import keys, names, prop, recut
+from hostile_names import datasets, keys, names, prop, recut
 from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.errors import InvalidKey
 from identity.ids import Entity, child_id, column_id, tenant_id
-from identity.keys import CanonicalKey, ColumnKey, Kind, dataset_key, job_key, short_name
+from identity.keys import CanonicalKey, ColumnKey, dataset_key, job_key, short_name
 from identity.naming import Fold, InvalidReference, column_key, reference_key, system
 
 FLIGHTS = dataset_key("jfk", source="flights", schema="public", table="flights")
@@ -21,7 +21,6 @@ VECTORS = [
     json.loads(line)
     for line in (Path(__file__).resolve().parents[1] / "vectors/columns.jsonl").read_text("ascii").splitlines()
 ]
-datasets = keys.filter(lambda key: key.kind is Kind.DATASET)
 columns = st.builds(ColumnKey, datasets, names)
 
 

@@ -100,7 +100,9 @@ SPELLINGS: Mapping[str, tuple[str, str]] = {
 def leaks(*said: object) -> list[str]:
     """The spellings that can be found in what was said; however often its backslashes were doubled."""
     text = "\n".join(map(str, said)).replace("\\\\\\\\", "\\").replace("\\\\", "\\")
-    return sorted({name for name, (_, piece) in SPELLINGS.items() if piece in text or SECRET in text})
+    if SECRET in text:
+        return sorted(SPELLINGS)
+    return sorted({name for name, (_, piece) in SPELLINGS.items() if piece in text})
 
 
 def everything_of(error: BaseException | None) -> Iterator[str]:

@@ -174,17 +174,17 @@ def test_a_move_to_another_endpoint_is_a_rename(lake: Lake, look: Look) -> None:
     assert lake.store.resolve(f"{lake.endpoint}/nyc/a") == there
 
 
-def test_a_thousand_renames_later_the_first_name_is_one_index_hit(lake: Lake, look: Look) -> None:
+def test_hundreds_of_renames_later_the_first_name_is_one_index_hit(lake: Lake, look: Look) -> None:
     lake.assets("t0", "other")
     entity = lake.entity("t0")
-    for number in range(1000):
+    for number in range(250):
         lake.store.rename({lake.key(f"t{number}"): lake.key(f"t{number + 1}")})
-    keys = [lake.key(f"t{number}") for number in range(1001)]
+    keys = [lake.key(f"t{number}") for number in range(251)]
     found = lake.store.entities(keys)
     assert {one.id for one in found.values()} == {entity.id}
-    assert len(lake.store.aliases_of(entity)) == 2001
+    assert len(lake.store.aliases_of(entity)) == 501
     look("ANALYZE metadata.alias")
-    for key in (lake.key("t0"), lake.key("t500"), lake.key("t1000"), lake.key("other")):
+    for key in (lake.key("t0"), lake.key("t125"), lake.key("t250"), lake.key("other")):
         with lake.store.session() as session:
             session.rows("SET LOCAL enable_seqscan = off")  # a small table of a test would be read whole
             before = names_read(session)
