@@ -104,7 +104,7 @@ def year(
 
         altered, pinned = read_throughout(store, FLIGHTS, make_a_mistake, console)
     found = Year(days, round(time.monotonic() - begun, 1), backfilled, counted, altered, pinned, [])
-    found.wrong.extend(_wrong(found, len(middle_of(wanted))))
+    found.wrong.extend(wrong_in(found, len(middle_of(wanted))))
     return found
 
 
@@ -121,7 +121,7 @@ def _pool(
         POOLS.pop()
 
 
-def _wrong(found: Year, in_the_middle: int) -> list[str]:
+def wrong_in(found: Year, in_the_middle: int) -> list[str]:
     """What is not as it has to be."""
     counted, pinned = found.counted, found.pinned
     has_to_be = {
