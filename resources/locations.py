@@ -28,6 +28,12 @@ class SecretInProject(MetadataError):
     exit_code: ClassVar[int] = 2
 
 
+class EndpointAway(MetadataError):
+    """the data of endpoint {endpoint} cannot be reached"""
+
+    endpoint: str
+
+
 class FilesystemMissing(MetadataError):
     """endpoint {slug} cannot be reached, {reason}; {fix}"""
 

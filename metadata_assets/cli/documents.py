@@ -87,7 +87,7 @@ DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
 GC = (
     "{dry_run, abandoned, replaced, runs, files, bytes, gone: [{why, location, files, bytes}], "
-    "left: [{location, message}]}"
+    "away: [{endpoint, message}], left: [{location, message}]}"
 )
 
 _ALIAS = "name, key, kind, from, to, actor, reason, change"

@@ -43,6 +43,15 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stranded:
+    """Data that wait for checks which no run is going to make: those that were to are over."""
+
+    key: CanonicalKey
+    partitions: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Relied:
     """Where data are that readers are promised: published ones, or ones of a pinned version."""
 
@@ -90,6 +99,33 @@ WHERE d.tenant_id = %(tenant)s AND d.published_version > 0 AND a.deleted_at IS N
     SELECT 1 FROM metadata.version_partition p
     WHERE p.tenant_id = d.tenant_id AND p.materialization_id = m.materialization_id)
 GROUP BY a.qualified_name, d.publish_policy
+ORDER BY a.qualified_name LIMIT %(limit)s
+"""
+
+_STRANDED = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, count(DISTINCT w.materialization_id) AS partitions,
+  min(w.at) AS oldest
+FROM metadata.candidate w
+JOIN metadata.asset a ON a.tenant_id = w.tenant_id AND a.asset_id = w.dataset_id
+WHERE w.tenant_id = %(tenant)s AND a.deleted_at IS NULL
+  AND EXISTS (
+    SELECT 1 FROM unnest(w.awaited) AS n (name) WHERE NOT EXISTS (
+      SELECT 1 FROM metadata.check_result f
+      WHERE f.tenant_id = w.tenant_id AND f.materialization_id = w.materialization_id AND f.name = n.name))
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.version_partition p
+    WHERE p.tenant_id = w.tenant_id AND p.materialization_id = w.materialization_id)
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.retraction r
+    WHERE r.tenant_id = w.tenant_id AND r.materialization_id = w.materialization_id)
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.condemned x
+    WHERE x.tenant_id = w.tenant_id AND x.materialization_id = w.materialization_id)
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.candidate o
+    WHERE o.tenant_id = w.tenant_id AND o.materialization_id = w.materialization_id
+      AND NOT metadata.is_over(o.tenant_id, o.run_id, %(age)s::interval))
+GROUP BY a.qualified_name
 ORDER BY a.qualified_name LIMIT %(limit)s
 """
 
@@ -176,6 +212,14 @@ class Health(Noun):
                 partitions=row["partitions"],
                 oldest=row["oldest"],
             )
+            for row in rows
+        ]
+
+    def stranded(self, *, age: timedelta, limit: int = 1000) -> list[Stranded]:
+        """Datasets with data that wait for checks of runs that all are over, and have been for longer than `age`."""
+        rows = self.sessions.call(_STRANDED, {"tenant": self.tenant.value, "age": age, "limit": limit})
+        return [
+            Stranded(key=CanonicalKey.parse(row["qualified_name"]), partitions=row["partitions"], oldest=row["oldest"])
             for row in rows
         ]
 

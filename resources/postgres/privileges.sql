@@ -34,9 +34,9 @@ GRANT EXECUTE ON FUNCTION
   metadata.create_collection, metadata.hold_collection, metadata.change_collection, metadata.delete_collection
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
-  metadata.reap_staging, metadata.reapable_staging, metadata.forget_staging, metadata.condemn, metadata.condemnable,
-  metadata.mark_collected,
+  metadata.reap_staging, metadata.reapable_staging, metadata.forget_staging, metadata.look_for_garbage,
+  metadata.condemn_garbage, metadata.mark_collected,
   metadata.record_checks, metadata.await_checks, metadata.examine, metadata.settle_checks
 TO metadata_app;
-GRANT EXECUTE ON FUNCTION metadata.is_pinned TO metadata_app, metadata_readonly;
+GRANT EXECUTE ON FUNCTION metadata.is_pinned, metadata.is_over TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

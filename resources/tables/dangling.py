@@ -74,7 +74,7 @@ Name = tuple[str, str]
 
 
 def dangling(tables: TableStorage) -> Dangling:
-    """What does not fit between this endpoint and the control plane. Raises TablesUnreachable.
+    """What does not fit between this endpoint and the control plane. Raises TablesUnreachable, RegistryNotThere.
 
     What should be here is read before the data plane, and what is allowed to be here after it, so what is written or
     published meanwhile is not taken for a mistake.
@@ -84,6 +84,8 @@ def dangling(tables: TableStorage) -> Dangling:
     with tables.connected() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         registered = registry.exists(connection)
+        if located:
+            registry.require(connection, tables.endpoint)
         written = _rows(connection, _WRITTEN, [tenant]) if registered else []
         everybodys = {(schema, name) for schema, name in _rows(connection, _REGISTERED, [])} if registered else set()
         there: set[Name] = {(s, n) for s, n in _rows(connection, _TABLES, [rf"%\_\_{VERSIONS[2:]}"])}

@@ -193,7 +193,8 @@ def test_what_was_condemned_says_so(run: Run, writer: Writer, filled: dict[str, 
     writer.write(FLIGHTS, JAN15)
     garbage = Garbage(writer.store.sessions)
     retention = Retention(versions=1, time=timedelta(0))
-    assert garbage.condemn(writer.store.entity(FLIGHTS), retention)
+    seen = [one.materialization_id for one in garbage.look(writer.store.entity(FLIGHTS), retention).garbage]
+    assert garbage.condemn(writer.store.entity(FLIGHTS), retention, seen)
     assert run("explain", str(filled["flights"]), "--json").json["made"]["collected"] == "condemned"
     garbage.collected([filled["flights"]])
     answer = run("explain", str(filled["flights"]), "--json")

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0019"
-down_revision = "0017"
+revision = "0020"
+down_revision = "0019"
 
 # Each partition counts from the version in which it begins until the one in which it ends; what differs in a version
 # is added up along the numbers. Every tenant's rows, and none of them is anybody's change: for these statements the
