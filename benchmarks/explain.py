@@ -4,6 +4,7 @@ Limits, in the same run: the same in a store of a thousand, which is what growth
 a bare SELECT of the materialization's own row, prepared, in a transaction that is bound to its tenant.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,14 +41,15 @@ WHERE indrelid IN ({_OURS}) AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE 
 """
 
 # Materialization n is partition n / DATASETS of dataset n % DATASETS, made from that partition of the dataset before,
-# by run n / DATASETS; each dataset has a version of each run, each step one attempt, each materialization a check.
+# by run n / DATASETS; each dataset has a version of each run, each materialization a check. Each step has one attempt
+# that delivered, and in one run of a hundred one before it that failed.
 _ID = "md5({} || ' ' || {})::uuid"
 _DATASET = _ID.format("'dataset'", "n % %(datasets)s")
 _BEFORE = _ID.format("'dataset'", "n % %(datasets)s - 1")
 _RUN = "n / %(datasets)s"
 _AT = "timestamptz '2020-01-01' + n * interval '1 second'"
 _FILL = tuple(
-    statement.replace(" % %(", " %% %(")
+    re.sub(r" % (?=%\(|\d)", " %% ", statement)
     for statement in (
         f"""INSERT INTO metadata.asset (tenant_id, asset_id, type, name, qualified_name, key_sha256, created_by)
         SELECT %(tenant)s, {_ID.format("'dataset'", "n")}, 'DATASET', 't' || n, 'mid1:dataset:lake:~/bench/t' || n,
@@ -63,9 +65,15 @@ _FILL = tuple(
         f"""INSERT INTO metadata.task (tenant_id, task_id, job_id, step_key, created_at)
         SELECT %(tenant)s, {_ID.format("'task'", "n")}, {_ID.format("'job'", _RUN)}, 't' || n % %(datasets)s, {_AT}
         FROM generate_series(0, %(many)s - 1) n""",
-        f"""INSERT INTO metadata.task_attempt (tenant_id, attempt_id, task_id, number, status, started_at, ended_at)
-        SELECT %(tenant)s, {_ID.format("'attempt'", "n")}, {_ID.format("'task'", "n")}, 0, 'succeeded', {_AT}, {_AT}
+        f"""INSERT INTO metadata.task_attempt (tenant_id, attempt_id, task_id, step_key, number, status, started_at,
+          ended_at, created_at)
+        SELECT %(tenant)s, {_ID.format("'attempt'", "n")}, {_ID.format("'task'", "n")}, 't' || n % %(datasets)s, 1,
+          'succeeded', {_AT}, {_AT}, {_AT}
         FROM generate_series(0, %(many)s - 1) n""",
+        f"""INSERT INTO metadata.task_attempt (tenant_id, task_id, step_key, number, status, started_at, ended_at,
+          created_at)
+        SELECT %(tenant)s, {_ID.format("'task'", "n")}, 't' || n % %(datasets)s, 0, 'failed', {_AT}, {_AT}, {_AT}
+        FROM generate_series(0, %(many)s - 1) n WHERE {_RUN} % 100 = 7""",
         f"""INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key,
           idempotency_key, intent, attempt_id, run_id, step_key, retry_number, fencing_token, row_count, actor,
           committed_at)
@@ -77,8 +85,9 @@ _FILL = tuple(
         SELECT %(tenant)s, {_ID.format("'m'", "n")}, {_BEFORE}, 'p' || {_RUN}, {_ID.format("'m'", "n - 1")},
           {_RUN} + 1
         FROM generate_series(0, %(many)s - 1) n WHERE n % %(datasets)s > 0""",
-        f"""INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, published_at)
-        SELECT %(tenant)s, {_DATASET}, {_RUN} + 1, 'v' || n, 'bench', {_AT}
+        f"""INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, published_at,
+          partitions, partitions_changed, row_count, partitions_counted)
+        SELECT %(tenant)s, {_DATASET}, {_RUN} + 1, 'v' || n, 'bench', {_AT}, {_RUN} + 1, 1, 7 * ({_RUN} + 1), {_RUN} + 1
         FROM generate_series(0, %(many)s - 1) n""",
         f"""INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version,
           materialization_id)
@@ -132,7 +141,7 @@ def run() -> list[Result]:
         middle = MANY // 2 + 7
         found = large.store.explain(large.id(middle))
         assert found.made is not None
-        assert (len(found.made.inputs), found.made.readers.count, len(found.made.attempts)) == (1, 1, 1)
+        assert (found.made.inputs.count, found.made.readers.count, len(found.made.attempts)) == (1, 1, 1)
         among = {
             f"explain the oldest of {MANY:,}": large.explained(1),
             "one in the middle": large.explained(middle),

@@ -32,8 +32,9 @@ _PUBLISH_STATEMENTS = (
     VALUES (%(tenant)s, 'publish', %(key)s, %(fingerprint)s, %(id)s)""",
     """UPDATE metadata.dataset SET published_version = published_version + 1, updated_at = clock_timestamp()
     WHERE tenant_id = %(tenant)s AND dataset_id = %(dataset)s RETURNING published_version""",
-    """INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor)
-    SELECT %(tenant)s, %(dataset)s, published_version, %(key)s, 'bench' FROM metadata.dataset
+    """INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, partitions,
+      partitions_changed, row_count, partitions_counted)
+    SELECT %(tenant)s, %(dataset)s, published_version, %(key)s, 'bench', 1, 1, 1, 1 FROM metadata.dataset
     WHERE tenant_id = %(tenant)s AND dataset_id = %(dataset)s""",
     """UPDATE metadata.version_partition c SET to_version = d.published_version FROM metadata.dataset d
     WHERE d.tenant_id = %(tenant)s AND d.dataset_id = %(dataset)s AND c.tenant_id = %(tenant)s
@@ -45,28 +46,29 @@ _PUBLISH_STATEMENTS = (
     VALUES (%(tenant)s, gen_random_uuid(), 'version.published', %(payload)s)""",
 )
 
-_FILL = """
-WITH made AS (
-  INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key,
-    intent, attempt_id, run_id, step_key, retry_number, fencing_token, manifest_sha256, row_count, byte_count,
-    data_version, metadata, actor)
-  SELECT %(tenant)s, gen_random_uuid(), %(dataset)s, 'p' || lpad((n %% %(partitions)s)::text, 6, '0'), 'bench' || n,
-    'bench', gen_random_uuid(), 'run', 'step', 0, n + 1, sha256(n::text::bytea), 1, 1, 'v', '{}', 'bench'
-  FROM generate_series(0, %(partitions)s + (%(versions)s - 1) * %(changed)s - 1) n
-  RETURNING materialization_id, partition_key, fencing_token - 1 AS n
-), numbered AS (
-  SELECT made.*, CASE WHEN n < %(partitions)s THEN 1 ELSE 2 + (n - %(partitions)s) / %(changed)s END AS version
-  FROM made)
-INSERT INTO metadata.version_partition
-  (tenant_id, dataset_id, partition_key, from_version, to_version, materialization_id)
-SELECT %(tenant)s, %(dataset)s, partition_key, version,
-  lead(version) OVER (PARTITION BY partition_key ORDER BY version), materialization_id FROM numbered
-"""
-
-_VERSIONS = """
-INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor)
-SELECT %(tenant)s, %(dataset)s, n, 'bench' || n, 'bench' FROM generate_series(1, %(versions)s) n
-"""
+# Version 1 has each partition, and each later one changes the next hundred of them: materialization n is of partition
+# n % PARTITIONS, and what changes it again is materialization n + PARTITIONS.
+_COUNT = "%(partitions)s + (%(versions)s - 1) * %(changed)s"
+_PARTITION = "'p' || lpad((n %% %(partitions)s)::text, 6, '0')"
+_VERSION = "CASE WHEN {0} < %(partitions)s THEN 1 ELSE 2 + ({0} - %(partitions)s) / %(changed)s END"
+_FILL = (
+    """INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, partitions,
+      partitions_changed, row_count, partitions_counted)
+    SELECT %(tenant)s, %(dataset)s, n, 'bench' || n, 'bench', %(partitions)s, %(changed)s, %(partitions)s,
+      %(partitions)s FROM generate_series(1, %(versions)s) n""",
+    f"""INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key,
+      idempotency_key, intent, attempt_id, run_id, step_key, retry_number, fencing_token, manifest_sha256, row_count,
+      byte_count, data_version, metadata, actor)
+    SELECT %(tenant)s, md5('bench' || n)::uuid, %(dataset)s, {_PARTITION}, 'bench' || n, 'bench',
+      md5('attempt' || n)::uuid, 'run' || {_VERSION.format("n")}, 'step', 0, n + 1, sha256(n::text::bytea), 1, 1, 'v',
+      '{{}}', 'bench' FROM generate_series(0, {_COUNT} - 1) n""",
+    f"""INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version, to_version,
+      materialization_id)
+    SELECT %(tenant)s, %(dataset)s, {_PARTITION}, {_VERSION.format("n")},
+      CASE WHEN n + %(partitions)s < {_COUNT} THEN {_VERSION.format("(n + %(partitions)s)")} END,
+      md5('bench' || n)::uuid FROM generate_series(0, {_COUNT} - 1) n""",
+    "UPDATE metadata.dataset SET published_version = %(versions)s WHERE dataset_id = %(dataset)s",
+)
 
 # As many rows with as many columns, found by the index of the present ones.
 _BARE = """
@@ -96,6 +98,7 @@ class RawWriter:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
+    url: str
     store: MetadataStore
     app: psycopg.Connection[dict[str, Any]]
     writer: RawWriter
@@ -141,7 +144,7 @@ def run() -> list[Result]:
             "the same rows in one raw transaction": bench.by_hand,
         }
         writes = measured(cases)
-        _fill(bench.writer.connection)
+        _fill(bench.url)
         first, middle, last = (f"{PARTITIONS:,} partitions as of version {n:,}" for n in (1, VERSIONS // 2, VERSIONS))
         select, narrow = "a bare indexed SELECT of the same rows", "a bare indexed SELECT of one table"
         reads = measured(
@@ -166,18 +169,21 @@ def run() -> list[Result]:
     ]
 
 
-def _fill(owner: psycopg.Connection[dict[str, Any]]) -> None:
+def _fill(url: str) -> None:
     """A thousand versions, each with a hundred partitions changed: what as many publishes would leave."""
-    sizes = {"partitions": PARTITIONS, "versions": VERSIONS, "changed": CHANGED}
-    parameters = {"tenant": TENANT.value, "dataset": LARGE.id.value, **sizes}
-    with owner.transaction():
-        owner.execute("SET LOCAL synchronous_commit = off")
-        owner.execute(_VERSIONS, parameters)
-        owner.execute(_FILL, parameters)
-        owner.execute(
-            "UPDATE metadata.dataset SET published_version = %(versions)s WHERE dataset_id = %(dataset)s", parameters
-        )
-    owner.execute("ANALYZE metadata.version_partition, metadata.materialization, metadata.version")
+    parameters = {
+        "tenant": TENANT.value,
+        "dataset": LARGE.id.value,
+        "partitions": PARTITIONS,
+        "versions": VERSIONS,
+        "changed": CHANGED,
+    }
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("SET session_replication_role = replica")  # triggers, and a look at each foreign key
+        owner.execute("SET synchronous_commit = off")
+        for statement in _FILL:
+            owner.execute(statement.encode(), parameters)
+        owner.execute("VACUUM ANALYZE metadata.version_partition, metadata.materialization, metadata.version")
 
 
 @contextmanager
@@ -189,5 +195,5 @@ def _bench() -> Iterator[Bench]:
         store.register_datasets([(asset, "manually") for asset in datasets])
         store.register_assets(Asset(key=entity.key, type=AssetType.DATASET) for entity in INPUTS)
         with raw_connection(url, "metadata_app") as app, raw_connection(url, "metadata_owner") as owner:
-            yield Bench(store, app, RawWriter(owner))
+            yield Bench(url, store, app, RawWriter(owner))
         engine.dispose()

@@ -39,6 +39,7 @@ __all__ = [
     "location_of",
     "log_of_run",
     "logged_after",
+    "materialized_in",
     "parents_of",
     "planned_in",
     "report_only",
@@ -229,6 +230,13 @@ def planned_in(instance: dg.DagsterInstance, run_id: str) -> frozenset[dg.AssetK
     """The assets that a run was asked to materialize, whatever came of it."""
     planned = _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     return frozenset(event.asset_key for event in planned if event.asset_key is not None)
+
+
+def materialized_in(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[dg.AssetKey, Mapping[str, Any]]]:
+    """What a run materialized so far: each asset with the metadata of its event."""
+    for event in _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION):
+        made = event.step_materialization_data.materialization
+        yield made.asset_key, made.metadata
 
 
 def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:

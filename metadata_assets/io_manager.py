@@ -23,7 +23,7 @@ from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, begin, begun, outputs_of, progress_of
 from metadata_assets.datasets import is_dataset, key_of, publish_policy_of
 from metadata_assets.pinned import read_at, reads_at_a_pin
-from metadata_assets.settling import awaited_checks, check_results, settle_run
+from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, check_results, settle_run
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import (
     CommittedValues,
@@ -377,7 +377,7 @@ def _report(
 
 def _details(metadata: MetadataResource, one: Committed, published: Published | None, why_not: str) -> dict[str, Any]:
     details: dict[str, Any] = {
-        "metadata_assets/materialization_id": str(one.materialization_id),
+        MATERIALIZATION_METADATA: str(one.materialization_id),
         "metadata_assets/data_version": one.data_version,
         "metadata_assets/bytes": one.byte_count,
         "metadata_assets/replayed": one.replayed,

@@ -16,7 +16,7 @@ import dagster as dg
 from identity.errors import MetadataError
 from identity.ids import EntityId
 from identity.keys import CanonicalKey
-from metadata_assets._dagster import Evaluation, Step, evaluations_after, evaluations_in, planned_in
+from metadata_assets._dagster import Evaluation, Step, evaluations_after, evaluations_in, materialized_in, planned_in
 from metadata_assets.datasets import key_of
 from metadata_assets.noted import as_json, as_text
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
@@ -25,6 +25,8 @@ from resources.tables import switching
 
 IN_STEP_METADATA: Final = "metadata_assets/in_step"
 """On a check that runs in the step of its asset and is recorded by it, before there is an event."""
+MATERIALIZATION_METADATA: Final = "metadata_assets/materialization_id"
+"""On the event of what was made, whichever record that is."""
 OVERLAP_SECONDS: Final = 300
 """So long an event may take to be seen after its worker wrote down when it was; the clocks' difference included."""
 _PAGE: Final = 1_000
@@ -225,11 +227,30 @@ def _tell(
     entities = metadata.store().entities(datasets.values())
     names = {entities[key].id: asset_key for asset_key, key in datasets.items() if key in entities}
     for one in settled:
+        if one.settled and one.dataset not in names:
+            names |= _named(instance, metadata, one)
         if one.settled and one.dataset in names:
             facts = {"metadata_assets/version": one.version, "metadata_assets/run_id": one.run_id}
             words = f"published as version {one.version}: its checks have passed"
             event = dg.AssetObservation(names[one.dataset], description=words, metadata=facts)
             instance.report_runless_asset_event(event)
+
+
+def _named(
+    instance: dg.DagsterInstance, metadata: MetadataResource, settled: Settled
+) -> Mapping[EntityId, dg.AssetKey]:
+    """Dagster's name of a dataset that the caller did not ask about, and that was published with what it did.
+
+    By the event of what was made, or else as an asset that no project declares; empty where neither says it.
+    """
+    made = {str(one) for one in settled.published}
+    for asset_key, noted in materialized_in(instance, settled.run_id):
+        said = noted.get(MATERIALIZATION_METADATA)
+        if said is not None and said.value in made:
+            return {settled.dataset: asset_key}
+    planned = {key_of(one, None): one for one in planned_in(instance, settled.run_id)}
+    entities = metadata.store().entities(planned.keys())
+    return {entity.id: planned[key] for key, entity in entities.items() if entity.id == settled.dataset}
 
 
 def _refusal(one: Settled) -> str:

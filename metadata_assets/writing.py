@@ -16,10 +16,13 @@ from metadata_assets.intent import intent_of
 from metadata_assets.noted import as_json
 from resources.configurable import MetadataResource
 from resources.failpoints import reach
-from resources.locations import location, place
+from resources.files.marking import RootNotThere
+from resources.files.staging import DataMissing
+from resources.locations import location
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Committed, Current, Published, PublishPolicy, Read, Staged
 from resources.postgres.errors import NotRegistered
+from resources.reading import place_of
 from resources.storage import Storage, Writing
 from resources.tables.store import TableStorage
 from resources.tables.switching import settle
@@ -104,7 +107,7 @@ def commit(
     """Write and record every partition, in one transaction; in the order of `values`. And what the dataset is by now.
 
     With `and_publish` it is published by the same transaction, unless some of it was recorded before: then None is
-    published, as without. Raises NotStorable, StagingFailed, LeaseLost; then nothing was recorded.
+    published, as without. Raises NotStorable, StagingFailed, RootNotThere, LeaseLost; then nothing was recorded.
     """
     target, staged = _stage(step, store, progress, target, values)
     reads = {partition: _reads_of(step, progress, target, partition) for partition in values}
@@ -162,15 +165,16 @@ class CommittedValues(Mapping[str | None, Any]):
 def stored(metadata: MetadataResource, one: Current | Committed) -> Any:
     """The value that a commit or a version names, read back and verified, on whichever endpoint it was written.
 
-    Raises DataElsewhere, DataDamaged, DataUnreadable.
+    Raises RecordedOnly, DataElsewhere, RootNotThere, DataDamaged, DataUnreadable.
     """
-    assert one.location is not None
-    assert one.manifest_sha256 is not None
-    endpoint, path = place(one.location)
+    endpoint, path, digest = place_of(one)
     storage = metadata.storage_of(endpoint)
-    if endpoint not in metadata.endpoints and not storage.exists(path):
-        raise DataElsewhere(path=storage.shown(path), endpoint=endpoint)
-    return storage.read(path, one.manifest_sha256)
+    try:
+        return storage.read(path, digest)
+    except (DataMissing, RootNotThere):
+        if endpoint in metadata.endpoints:
+            raise
+        raise DataElsewhere(path=storage.shown(path), endpoint=endpoint) from None
 
 
 def _stage(

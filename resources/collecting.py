@@ -5,30 +5,23 @@ does no harm. What cannot be removed now (no access, a disk that is not mounted)
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
-
-from upath import UPath
 
 from identity.errors import MetadataError
 from identity.ids import Entity
 from resources.failpoints import reach
-from resources.files import places
-from resources.locations import place
-from resources.metadata.garbage import Garbage, Retention
-from resources.storage import Storage
+from resources.locations import EndpointAway, place
+from resources.metadata.garbage import Condemned, Garbage, Retention
+from resources.storage import Clearing, Storage
 
 Kind = Literal["abandoned", "replaced"]
 Progress = Callable[["Collected"], None]
 BATCH = 200
 """How much is decided before files go, and is done anew after a crash."""
-
-
-class RootNotThere(MetadataError):
-    """the files of endpoint {endpoint} are not at {root}; mount it, or add the endpoint to the project with its root"""
-
-    endpoint: str
-    root: str
+LOOK = 2000
+"""How many materializations are looked at in one transaction, which locks none."""
 
 
 class _Located(Protocol):
@@ -51,10 +44,14 @@ class Gone:
 
 @dataclass(slots=True)
 class Collected:
-    """What a collection has done so far. `left` are the places that could not be cleared, and why."""
+    """What a collection has done so far.
+
+    `left` are the places that could not be cleared, and why; `away` the endpoints of which nothing could be, and why.
+    """
 
     gone: list[Gone] = field(default_factory=list)
     left: dict[str, MetadataError] = field(default_factory=dict)
+    away: dict[str, MetadataError] = field(default_factory=dict)
     condemned: int = 0
 
     def count(self, kind: Kind) -> int:
@@ -69,6 +66,7 @@ class Collected:
 class Collector:
     """Collects garbage of one tenant. `storage_of` says where an endpoint keeps data, or raises a MetadataError.
 
+    Each endpoint is opened once. Of one that is away nothing is condemned, and nothing of it counts as gone.
     `rehearsed`, nothing changes: it tells what would go.
     """
 
@@ -79,28 +77,30 @@ class Collector:
 
     def collect(self, datasets: Collection[Entity], retention: Retention, *, abandoned: bool = True) -> Collected:
         """Collect what abandoned attempts left, if asked for, and the replaced data of these datasets."""
-        done = Collected()
-        if abandoned:
-            self._abandoned(done)
-        self._replaced(done, datasets)  # of an earlier collection, first
-        for dataset in datasets:
-            if self.rehearsed:
-                found = self.garbage.condemnable(dataset, retention, limit=1_000_000)
-                self._remove("replaced", found, done)
-                continue
-            while True:
-                reach("gc.condemn.before")
-                count = self.garbage.condemn(dataset, retention, limit=BATCH)
-                reach("gc.condemn.after")
-                done.condemned += count
-                if count == 0:
-                    break
-                self._replaced(done, [dataset])
-        return done
+        with ExitStack() as endpoints:
+            return _Collection(self, endpoints).collected(datasets, retention, abandoned=abandoned)
 
-    def _abandoned(self, done: Collected) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """One collection, with the endpoints that it has open."""
+
+    by: Collector
+    endpoints: ExitStack
+    open: dict[str, Clearing] = field(default_factory=dict)
+    done: Collected = field(default_factory=Collected)
+
+    def collected(self, datasets: Collection[Entity], retention: Retention, *, abandoned: bool) -> Collected:
+        if abandoned:
+            self._abandoned()
+        self._condemned_before(datasets)
+        for dataset in datasets:
+            self._replaced(dataset, retention)
+        return self.done
+
+    def _abandoned(self) -> None:
         after = ""
-        look = self.garbage.reapable if self.rehearsed else self.garbage.reap
+        look = self.by.garbage.reapable if self.by.rehearsed else self.by.garbage.reap
         while True:
             reach("gc.reap.before")
             found = look(after=after, limit=BATCH)
@@ -108,53 +108,83 @@ class Collector:
             if not found:
                 return
             after = found[-1].location
-            removed = [one.location for one in self._remove("abandoned", found, done)]
-            if removed and not self.rehearsed:
+            removed = [one.location for one in self._remove("abandoned", found)]
+            if removed and not self.by.rehearsed:
                 reach("gc.forget.before")
-                self.garbage.forget(removed)
+                self.by.garbage.forget(removed)
                 reach("gc.forget.after")
 
-    def _replaced(self, done: Collected, datasets: Collection[Entity]) -> None:
+    def _condemned_before(self, datasets: Collection[Entity]) -> None:
+        """What an earlier collection condemned, and did not come to remove."""
         after = None
-        while found := self.garbage.condemned(datasets, after=after, limit=BATCH):
+        while found := self.by.garbage.condemned(datasets, after=after, limit=BATCH):
             after = found[-1].materialization_id
-            removed = [one.materialization_id for one in self._remove("replaced", found, done)]
-            if removed and not self.rehearsed:
-                reach("gc.collected.before")
-                self.garbage.collected(removed)
-                reach("gc.collected.after")
+            self._clear(found)
 
-    def _remove(self, kind: Kind, found: Iterable[Item], done: Collected) -> Sequence[Item]:
+    def _replaced(self, dataset: Entity, retention: Retention) -> None:
+        """One pass over what was committed, without a lock; what is condemned is looked at again under the lock."""
+        after = None
+        while True:
+            looked = self.by.garbage.look(dataset, retention, after=after, limit=LOOK)
+            here = [one for one in looked.garbage if self._at(place(one.location)[0]) is not None]
+            for some in (here[start : start + BATCH] for start in range(0, len(here), BATCH)):
+                self._clear(some if self.by.rehearsed else self._condemn(dataset, retention, some))
+            after = looked.last
+            if after is None:
+                return
+
+    def _condemn(self, dataset: Entity, retention: Retention, some: Sequence[Condemned]) -> Sequence[Condemned]:
+        reach("gc.condemn.before")
+        condemned = self.by.garbage.condemn(dataset, retention, [one.materialization_id for one in some])
+        reach("gc.condemn.after")
+        self.done.condemned += len(condemned)
+        return [one for one in some if one.materialization_id in condemned]
+
+    def _clear(self, condemned: Sequence[Condemned]) -> None:
+        removed = [one.materialization_id for one in self._remove("replaced", condemned)]
+        if removed and not self.by.rehearsed:
+            reach("gc.collected.before")
+            self.by.garbage.collected(removed)
+            reach("gc.collected.after")
+
+    def _remove(self, kind: Kind, found: Iterable[Item]) -> Sequence[Item]:
         """Clear places; those that are clear."""
-        return list(self._removed(kind, found, done))
+        return list(self._removed(kind, found))
 
-    def _removed(self, kind: Kind, found: Iterable[Item], done: Collected) -> Iterator[Item]:
+    def _removed(self, kind: Kind, found: Iterable[Item]) -> Iterator[Item]:
         for one in found:
-            try:
-                files, size = self._take(one.location)
-            except MetadataError as error:
-                done.left[one.location] = error
+            endpoint, path = place(one.location)
+            clearing = self._at(endpoint)
+            if clearing is None:
                 continue
-            done.gone.append(Gone(kind, one.location, files, size))
-            self.progress(done)
+            try:
+                files, size = self._take(clearing, path)
+            except EndpointAway as error:
+                self.done.away[endpoint] = error
+                continue
+            except MetadataError as error:
+                self.done.left[one.location] = error
+                continue
+            self.done.gone.append(Gone(kind, one.location, files, size))
+            self.by.progress(self.done)
             yield one
 
-    def _take(self, at: str) -> tuple[int, int]:
-        endpoint, path = place(at)
-        storage = self.storage_of(endpoint)
-        if self.rehearsed:
-            return storage.size(path)
+    def _take(self, clearing: Clearing, path: str) -> tuple[int, int]:
+        if self.by.rehearsed:
+            return clearing.size(path)
         reach("gc.remove.before")
-        removed = storage.remove(path)
+        removed = clearing.remove(path)
         reach("gc.remove.after")
         return removed
 
-
-def present_root(endpoint: str, root: UPath) -> UPath:
-    """The root of an endpoint, if it is there. Raises RootNotThere.
-
-    A disk that is not mounted has no files, but they are not gone.
-    """
-    if places.is_local(root) and not places.is_there(root):
-        raise RootNotThere(endpoint=endpoint, root=str(root))
-    return root
+    def _at(self, endpoint: str) -> Clearing | None:
+        """The endpoint, opened when it is first asked for; None when it is away, which is told once."""
+        if endpoint in self.done.away:
+            return None
+        if endpoint not in self.open:
+            try:
+                self.open[endpoint] = self.endpoints.enter_context(self.by.storage_of(endpoint).clearing())
+            except MetadataError as error:
+                self.done.away[endpoint] = error
+                return None
+        return self.open[endpoint]

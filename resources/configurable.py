@@ -134,7 +134,7 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
 
     def storage_of(self, slug: str) -> Storage:
         """Where an endpoint keeps data: tables of a postgres endpoint, else files below its root."""
-        return self.tables_of(slug) or FileStorage(self.root_of(slug))
+        return self.tables_of(slug) or FileStorage(slug, self.root_of(slug), lambda: self.store().located_lately(slug))
 
     def tables_of(self, slug: str) -> TableStorage | None:
         """The tables of a postgres endpoint of the project; None for any other."""

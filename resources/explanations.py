@@ -13,6 +13,7 @@ from resources.runs import TaskAttempt
 from resources.version_records import PinState, Retraction, Stale
 
 Action = Literal["publish", "rollback", "retract", "invalidate", "pin", "rerun"]
+Shown = Literal["attempts", "checks", "versions", "pins", "stale", "deliveries", "tried", "tries looked through"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,50 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The first ten of what was read, what is not current any more before the rest.
+
+    `count` is how many there are, `changed` how many of them are not current any more; `more` when not all were
+    counted.
+    """
+
+    first: tuple[ExplainedInput, ...]
+    count: int
+    changed: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A list that is longer than it is shown here: only its first, or newest, so many."""
+
+    what: Shown
+    shown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back:
+    """What a version has that is asked for: the partition at all, and one materialization that is retracted, collected.
+
+    Each is told as `materialization … of partition …`; None where there is none that is not current anyway.
+    """
+
+    version: int
+    has_partition: bool
+    retracted: str | None
+    collected: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A way back that the store would refuse, and why."""
+
+    action: Action
+    version: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
     """What a version changed in one partition: what it has, and what was there; None for nothing."""
 
@@ -153,7 +198,7 @@ class Made:
     fenced: bool
     run: ExplainedRun | None
     attempts: tuple[TaskAttempt, ...]
-    inputs: tuple[ExplainedInput, ...]
+    inputs: Inputs
     outputs: Counted
     checks: Checked
     had: tuple[Had, ...]
@@ -182,7 +227,8 @@ class Explanation:
 
     `made` is the materialization, None where there is none; `version` is there when a version was asked for. `tried`
     are the attempts since then that delivered nothing, the newest first; `deliveries` the newest of the partition;
-    `steps` those that deliver the dataset, as far as is known.
+    `steps` those that deliver the dataset, as far as is known. `remedies` are what the store would do, `refused` what
+    it would not. `cut` are the lists that are not shown whole.
     """
 
     key: CanonicalKey
@@ -195,3 +241,5 @@ class Explanation:
     tried: tuple[Tried, ...]
     steps: tuple[str, ...]
     remedies: tuple[Remedy, ...]
+    refused: tuple[Refused, ...]
+    cut: tuple[Cut, ...]

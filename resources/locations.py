@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from fsspec.registry import get_filesystem_class
 from sqlalchemy.engine import make_url
@@ -16,6 +16,9 @@ from resources.settings import Settings
 
 System = Literal["postgres", "files"]
 
+VERSIONS: Final = "__versions"
+"""What the schema of the versioned tables has behind the name of the schema that readers use."""
+
 
 class SecretInProject(MetadataError):
     """endpoint {slug}: write its {field} as env:NAME and put the value into that variable, not into the project"""
@@ -23,6 +26,12 @@ class SecretInProject(MetadataError):
     slug: str
     field: str
     exit_code: ClassVar[int] = 2
+
+
+class EndpointAway(MetadataError):
+    """the data of endpoint {endpoint} cannot be reached"""
+
+    endpoint: str
 
 
 class FilesystemMissing(MetadataError):
@@ -65,6 +74,12 @@ def place(location: str) -> tuple[str, str]:
     """The endpoint and the path below its root that a location says."""
     endpoint, _colon, path = location.partition(":")
     return endpoint, path
+
+
+def is_table(path: str) -> bool:
+    """Whether a path below an endpoint names a table in a schema of versioned tables, and no folder."""
+    schema, _dot, table = path.rpartition(".")
+    return schema.endswith(VERSIONS) and bool(table) and "/" not in table
 
 
 def root_of(slug: str, locations: Mapping[str, "EndpointLocation"], settings: Settings) -> UPath:

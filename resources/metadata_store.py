@@ -66,6 +66,6 @@ class MetadataStore(
         from resources.reading import Reader
         from resources.storage import FileStorage
 
-        return Reader(self, lambda endpoint: FileStorage(roots(endpoint))).read(
+        return Reader(self, lambda endpoint: FileStorage(endpoint, roots(endpoint))).read(
             dataset, at=at, partitions=partitions, frame=frame
         )

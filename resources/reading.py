@@ -6,14 +6,13 @@ from typing import Any, ClassVar, Final, Protocol
 
 import polars as pl
 import pyarrow as pa
-from upath import UPath
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey, short_name
 from resources.files.formats import Frame, as_frame
-from resources.files.scanning import Manifested, manifested
+from resources.files.scanning import Manifested
 from resources.locations import place
-from resources.models import Current
+from resources.models import Committed, Current
 from resources.storage import FileStorage, Storage
 from resources.version_records import At
 
@@ -68,7 +67,7 @@ class Readable(Protocol):
 class Reader:
     """Reads what a store knows, from where the endpoints keep data. Needs no Dagster.
 
-    Reader(store, lambda endpoint: FileStorage(UPath("s3://lake") / endpoint)).read(key, at="june-report", frame="lazy")
+    Reader(store, lambda endpoint: FileStorage(endpoint, UPath("s3://lake") / endpoint)).read(key, at="june-report")
     """
 
     store: Readable
@@ -91,7 +90,7 @@ class Reader:
         partition to value.
 
         Raises NothingToRead, UnknownKey, UnknownVersion, UnknownPin (expired and removed ones too), DataDamaged,
-        DataUnreadable, RecordedOnly, PartitionColumnTaken, NotOneTable.
+        DataUnreadable, RootNotThere, RecordedOnly, PartitionColumnTaken, NotOneTable.
         """
         key = self.store.resolve(dataset) if isinstance(dataset, str) else dataset
         found = self.store.current(key, partitions, at=at)
@@ -111,27 +110,27 @@ class Reader:
         return as_frame(table, frame)
 
     def _scanned(self, key: CanonicalKey, found: Sequence[Current], column: str | None) -> Any:
-        files = {one.partition: manifested(*self._folder(one)) for one in found}
+        files = {one.partition: self._manifested(one) for one in found}
         if not all(file.is_table for file in files.values()):
             return _only({one.partition: self._value(one) for one in found})
         scans = [_scan(key, file, part, column) for part, file in files.items()]
         return pl.concat(scans, how="diagonal_relaxed") if len(scans) > 1 else scans[0]
 
     def _storage(self, one: Current) -> Storage:
-        return self.storages(_place(one)[0])
+        return self.storages(place_of(one)[0])
 
     def _value(self, one: Current) -> Any:
-        _endpoint, path, digest = _place(one)
+        _endpoint, path, digest = place_of(one)
         return self._storage(one).read(path, digest)
 
-    def _folder(self, one: Current) -> tuple[UPath, bytes]:
+    def _manifested(self, one: Current) -> Manifested:
         storage = self._storage(one)
         assert isinstance(storage, FileStorage)
-        _endpoint, path, digest = _place(one)
-        return storage.root / path, digest
+        _endpoint, path, digest = place_of(one)
+        return storage.manifested(path, digest)
 
 
-def _place(one: Current) -> tuple[str, str, bytes]:
+def place_of(one: Current | Committed) -> tuple[str, str, bytes]:
     """The endpoint, the path there and the manifest's digest. Raises RecordedOnly."""
     if one.location is None or one.manifest_sha256 is None:
         raise RecordedOnly(partition=one.partition or "this dataset", materialization=str(one.materialization_id))

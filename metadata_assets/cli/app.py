@@ -329,7 +329,12 @@ def migrate(
 def doctor(
     cli: Cli,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Let views of tables follow what is published, where they did not.")
+        bool,
+        typer.Option(
+            "--fix",
+            help="Let views of tables follow what is published, where they did not; mark the roots of endpoints in "
+            "which their data are.",
+        ),
     ] = False,
 ) -> ExitCode:
     """Look at every part and say what to do about the ones that are not well."""

@@ -67,7 +67,8 @@ _HAD = f"{{since: {{{_VERSION_FACTS}}}, until: {{{_VERSION_FACTS}}}, replaced_by
 _STALE = "{name, partition, materialization, invalidation, cause, reason, by, at}"
 _MADE = (
     f"{{{_MATERIALIZATION}, fenced, produced_by: {_EXPLAINED_RUN}, attempts: [{{{_ATTEMPT}}}], "
-    f"inputs: [{_EXPLAINED_INPUT}], outputs: {_SIBLINGS}, checks: {_CHECKS}, had: [{_HAD}], "
+    f"inputs: {{count, changed, more, first: [{_EXPLAINED_INPUT}]}}, "
+    f"outputs: {_SIBLINGS}, checks: {_CHECKS}, had: [{_HAD}], "
     f"retraction: {{version, reason, by, at}}, stale: [{_STALE}], collected, collected_at, pins: [{_PIN_FACTS}], "
     f"readers: {_SIBLINGS}}}"
 )
@@ -77,7 +78,8 @@ EXPLAINED = (
     f"version: {_CHANGED}pins: [{_PIN_FACTS}]}}, "
     "deliveries: [{materialization, run, committed_at, published_in, current, retracted, failed}], "
     f"tried: [{{run, step, job, run_status, run_failure, partition, {_ATTEMPT}}}], steps, "
-    "remedies: [{action, command, effect}]}"
+    "remedies: [{action, command, effect}], "
+    "refused: [{action, version, why}], cut: [{what, shown}]}"
 )
 LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
 MIGRATE = "{before, after, changed, tenant}"
@@ -85,7 +87,7 @@ DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
 GC = (
     "{dry_run, abandoned, replaced, runs, files, bytes, gone: [{why, location, files, bytes}], "
-    "left: [{location, message}]}"
+    "away: [{endpoint, message}], left: [{location, message}]}"
 )
 
 _ALIAS = "name, key, kind, from, to, actor, reason, change"

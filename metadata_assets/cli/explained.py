@@ -52,6 +52,8 @@ def described(found: Explanation) -> Document:
         "remedies": [
             {"action": one.action, "command": command(found, one), "effect": one.effect} for one in found.remedies
         ],
+        "refused": [{"action": one.action, "version": one.version, "why": one.why} for one in found.refused],
+        "cut": [{"what": one.what, "shown": one.shown} for one in found.cut],
     }
 
 
@@ -61,7 +63,12 @@ def _made(made: Made) -> Document:
         "fenced": made.fenced,
         "produced_by": None if made.run is None else _run(made.run),
         "attempts": [attempt(one) for one in made.attempts],
-        "inputs": [_input(one) for one in made.inputs],
+        "inputs": {
+            "count": made.inputs.count,
+            "changed": made.inputs.changed,
+            "more": made.inputs.more,
+            "first": [_input(one) for one in made.inputs.first],
+        },
         "outputs": _counted(made.outputs),
         "checks": {
             "awaited": list(made.checks.awaited),
@@ -211,7 +218,8 @@ def command(found: Explanation, one: Remedy) -> str | None:
     name = quote(short_name(found.key))
     match one.action:
         case "publish":
-            words = f"publish {given['materialization']}"
+            despite = " --despite-checks --reason '…'" if given["despite_checks"] else ""
+            words = f"publish {given['materialization']}{despite}"
         case "retract":
             words = f"retract {given['materialization']} --reason '…'"
         case "rollback":

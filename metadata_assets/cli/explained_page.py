@@ -1,6 +1,7 @@
 """An explanation as the page that somebody reads at 3 a.m."""
 
 from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 from rich.console import RenderableType
 
@@ -11,11 +12,13 @@ from metadata_assets.cli.output import facts, printable, table
 from metadata_assets.cli.running import took, why, why_not
 from resources.explanations import (
     Counted,
+    Cut,
     Delivered,
     ExplainedInput,
     ExplainedRun,
     Explanation,
     Had,
+    Inputs,
     Made,
     PinFacts,
     Remedy,
@@ -29,6 +32,7 @@ from resources.version_records import Stale
 _TRIED = ("when", "run", "step", "attempt", "status", "partition", "why")
 _DELIVERED = ("committed", "materialization", "run", "version", "state", "failed checks")
 _ATTEMPT = ("attempt", "status", "owner", "started", "took", "why")
+_CUT = {"tried": "tries", "versions": "stretches of versions", "stale": "steps of what is stale"}
 _STALE = ("what", "partition", "because", "by", "when")
 
 
@@ -51,6 +55,30 @@ def _sections(found: Explanation) -> Iterator[RenderableType]:
     if len(found.deliveries) > 1:
         yield table("Deliveries of this partition", _DELIVERED, map(_delivered, found.deliveries))
     yield table("The way back", ("to", "do"), ((one.effect, _way(found, one)) for one in found.remedies))
+    for one in found.refused:
+        verb = "go back to" if one.action == "rollback" else "pin"
+        yield f"nobody can {verb} version {one.version}: {printable(one.why)}"
+    if found.cut:
+        yield f"not all is shown: {'; '.join(map(_cut, found.cut))}"
+
+
+def _cut(one: Cut) -> str:
+    match one.what:
+        case "tried" | "deliveries" | "attempts" | "versions":
+            return f"the newest {one.shown} {_CUT.get(one.what, one.what)}"
+        case "tries looked through":
+            return f"of each step the newest {one.shown} attempts that delivered nothing were looked through"
+        case "checks" | "pins" | "stale":
+            return f"the first {one.shown} {_CUT.get(one.what, one.what)}"
+    assert_never(one.what)
+
+
+def _made_from(inputs: Inputs) -> str:
+    if len(inputs.first) == inputs.count:
+        return "Made from"
+    count = f"more than {inputs.count:,}" if inputs.more else f"{inputs.count:,}"
+    changed = f", {inputs.changed:,} of them not current any more" if inputs.changed else ""
+    return f"Made from {count} inputs{changed}; the first {len(inputs.first)}"
 
 
 def _tried(one: Tried) -> Sequence[object]:
@@ -119,8 +147,8 @@ def _of_made(made: Made) -> Iterator[RenderableType]:
     yield facts(f"Materialization {one.id}", about)
     if made.attempts:
         yield table(f"Attempts of {printable(one.step_key)}", _ATTEMPT, map(_attempt, made.attempts))
-    if made.inputs:
-        yield table("Made from", ("input", "partition", "version", "now"), map(_read, made.inputs))
+    if made.inputs.first:
+        yield table(_made_from(made.inputs), ("input", "partition", "version", "now"), map(_read, made.inputs.first))
     if made.checks.results or made.checks.awaited:
         yield table("Checks", ("check", "result", "what it found", "when"), _checked(made))
     if made.had:

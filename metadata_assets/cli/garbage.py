@@ -13,14 +13,15 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.ids import Entity
 from metadata_assets.cli.context import Cli, Opened, person
+from metadata_assets.cli.elsewhere import files_root
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
 from metadata_assets.spec import load_project
 from metadata_assets.spec.loading import METADATA_FILE
 from resources import failpoints
-from resources.collecting import Collected, Collector, present_root
+from resources.collecting import Collected, Collector
 from resources.files import intermediate
-from resources.locations import EndpointLocation, root_of
+from resources.locations import EndpointLocation
 from resources.metadata.garbage import Garbage, Retention
 from resources.settings import Settings
 from resources.storage import FileStorage, Storage
@@ -62,9 +63,9 @@ def collect_garbage(cli: Cli, names: Sequence[str], *, dry_run: bool, keep_versi
         done = collector.collect(_datasets(opened, names), retention, abandoned=not names)
         values = Values() if names else _values(cli.settings, retention.time, dry_run=dry_run)
     cli.show(_document(done, values, dry_run=dry_run), *_shown(done, values, dry_run=dry_run))
-    for at, error in list(done.left.items())[:LEFT_SHOWN]:
+    for at, error in [*done.away.items(), *done.left.items()][:LEFT_SHOWN]:
         cli.complain(f"left: {printable(at)}: {printable(error)}")
-    return ExitCode.PARTIAL if done.left else ExitCode.OK
+    return ExitCode.PARTIAL if done.left or done.away else ExitCode.OK
 
 
 def _duration(given: str) -> timedelta:
@@ -85,7 +86,7 @@ def _storage_of(slug: str, locations: Mapping[str, EndpointLocation], opened: Op
     there = locations.get(slug)
     if there is not None and there.system == "postgres":
         return TableStorage(slug, lambda: there.database_url(opened.databases), opened.store)
-    return FileStorage(present_root(slug, root_of(slug, locations, settings)))
+    return FileStorage(slug, files_root(slug, locations, opened.store, settings))
 
 
 def _datasets(opened: Opened, names: Sequence[str]) -> Sequence[Entity]:
@@ -127,6 +128,7 @@ def _document(done: Collected, values: Values, *, dry_run: bool) -> dict[str, ob
             {"why": one.kind, "location": one.location, "files": one.files, "bytes": one.byte_count}
             for one in done.gone
         ],
+        "away": [{"endpoint": slug, "message": str(error)} for slug, error in done.away.items()],
         "left": [{"location": at, "message": str(error)} for at, error in done.left.items()],
     }
 
@@ -144,5 +146,7 @@ def _shown(done: Collected, values: Values, *, dry_run: bool) -> Iterator[Render
         rows.append((what, len(of_kind), sum(o.files for o in of_kind), sum(o.byte_count for o in of_kind)))
     rows.append(("values between steps of ended runs", values.runs, values.files, values.byte_count))
     yield table("Would go" if dry_run else "Collected", ("what", "folders", "files", "bytes"), rows)
+    if done.away:
+        yield f"nothing of {', '.join(done.away)} was collected: what is there cannot be seen from here"
     if done.left:
         yield f"{len(done.left)} folders could not be removed; run it again when they can"

@@ -37,7 +37,7 @@ def _published(made: Made) -> str:
         words += f", {how} in {last.until.number}"
     elif made.stale:
         words += f", stale: {made.stale[-1].reason}"
-    elif any(one.is_current is False for one in made.inputs):
+    elif made.inputs.changed:
         words += ", made from inputs that are not current any more"
     return words
 

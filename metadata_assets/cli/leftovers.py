@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
@@ -13,10 +13,12 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.keys import short_name
 from metadata_assets.cli.answers import Answer, Wrong, few
-from resources.collecting import present_root
+from metadata_assets.cli.elsewhere import files_root
 from resources.files import places, staging
-from resources.locations import EndpointLocation, location, place, root_of
+from resources.files.marking import RootNotMarked, RootOfAnother, adopt, present_root
+from resources.locations import EndpointAway, EndpointLocation, location, place
 from resources.metadata.health import Health
+from resources.metadata_store import MetadataStore
 from resources.settings import Settings
 from resources.tables.dangling import UnknownReference
 from resources.tables.dangling import dangling as soft_references
@@ -34,12 +36,23 @@ class Roots:
 
     locations: Mapping[str, EndpointLocation]
     settings: Settings
+    store: MetadataStore
     tables: Set[str] = frozenset()
     """Endpoints that keep tables, not files."""
+    fix: bool = False
+    """Mark roots that are not marked and hold data of their endpoint."""
+    away: dict[str, EndpointAway] = field(default_factory=dict)
+    """What keeps roots from being looked at."""
 
     def root_of(self, endpoint: str) -> UPath:
-        """Raises MissingVariable, FilesystemMissing, RootNotThere."""
-        return present_root(endpoint, root_of(endpoint, self.locations, self.settings))
+        """Raises MissingVariable, FilesystemMissing, RootNotThere, EndpointElsewhere."""
+        root = files_root(endpoint, self.locations, self.store, self.settings)
+        try:
+            return present_root(endpoint, root)
+        except (RootNotMarked, RootOfAnother):
+            if self.fix and adopt(endpoint, root, lambda: self.store.located_lately(endpoint)):
+                return root
+            raise
 
     @cached_property
     def listings(self) -> Mapping[str, "Listing"]:
@@ -56,6 +69,9 @@ class Roots:
     def _seen(self, endpoint: str) -> "Listing | None":
         try:
             return listed(self.root_of(endpoint))
+        except EndpointAway as error:
+            self.away[endpoint] = error
+            return None
         except MetadataError:
             return None
         except places.failures():
@@ -160,6 +176,8 @@ def dangling(health: Health, roots: Roots) -> list[Answer]:
         for name, partitions in missing.items()
     ]
     for endpoint, count in sorted(unseen.items()):
-        detail = f"{count} locations were not looked at: the files of endpoint {endpoint} cannot be seen from here"
-        found.append(Answer(detail, Wrong.UNKNOWN))
+        away = roots.away.get(endpoint)
+        why = away or f"the files of endpoint {endpoint} cannot be seen from here"
+        wrong = Wrong.A_LITTLE if isinstance(away, RootNotMarked | RootOfAnother) else Wrong.UNKNOWN
+        found.append(Answer(f"{count} locations were not looked at: {why}", wrong))
     return found

@@ -44,7 +44,7 @@ class Deployment:
     engines: list[sa.Engine]
     answering: set[Plane]
     fix: bool = False
-    """Bring the views of tables to what is published before they are looked at."""
+    """Bring the views of tables to what is published before they are looked at, and mark roots that hold known data."""
 
     def looks(self) -> Iterator[tuple[str, Look]]:
         """The parts in the order in which they build on each other."""
@@ -177,7 +177,13 @@ class Deployment:
             )
             detail = f"{short_name(newer.key)} has newer data for {newer.partitions} partitions, not published ({why})"
             yield Answer(detail, Wrong.A_LITTLE, f"see: metadata-assets materializations {short_name(newer.key)}")
-        if not found and not late:
+        stranded = self.health.stranded(age=LATE)
+        for one_more in stranded:
+            name = short_name(one_more.key)
+            detail = f"{name} has data of {one_more.partitions} partitions that wait for checks of runs that are over"
+            fix = f"run its checks, or publish or retract them by hand, see: metadata-assets materializations {name}"
+            yield Answer(detail, Wrong.A_LITTLE, f"{fix}; what newer data overtake goes with gc")
+        if not found and not late and not stranded:
             yield Answer("every dataset with data has a version")
 
     def look_at_garbage(self) -> Iterator[Answer]:
@@ -196,7 +202,7 @@ class Deployment:
     def roots(self) -> Roots:
         locations = {slug: one.location for slug, one in self.endpoints.items() if one.location.system == "files"}
         tables = frozenset(slug for slug, one in self.endpoints.items() if one.location.system == "postgres")
-        return Roots(locations, self.settings, tables)
+        return Roots(locations, self.settings, self.store, tables, self.fix)
 
     def tables(self, location: EndpointLocation) -> TableStorage:
         """The tables of a postgres endpoint."""

@@ -3,16 +3,14 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Final
 
 import polars as pl
 import pyarrow.dataset as pads
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from upath import UPath
 
-from resources.files.staging import MANIFEST, DataDamaged, DataUnreadable
-
-_LOCAL: Final = ("", "file", "local")
+from resources.files import places
+from resources.files.staging import MANIFEST, DataDamaged, content_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Manifested:
 
     def scan(self) -> pl.LazyFrame:
         """Polars reads local files itself; others through the file system that the path has, with its settings."""
-        if self.path.protocol in _LOCAL:
+        if places.is_local(self.path):
             return pl.scan_parquet(str(self.path))
         files = PyFileSystem(FSSpecHandler(self.path.fs))
         return pl.scan_pyarrow_dataset(pads.dataset([self.path.path], format="parquet", filesystem=files))
@@ -34,12 +32,7 @@ class Manifested:
 def manifested(folder: UPath, manifest_sha256: bytes) -> Manifested:
     """What a folder holds, by its manifest, if that is what was committed. Raises DataDamaged, DataUnreadable."""
     path = folder / MANIFEST
-    try:
-        manifest = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataDamaged(path=str(path), reason="it is missing") from None
-    except OSError as error:
-        raise DataUnreadable(path=str(path), reason=error.strerror or type(error).__name__) from error
+    manifest = content_of(path)
     if hashlib.sha256(manifest).digest() != manifest_sha256:
         raise DataDamaged(path=str(path), reason="its digest differs from the commit's")
     (file,) = json.loads(manifest)["files"]

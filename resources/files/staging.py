@@ -38,6 +38,12 @@ class DataDamaged(MetadataError):
     reason: str
 
 
+class DataMissing(DataDamaged):
+    """{path} is not what was committed: {reason}; restore it from a copy, or materialize the partition again"""
+
+    reason: str = "it is missing"
+
+
 class DataUnreadable(MetadataError):
     """cannot read {path}: {reason}; nothing was changed, give access to it and run the step again"""
 
@@ -103,11 +109,11 @@ def read(folder: UPath, manifest_sha256: bytes) -> Any:
 
     Raises DataDamaged, or DataUnreadable where it cannot be told.
     """
-    manifest = _get(folder / MANIFEST)
+    manifest = content_of(folder / MANIFEST)
     if hashlib.sha256(manifest).digest() != manifest_sha256:
         raise DataDamaged(path=str(folder / MANIFEST), reason="its digest differs from the commit's")
     (file,) = json.loads(manifest)["files"]
-    content = _get(folder / file["name"])
+    content = content_of(folder / file["name"])
     if hashlib.sha256(content).hexdigest() != file["sha256"]:
         raise DataDamaged(path=str(folder / file["name"]), reason="its digest differs from the manifest's")
     form: Format = file["format"]
@@ -126,10 +132,11 @@ def _manifest(encoded: Encoded, digest: str) -> dict[str, Any]:
     return {"manifest_version": 1, "files": [file]}
 
 
-def _get(path: UPath) -> bytes:
+def content_of(path: UPath) -> bytes:
+    """The content of a file. Raises DataMissing, or DataUnreadable where it cannot be told."""
     try:
         return places.get(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataDamaged(path=str(path), reason="it is missing") from None
+        raise DataMissing(path=str(path)) from None
     except places.failures() as error:
         raise DataUnreadable(path=str(path), reason=places.reason_of(error)) from error

@@ -60,6 +60,13 @@ WHERE m.tenant_id = %(tenant)s AND starts_with(m.location, %(prefix)s) AND NOT E
 ORDER BY m.location
 """
 
+_LATELY = """
+SELECT m.location FROM metadata.materialization m
+WHERE m.tenant_id = %(tenant)s AND starts_with(m.location, %(prefix)s) AND NOT EXISTS (
+  SELECT 1 FROM metadata.condemned c WHERE c.tenant_id = m.tenant_id AND c.materialization_id = m.materialization_id)
+ORDER BY m.committed_at DESC, m.materialization_id LIMIT %(limit)s
+"""
+
 
 class ReferenceDangles(MetadataError):
     """{location} was not written: the control plane has no open lease there for dataset {dataset}, attempt {attempt}; \
@@ -165,3 +172,9 @@ class DataPlaneReferences(Noun):
         with self.session() as session:
             rows = session.rows(_LOCATED, {"tenant": session.tenant_value, "prefix": f"{endpoint}:"})
         return [row["location"] for row in rows]
+
+    def located_lately(self, endpoint: str, *, limit: int = 100) -> list[str]:
+        """The locations on an endpoint that were committed last and that no collection took away, the newest first."""
+        check_name(endpoint)
+        parameters = {"tenant": self.tenant.value, "prefix": f"{endpoint}:", "limit": limit}
+        return [row["location"] for row in self.sessions.call(_LATELY, parameters)]

@@ -7,13 +7,25 @@ from resources.metadata.resolution import HOLDER, present_key
 from resources.metadata.runs import ATTEMPT, ATTEMPT_STATUS
 
 FIRST: Final = 10
-"""How many of many are shown."""
+"""How many of many are shown, and how many deliveries of a partition."""
+
+SHOWN: Final = 50
+"""How many attempts, checks, pins and stretches of versions are shown."""
+
+STALE_SHOWN: Final = 100
+"""How many steps from what is stale up to what somebody named."""
+
+TRIED_SHOWN: Final = 20
+"""How many tries are shown."""
 
 TRIES: Final = 500
-"""How many of the newest tries of a step are looked through for those of one partition."""
+"""How many of the newest tries of a step that delivered nothing are looked through for those of one partition."""
 
 COUNTED: Final = 1_000
-"""How many are counted at most."""
+"""How many readers and outputs are counted at most."""
+
+LOOKED: Final = 100_000
+"""How many rows are looked at for that, and how many inputs are counted at most."""
 
 _NAME = present_key("a.qualified_name")
 
@@ -58,18 +70,44 @@ LEFT JOIN metadata.dag_version g ON g.tenant_id = j.tenant_id AND g.dag_version_
 WHERE m.tenant_id = %(tenant)s AND m.materialization_id = %(materialization)s
 """
 
-ATTEMPTS: Final = ATTEMPT + "AND j.run_id = %(run)s AND t.step_key = %(step)s ORDER BY a.number, a.lease_epoch"
+ATTEMPTS: Final = (
+    ATTEMPT
+    + "AND j.run_id = %(run)s AND t.step_key = %(step)s ORDER BY a.number DESC, a.lease_epoch DESC LIMIT "
+    + str(SHOWN + 1)
+)
 
 INPUTS: Final = f"""
-SELECT {_NAME} AS qualified_name, i.input_partition_key, i.input_materialization_id, i.input_version, i.metadata,
-  c.materialization_id AS current_id, c.from_version AS current_version, r.materialization_id IS NOT NULL AS retracted
-FROM metadata.materialization_input i
-JOIN metadata.asset a ON a.tenant_id = i.tenant_id AND a.asset_id = i.input_asset_id
-LEFT JOIN metadata.version_partition c ON c.tenant_id = i.tenant_id AND c.dataset_id = i.input_asset_id
-  AND c.partition_key = i.input_partition_key AND c.to_version IS NULL
-LEFT JOIN metadata.retraction r ON r.tenant_id = i.tenant_id AND r.materialization_id = i.input_materialization_id
-WHERE i.tenant_id = %(tenant)s AND i.materialization_id = %(materialization)s
-ORDER BY a.qualified_name, i.input_partition_key
+WITH looked AS MATERIALIZED (
+  SELECT i.*, c.materialization_id AS current_id, c.from_version AS current_version,
+    i.input_materialization_id IS NOT NULL
+      AND c.materialization_id IS DISTINCT FROM i.input_materialization_id AS changed
+  FROM (
+    SELECT * FROM metadata.materialization_input o
+    WHERE o.tenant_id = %(tenant)s AND o.materialization_id = %(materialization)s LIMIT {LOOKED + 1}) i
+  LEFT JOIN metadata.version_partition c ON c.tenant_id = %(tenant)s AND c.dataset_id = i.input_asset_id
+    AND c.partition_key = i.input_partition_key AND c.to_version IS NULL
+), first AS MATERIALIZED (
+  SELECT l.*, a.qualified_name FROM looked l
+  JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = l.input_asset_id
+  ORDER BY l.changed DESC, a.qualified_name, l.input_partition_key, l.input_asset_id LIMIT {FIRST})
+SELECT {present_key("f.qualified_name")} AS qualified_name, f.input_partition_key, f.input_materialization_id,
+  f.input_version, f.metadata, f.current_id, f.current_version, r.materialization_id IS NOT NULL AS retracted,
+  t.total, t.changed
+FROM (SELECT count(*) AS total, count(*) FILTER (WHERE l.changed) AS changed FROM looked l) t
+LEFT JOIN first f ON true
+LEFT JOIN metadata.retraction r ON r.tenant_id = %(tenant)s AND r.materialization_id = f.input_materialization_id
+ORDER BY f.changed DESC, f.qualified_name, f.input_partition_key, f.input_asset_id
+"""
+
+_COUNTED = f"""
+SELECT f.materialization_id, {_NAME} AS qualified_name, f.partition_key, t.total, t.total > {COUNTED} OR {{0}} AS more
+FROM (SELECT count(*) AS total FROM found) t
+LEFT JOIN (
+  SELECT n.*, b.qualified_name FROM found n
+  JOIN metadata.asset b ON b.tenant_id = %(tenant)s AND b.asset_id = n.dataset_id
+  ORDER BY b.qualified_name, n.partition_key, n.materialization_id LIMIT {FIRST}) f ON true
+LEFT JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = f.dataset_id
+ORDER BY f.qualified_name, f.partition_key, f.materialization_id
 """
 
 OUTPUTS: Final = f"""
@@ -77,21 +115,19 @@ WITH found AS MATERIALIZED (
   SELECT m.materialization_id, m.dataset_id, m.partition_key FROM metadata.materialization m
   WHERE m.tenant_id = %(tenant)s AND m.run_id = %(run)s AND m.attempt_id = %(attempt)s
     AND m.materialization_id <> %(materialization)s LIMIT {COUNTED + 1})
-SELECT f.materialization_id, {_NAME} AS qualified_name, f.partition_key, count(*) OVER () AS total
-FROM found f JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = f.dataset_id
-ORDER BY a.qualified_name, f.partition_key, f.materialization_id LIMIT {FIRST}
-"""
+""" + _COUNTED.format("false")
 
+# One by one, because most of those that read something much read are current: a thousand of them are soon found.
+_READ = """SELECT o.materialization_id FROM metadata.materialization_input o
+  WHERE o.tenant_id = %(tenant)s AND o.input_materialization_id = %(materialization)s"""
 READERS: Final = f"""
-WITH found AS MATERIALIZED (
-  SELECT DISTINCT c.materialization_id, c.dataset_id, c.partition_key FROM metadata.materialization_input i
-  JOIN metadata.version_partition c ON c.tenant_id = i.tenant_id AND c.materialization_id = i.materialization_id
-    AND c.to_version IS NULL
-  WHERE i.tenant_id = %(tenant)s AND i.input_materialization_id = %(materialization)s LIMIT {COUNTED + 1})
-SELECT f.materialization_id, {_NAME} AS qualified_name, f.partition_key, count(*) OVER () AS total
-FROM found f JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = f.dataset_id
-ORDER BY a.qualified_name, f.partition_key, f.materialization_id LIMIT {FIRST}
-"""
+WITH current AS MATERIALIZED (
+  SELECT c.* FROM ({_READ} LIMIT {LOOKED}) i CROSS JOIN LATERAL (
+    SELECT o.materialization_id, o.dataset_id, o.partition_key FROM metadata.version_partition o
+    WHERE o.tenant_id = %(tenant)s AND o.materialization_id = i.materialization_id AND o.to_version IS NULL LIMIT 1) c
+  LIMIT {COUNTED + 1}
+), found AS MATERIALIZED (SELECT DISTINCT * FROM current)
+""" + _COUNTED.format(f"EXISTS (SELECT 1 FROM ({_READ} OFFSET {LOOKED} LIMIT 1) beyond)")
 
 _FACTS = """v{0}.version AS {0}_version, v{0}.kind AS {0}_kind, v{0}.actor AS {0}_actor,
   v{0}.published_at AS {0}_published_at, v{0}.reason AS {0}_reason, v{0}.restored_version AS {0}_restored,
@@ -109,7 +145,7 @@ LEFT JOIN metadata.release euntil ON euntil.tenant_id = vuntil.tenant_id AND eun
 LEFT JOIN metadata.version_partition n ON n.tenant_id = c.tenant_id AND n.dataset_id = c.dataset_id
   AND n.partition_key = c.partition_key AND n.from_version = c.to_version
 WHERE c.tenant_id = %(tenant)s AND c.materialization_id = %(materialization)s
-ORDER BY c.from_version DESC LIMIT 50
+ORDER BY c.from_version DESC LIMIT {SHOWN + 1}
 """
 
 # From the materialization upwards to what somebody named, for each of the newest invalidations.
@@ -120,7 +156,7 @@ WITH RECURSIVE newest AS (
   WHERE i.tenant_id = %(tenant)s AND i.materialization_id = %(materialization)s
     AND EXISTS (SELECT 1 FROM metadata.version_partition c WHERE c.tenant_id = %(tenant)s
       AND c.materialization_id = %(materialization)s AND c.to_version IS NULL)
-  ORDER BY i.at DESC, i.invalidation_id LIMIT 10
+  ORDER BY i.at DESC, i.invalidation_id LIMIT 11
 ), steps AS (
   SELECT n.invalidation_id, n.materialization_id, n.cause_id, 0 AS step FROM newest n
   UNION
@@ -131,12 +167,42 @@ WITH RECURSIVE newest AS (
 )
 """
     + STALE_ROWS
-    + """
+    + f"""
 JOIN steps s ON s.invalidation_id = i.invalidation_id AND s.materialization_id = i.materialization_id
 WHERE i.tenant_id = %(tenant)s
-ORDER BY i.at DESC, i.invalidation_id, s.step, i.materialization_id LIMIT 100
+ORDER BY i.at DESC, i.invalidation_id, s.step, i.materialization_id LIMIT {STALE_SHOWN + 1}
 """
 )
+
+CHECKS: Final = f"""
+SELECT coalesce((
+    SELECT c.awaited FROM metadata.candidate c
+    WHERE c.tenant_id = %(tenant)s AND c.materialization_id = %(materialization)s
+    ORDER BY c.at DESC, c.run_id LIMIT 1), '{{}}') AS awaited,
+  r.*
+FROM (SELECT 1) one LEFT JOIN (
+  SELECT DISTINCT ON (k.name) k.* FROM metadata.check_result k
+  WHERE k.tenant_id = %(tenant)s AND k.materialization_id = %(materialization)s
+  ORDER BY k.name, k.evaluation DESC, k.at DESC, k.run_id LIMIT {SHOWN + 1}) r ON true
+ORDER BY r.name
+"""
+
+# What a rollback would bring back ended since then, and only what is not current can be retracted or collected.
+BACK: Final = """
+SELECT v AS version, EXISTS (
+    SELECT 1 FROM metadata.version_partition h
+    WHERE h.tenant_id = %(tenant)s AND h.dataset_id = %(dataset)s AND h.partition_key = %(partition)s
+      AND h.from_version <= v AND (h.to_version IS NULL OR h.to_version > v)) AS has_partition,
+  (SELECT format('%%s of partition %%s', c.materialization_id, c.partition_key) FROM metadata.version_partition c
+    JOIN metadata.retraction r ON r.tenant_id = %(tenant)s AND r.materialization_id = c.materialization_id
+    WHERE c.tenant_id = %(tenant)s AND c.dataset_id = %(dataset)s AND c.to_version > v AND c.from_version <= v
+    LIMIT 1) AS retracted,
+  (SELECT format('%%s of partition %%s', c.materialization_id, c.partition_key) FROM metadata.version_partition c
+    JOIN metadata.condemned x ON x.tenant_id = %(tenant)s AND x.materialization_id = c.materialization_id
+    WHERE c.tenant_id = %(tenant)s AND c.dataset_id = %(dataset)s AND c.to_version > v AND c.from_version <= v
+    LIMIT 1) AS collected
+FROM unnest(%(versions)s::bigint[]) AS v ORDER BY v
+"""
 
 _PIN = """p.name, i.version, CASE WHEN p.removed_at IS NOT NULL THEN 'removed'
   WHEN p.expires_at <= now() THEN 'expired' ELSE 'open' END AS state, p.created_by, p.expires_at, p.reason"""
@@ -147,14 +213,14 @@ JOIN metadata.pin_item i ON i.tenant_id = c.tenant_id AND i.dataset_id = c.datas
   AND i.version < coalesce(c.to_version, 9223372036854775807)
 JOIN metadata.pin p ON p.tenant_id = i.tenant_id AND p.pin_id = i.pin_id AND p.removed_at IS NULL
 WHERE c.tenant_id = %(tenant)s AND c.materialization_id = %(materialization)s
-ORDER BY p.name LIMIT 50
+ORDER BY p.name LIMIT {SHOWN + 1}
 """
 
 PINS_OF_VERSION: Final = f"""
 SELECT {_PIN} FROM metadata.pin_item i
 JOIN metadata.pin p ON p.tenant_id = i.tenant_id AND p.pin_id = i.pin_id AND p.removed_at IS NULL
 WHERE i.tenant_id = %(tenant)s AND i.dataset_id = %(dataset)s AND i.version = %(version)s
-ORDER BY p.name LIMIT 50
+ORDER BY p.name LIMIT {SHOWN + 1}
 """
 
 DELIVERIES: Final = f"""
@@ -171,7 +237,7 @@ SELECT m.materialization_id, m.run_id, m.committed_at, p.published_in, coalesce(
 FROM (
   SELECT * FROM metadata.materialization o
   WHERE o.tenant_id = %(tenant)s AND o.dataset_id = %(dataset)s AND o.partition_key = %(partition)s
-  ORDER BY o.committed_at DESC, o.materialization_id LIMIT {FIRST}) m
+  ORDER BY o.committed_at DESC, o.materialization_id LIMIT {FIRST + 1}) m
 LEFT JOIN LATERAL (
   SELECT min(c.from_version) AS published_in, bool_or(c.to_version IS NULL) AS current
   FROM metadata.version_partition c
@@ -180,40 +246,44 @@ ORDER BY m.committed_at DESC, m.materialization_id
 """
 
 # The step is known from what it delivered before, or is given. A run names its partition by a tag, or names a range.
+# Attempts that delivered are not looked at: an index has the others, by step.
 _TAG = "j.tags ->> 'dagster/partition'"
 _LOW, _HIGH = "j.tags ->> 'dagster/asset_partition_range_start'", "j.tags ->> 'dagster/asset_partition_range_end'"
 TRIED: Final = f"""
-WITH steps AS (
+WITH steps AS MATERIALIZED (
   SELECT n.step_key FROM (
     SELECT m.step_key FROM metadata.materialization m WHERE m.tenant_id = %(tenant)s AND m.dataset_id = %(dataset)s
     ORDER BY m.committed_at DESC LIMIT 20) n
   UNION SELECT unnest(%(steps)s::text[])
-), tasks AS (
-  SELECT t.* FROM steps s CROSS JOIN LATERAL (
-    SELECT k.task_id, k.job_id, k.step_key FROM metadata.task k
-    WHERE k.tenant_id = %(tenant)s AND k.step_key = s.step_key AND k.created_at > %(since)s::timestamptz - interval '7d'
-    ORDER BY k.created_at DESC LIMIT {TRIES}) t
-), tried AS (
-  SELECT a.attempt_id, j.run_id, t.step_key, a.number, {ATTEMPT_STATUS} AS status, a.lease_owner, a.lease_epoch,
+), undelivered AS MATERIALIZED (
+  SELECT t.job_id, a.* FROM steps s CROSS JOIN LATERAL (
+    SELECT * FROM metadata.task_attempt o
+    WHERE o.tenant_id = %(tenant)s AND o.step_key = s.step_key AND o.status <> 'succeeded'
+      AND o.created_at > %(since)s::timestamptz - interval '7d'
+    ORDER BY o.created_at DESC LIMIT {TRIES + 1}) a
+  CROSS JOIN LATERAL (SELECT * FROM metadata.task o WHERE o.tenant_id = %(tenant)s AND o.task_id = a.task_id LIMIT 1) t
+), tried AS MATERIALIZED (
+  SELECT a.attempt_id, j.run_id, a.step_key, a.number, {ATTEMPT_STATUS} AS status, a.lease_owner, a.lease_epoch,
     l.heartbeat_at, l.expires_at, a.started_at, a.ended_at, a.failure_class, a.failure_reason,
     coalesce({_TAG}, {_LOW} || '...' || ({_HIGH})) AS partition, j.name AS job, j.status AS run_status,
     nullif(concat_ws(': ', j.failure_class, j.failure_reason), '') AS run_failure,
     coalesce(a.ended_at, l.expires_at, a.started_at, a.created_at) AS at
-  FROM tasks t
-  JOIN metadata.job j ON j.tenant_id = %(tenant)s AND j.job_id = t.job_id
-  JOIN metadata.task_attempt a ON a.tenant_id = %(tenant)s AND a.task_id = t.task_id
-  LEFT JOIN metadata.attempt_lease l ON l.tenant_id = a.tenant_id AND l.attempt_id = a.attempt_id
-  WHERE (j.run_id, t.step_key) IS DISTINCT FROM (%(run)s::text, %(step)s::text)
+  FROM undelivered a
+  CROSS JOIN LATERAL (SELECT * FROM metadata.job o WHERE o.tenant_id = %(tenant)s AND o.job_id = a.job_id LIMIT 1) j
+  LEFT JOIN LATERAL (
+    SELECT * FROM metadata.attempt_lease o
+    WHERE o.tenant_id = %(tenant)s AND o.attempt_id = a.attempt_id LIMIT 1) l ON true
+  WHERE (j.run_id, a.step_key) IS DISTINCT FROM (%(run)s::text, %(step)s::text)
     AND (%(every)s OR {_TAG} = %(partition)s OR (%(partition)s BETWEEN {_LOW} AND {_HIGH})
       OR ({_TAG} IS NULL AND {_LOW} IS NULL)))
-SELECT s.step_key AS step, f.* FROM steps s LEFT JOIN tried f
-  ON f.step_key = s.step_key AND f.status <> 'succeeded' AND f.at > %(since)s
-ORDER BY f.at DESC NULLS LAST, f.attempt_id, s.step_key LIMIT 20
+SELECT s.step_key AS step, (SELECT count(*) FROM undelivered u WHERE u.step_key = s.step_key) AS looked_at, f.*
+FROM steps s LEFT JOIN tried f ON f.step_key = s.step_key AND f.at > %(since)s
+ORDER BY f.at DESC NULLS LAST, f.attempt_id, s.step_key LIMIT {TRIED_SHOWN + 1}
 """
 
 _VERSION = _FACTS.format("since")
 VERSION: Final = f"""
-SELECT {_VERSION}, metadata.partitions_changed(vsince.tenant_id, vsince.dataset_id, vsince.version) AS changed
+SELECT {_VERSION}, vsince.partitions_changed AS changed
 FROM metadata.version vsince
 LEFT JOIN metadata.release esince ON esince.tenant_id = vsince.tenant_id AND esince.release_id = vsince.release_id
 WHERE vsince.tenant_id = %(tenant)s AND vsince.dataset_id = %(dataset)s AND vsince.version = %(version)s

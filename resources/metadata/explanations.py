@@ -11,32 +11,36 @@ from identity.ids import Entity
 from identity.keys import CanonicalKey, check_name, short_name
 from resources.check_models import Checked
 from resources.explanations import (
+    Back,
     Changed,
     Counted,
+    Cut,
     Delivered,
     ExplainedInput,
     ExplainedRun,
     Explanation,
     Had,
+    Inputs,
     Made,
     PinFacts,
+    Shown,
     Sibling,
     Tried,
     VersionFacts,
     VersionMade,
 )
 from resources.metadata import explaining
-from resources.metadata.check_results import CHECKS_OF, verdict_of
+from resources.metadata.check_results import verdict_of
 from resources.metadata.invalidations import stale_of
 from resources.metadata.materializations import ONE, NoSuchMaterialization, materialization_of
 from resources.metadata.noun import Noun
-from resources.metadata.remedies import remedies
+from resources.metadata.remedies import remedies, targets
 from resources.metadata.resolution import asked
 from resources.metadata.runs import attempt_of
 from resources.metadata.versions import VERSION_AT, at_parameters
 from resources.models import UNPARTITIONED
 from resources.postgres.session import Row, Session
-from resources.version_records import At, Retraction
+from resources.version_records import At, Retraction, Stale
 
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -104,11 +108,19 @@ class _About:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.given: Row = {}
+        self.cut: list[Cut] = []
 
     def find(self, statement: str, parameters: Mapping[str, Any]) -> None:
         """Look up the dataset that it is about."""
         for row in self.session.rows(statement, {"tenant": self.session.tenant_value, **parameters}):
             self.given = row
+
+    def some(self, what: Shown, shown: int, statement: str, **parameters: object) -> list[Row]:
+        """The first rows of a statement that reads one more, and a note where there is one more."""
+        rows = self.rows(statement, **parameters)
+        if len(rows) > shown:
+            self.cut.append(Cut(what=what, shown=shown))
+        return rows[:shown]
 
     def rows(self, statement: str, **parameters: object) -> list[Row]:
         given = {"tenant": self.session.tenant_value, "dataset": self.given["dataset_id"]}
@@ -138,8 +150,12 @@ class _About:
             tried=tried,
             steps=known,
             remedies=(),
+            refused=(),
+            cut=tuple(self.cut),
         )
-        return remedies(found)
+        wanted = targets(found)
+        backs = self.rows(explaining.BACK, versions=wanted, partition=which or UNPARTITIONED) if wanted else []
+        return remedies(found, {row["version"]: Back(**row) for row in backs})
 
     def made(self, identifier: UUID) -> Made:
         of = {"materialization": identifier}
@@ -157,26 +173,38 @@ class _About:
                 at=state["retracted_at"],
             )
         ran = {"run": one.run_id, "step": one.step_key}
-        checks = self.rows(CHECKS_OF, id=identifier)
+        checks = self.some("checks", explaining.SHOWN, explaining.CHECKS, **of)
+        attempts = self.some("attempts", explaining.SHOWN, explaining.ATTEMPTS, **ran)
         return Made(
             materialization=one,
             fenced=bool(state["fenced"]),
             run=_run(state) if state["run_id"] is not None else None,
-            attempts=tuple(map(attempt_of, self.rows(explaining.ATTEMPTS, **ran))),
-            inputs=tuple(map(_input, self.rows(explaining.INPUTS, **of))),
+            attempts=tuple(map(attempt_of, reversed(attempts))),
+            inputs=_inputs(self.rows(explaining.INPUTS, **of)),
             outputs=_counted(self.rows(explaining.OUTPUTS, **of, attempt=state["attempt_id"], run=one.run_id)),
             checks=Checked(
                 awaited=tuple(checks[0]["awaited"]),
                 results=tuple(verdict_of(row) for row in checks if row["name"] is not None),
             ),
-            had=tuple(map(_had, self.rows(explaining.HAD, **of))),
+            had=tuple(map(_had, self.some("versions", explaining.SHOWN, explaining.HAD, **of))),
             retraction=retraction,
-            stale=tuple(map(stale_of, self.rows(explaining.STALE, **of))),
+            stale=self.stale(identifier),
             collected=state["collected"],
             collected_at=state["collected_at"],
-            pins=_pins(self.rows(explaining.PINS, **of)),
+            pins=_pins(self.some("pins", explaining.SHOWN, explaining.PINS, **of)),
             readers=_counted(self.rows(explaining.READERS, **of)),
         )
+
+    def stale(self, identifier: UUID) -> tuple[Stale, ...]:
+        """The ways up from it, for each of the newest ten invalidations."""
+        shown = explaining.STALE_SHOWN
+        rows = self.some("stale", shown, explaining.STALE, materialization=identifier)
+        eleventh = dict.fromkeys(row["invalidation_id"] for row in rows)
+        newest = list(eleventh)[: explaining.FIRST]
+        kept = [row for row in rows if row["invalidation_id"] in newest]
+        if len(kept) < len(rows):
+            self.cut.append(Cut(what="stale", shown=len(kept)))
+        return tuple(map(stale_of, kept))
 
     def version(self, number: int) -> VersionMade:
         (row,) = self.rows(explaining.VERSION, version=number)
@@ -188,11 +216,12 @@ class _About:
                 Changed(partition=one["partition_key"] or None, now=one["now"], before=one["before"])
                 for one in self.rows(explaining.CHANGED, version=number)
             ),
-            pins=_pins(self.rows(explaining.PINS_OF_VERSION, version=number)),
+            pins=_pins(self.some("pins", explaining.SHOWN, explaining.PINS_OF_VERSION, version=number)),
         )
 
     def deliveries(self, partition: str | None) -> tuple[Delivered, ...]:
-        rows = self.rows(explaining.DELIVERIES, partition=partition or UNPARTITIONED)
+        of = {"partition": partition or UNPARTITIONED}
+        rows = self.some("deliveries", explaining.FIRST, explaining.DELIVERIES, **of)
         return tuple(Delivered(**{**row, "failed": tuple(row["failed"])}) for row in rows)
 
     def tried(
@@ -207,7 +236,9 @@ class _About:
         """The attempts that delivered nothing since then, and the steps that they could be of."""
         one = made.materialization if made else None
         since = one.committed_at if one else version.facts.published_at if version else _EVER
-        rows = self.rows(
+        rows = self.some(
+            "tried",
+            explaining.TRIED_SHOWN,
             explaining.TRIED,
             steps=sorted(steps),
             since=since,
@@ -216,6 +247,8 @@ class _About:
             every=every or partition is None,
             partition=partition or UNPARTITIONED,
         )
+        if any(row["looked_at"] > explaining.TRIES for row in rows):
+            self.cut.append(Cut(what="tries looked through", shown=explaining.TRIES))
         found = tuple(map(_tried, (row for row in rows if row["attempt_id"] is not None)))
         return found, tuple(sorted({row["step"] for row in rows}))
 
@@ -234,6 +267,16 @@ def _run(row: Row) -> ExplainedRun:
         failure_class=row["failure_class"],
         failure_reason=row["failure_reason"],
         tags=row["tags"],
+    )
+
+
+def _inputs(rows: Sequence[Row]) -> Inputs:
+    total = rows[0]["total"]
+    return Inputs(
+        first=tuple(_input(row) for row in rows if row["qualified_name"] is not None),
+        count=min(total, explaining.LOOKED),
+        changed=rows[0]["changed"],
+        more=total > explaining.LOOKED,
     )
 
 
@@ -260,9 +303,9 @@ def _counted(rows: Sequence[Row]) -> Counted:
             partition=row["partition_key"] or None,
         )
         for row in rows
+        if row["materialization_id"] is not None
     )
-    total = rows[0]["total"] if rows else 0
-    return Counted(first=first, count=min(total, explaining.COUNTED), more=total > explaining.COUNTED)
+    return Counted(first=first, count=min(rows[0]["total"], explaining.COUNTED), more=rows[0]["more"])
 
 
 def _version(row: Row, which: str) -> VersionFacts:

@@ -2,13 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from identity.ids import Entity
-from identity.keys import CanonicalKey
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import present_key
 from resources.postgres.session import Row
 
 
@@ -35,31 +33,32 @@ class Condemned:
     """A materialization whose files are about to go."""
 
     materialization_id: UUID
-    key: CanonicalKey
-    partition: str | None
     location: str
-    byte_count: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a look at some materializations of a dataset found: those that are garbage now.
+
+    `last` is where the next look begins, None when there is nothing behind this one.
+    """
+
+    garbage: tuple[Condemned, ...]
+    last: tuple[datetime, UUID] | None
 
 
 _REAP = "SELECT * FROM metadata.reap_staging(%(after)s, %(limit)s)"
 _REAPABLE = "SELECT * FROM metadata.reapable_staging(%(after)s, %(limit)s)"
 _FORGET = "SELECT metadata.forget_staging(%(locations)s) AS count"
-_CONDEMN = "SELECT metadata.condemn(%(dataset)s, %(versions)s, %(time)s, %(limit)s) AS count"
+_LOOK = """
+SELECT * FROM metadata.look_for_garbage(%(dataset)s, %(versions)s, %(time)s, %(after_at)s, %(after_id)s, %(limit)s)
+"""
+_CONDEMN = "SELECT metadata.condemn_garbage(%(dataset)s, %(versions)s, %(time)s, %(materializations)s) AS condemned"
 _COLLECTED = "SELECT metadata.mark_collected(%(materializations)s) AS count"
 
-_COLUMNS = f"""{present_key("a.qualified_name")} AS qualified_name, m.materialization_id, m.partition_key, m.location,
-  m.byte_count"""
-
-_CONDEMNABLE = f"""
-SELECT {_COLUMNS} FROM metadata.condemnable(%(dataset)s, %(versions)s, %(time)s, %(limit)s) m
-JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = %(dataset)s
-ORDER BY m.materialization_id
-"""
-
-_WAITING = f"""
-SELECT {_COLUMNS} FROM metadata.condemned x
+_WAITING = """
+SELECT m.materialization_id, m.location FROM metadata.condemned x
 JOIN metadata.materialization m ON m.tenant_id = x.tenant_id AND m.materialization_id = x.materialization_id
-JOIN metadata.asset a ON a.tenant_id = m.tenant_id AND a.asset_id = m.dataset_id
 WHERE x.tenant_id = %(tenant)s AND x.state = 'condemned'
   AND (%(after)s::uuid IS NULL OR x.materialization_id > %(after)s)
   AND (%(datasets)s::uuid[] IS NULL OR m.dataset_id = ANY (%(datasets)s))
@@ -88,21 +87,37 @@ class Garbage(Noun):
         count: int = row["count"]
         return count
 
-    def condemn(self, dataset: Entity, retention: Retention, *, limit: int = 1000) -> int:
-        """Condemn replaced data of a dataset; how many materializations. From now on nobody publishes or pins them.
+    def look(
+        self,
+        dataset: Entity,
+        retention: Retention,
+        *,
+        after: tuple[datetime, UUID] | None = None,
+        limit: int = 1000,
+    ) -> Looked:
+        """Look at the next materializations of a dataset for what `condemn` would condemn; changes nothing.
 
-        Never what is current, in a version that is pinned, within the retention, or the newest of its partition while
-        that is unpublished. Waits for a publish, a rollback or a pin of the dataset, and sees what it did. Raises
-        DataCollected for a retention of less than the present version.
+        In the order in which they were committed, `limit` of them from `after` on. Waits for nobody, and nobody for it.
+        Raises DataCollected for a retention of less than the present version.
         """
-        (row,) = self.sessions.call(_CONDEMN, {**_parameters(dataset, retention), "limit": limit})
-        count: int = row["count"]
-        return count
+        at, last = after or (None, None)
+        (row,) = self.sessions.call(
+            _LOOK, {**_parameters(dataset, retention), "after_at": at, "after_id": last, "limit": limit}
+        )
+        pairs = zip(row["materialization_ids"], row["locations"], strict=True)
+        garbage = tuple(Condemned(materialization_id=one, location=at) for one, at in pairs)
+        return Looked(garbage=garbage, last=None if row["seen_id"] is None else (row["seen_at"], row["seen_id"]))
 
-    def condemnable(self, dataset: Entity, retention: Retention, *, limit: int = 1000) -> list[Condemned]:
-        """What `condemn` would condemn; changes nothing."""
-        parameters = {"tenant": self.tenant.value, **_parameters(dataset, retention), "limit": limit}
-        return _condemned(self.sessions.call(_CONDEMNABLE, parameters))
+    def condemn(self, dataset: Entity, retention: Retention, materializations: Collection[UUID]) -> set[UUID]:
+        """Condemn those of these materializations of a dataset that are garbage now: nobody publishes or pins them.
+
+        Never what is current, in a version that is pinned, within the retention, waits for a check that may still come,
+        or the newest of its partition while that is unpublished. Waits for a publish, a rollback or a pin of the
+        dataset, and sees what it did. Raises DataCollected for a retention of less than the present version.
+        """
+        parameters = {**_parameters(dataset, retention), "materializations": sorted(materializations)}
+        (row,) = self.sessions.call(_CONDEMN, parameters)
+        return set(row["condemned"])
 
     def condemned(
         self, datasets: Collection[Entity] | None = None, *, after: UUID | None = None, limit: int = 1000
@@ -128,13 +143,4 @@ def _abandoned(rows: Sequence[Row]) -> list[Abandoned]:
 
 
 def _condemned(rows: Sequence[Row]) -> list[Condemned]:
-    return [
-        Condemned(
-            materialization_id=row["materialization_id"],
-            key=CanonicalKey.parse(row["qualified_name"]),
-            partition=row["partition_key"] or None,
-            location=row["location"],
-            byte_count=row["byte_count"],
-        )
-        for row in rows
-    ]
+    return [Condemned(materialization_id=row["materialization_id"], location=row["location"]) for row in rows]

@@ -43,6 +43,15 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stranded:
+    """Data that wait for checks which no run is going to make: those that were to are over."""
+
+    key: CanonicalKey
+    partitions: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Relied:
     """Where data are that readers are promised: published ones, or ones of a pinned version."""
 
@@ -93,15 +102,49 @@ GROUP BY a.qualified_name, d.publish_policy
 ORDER BY a.qualified_name LIMIT %(limit)s
 """
 
+_STRANDED = f"""
+SELECT {present_key("a.qualified_name")} AS qualified_name, count(DISTINCT w.materialization_id) AS partitions,
+  min(w.at) AS oldest
+FROM metadata.candidate w
+JOIN metadata.asset a ON a.tenant_id = w.tenant_id AND a.asset_id = w.dataset_id
+WHERE w.tenant_id = %(tenant)s AND a.deleted_at IS NULL
+  AND EXISTS (
+    SELECT 1 FROM unnest(w.awaited) AS n (name) WHERE NOT EXISTS (
+      SELECT 1 FROM metadata.check_result f
+      WHERE f.tenant_id = w.tenant_id AND f.materialization_id = w.materialization_id AND f.name = n.name))
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.version_partition p
+    WHERE p.tenant_id = w.tenant_id AND p.materialization_id = w.materialization_id)
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.retraction r
+    WHERE r.tenant_id = w.tenant_id AND r.materialization_id = w.materialization_id)
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.condemned x
+    WHERE x.tenant_id = w.tenant_id AND x.materialization_id = w.materialization_id)
+  AND NOT EXISTS (
+    SELECT 1 FROM metadata.candidate o
+    WHERE o.tenant_id = w.tenant_id AND o.materialization_id = w.materialization_id
+      AND NOT metadata.is_over(o.tenant_id, o.run_id, %(age)s::interval))
+GROUP BY a.qualified_name
+ORDER BY a.qualified_name LIMIT %(limit)s
+"""
+
+# Along the index of locations, one look-up each, so that a batch costs what it has; a name is made once for a dataset.
 _RELIED = f"""
-SELECT DISTINCT {present_key("a.qualified_name")} AS qualified_name, m.partition_key, m.location, m.materialization_id
-FROM metadata.version_partition p
-JOIN metadata.materialization m ON m.tenant_id = p.tenant_id AND m.materialization_id = p.materialization_id
-JOIN metadata.asset a ON a.tenant_id = p.tenant_id AND a.asset_id = p.dataset_id
-WHERE p.tenant_id = %(tenant)s AND m.location IS NOT NULL AND m.location > %(after)s
-  AND (p.to_version IS NULL
-    OR metadata.is_pinned(p.tenant_id, p.dataset_id, p.from_version, p.to_version))
-ORDER BY m.location LIMIT %(limit)s
+WITH batch AS MATERIALIZED (
+  SELECT o.dataset_id, o.partition_key, o.location, o.materialization_id FROM metadata.materialization o
+  CROSS JOIN LATERAL (
+    SELECT 1 FROM metadata.version_partition p
+    WHERE p.tenant_id = %(tenant)s AND p.materialization_id = o.materialization_id
+      AND (p.to_version IS NULL OR metadata.is_pinned(p.tenant_id, p.dataset_id, p.from_version, p.to_version))
+    LIMIT 1) relied
+  WHERE o.tenant_id = %(tenant)s AND o.location IS NOT NULL AND o.location > %(after)s
+  ORDER BY o.location LIMIT %(limit)s
+), named AS MATERIALIZED (
+  SELECT a.asset_id, {present_key("a.qualified_name")} AS qualified_name FROM metadata.asset a
+  WHERE a.tenant_id = %(tenant)s AND a.asset_id IN (SELECT b.dataset_id FROM batch b))
+SELECT n.qualified_name, b.partition_key, b.location, b.materialization_id
+FROM batch b JOIN named n ON n.asset_id = b.dataset_id ORDER BY b.location
 """
 
 _CONDEMNED = """
@@ -172,14 +215,25 @@ class Health(Noun):
             for row in rows
         ]
 
+    def stranded(self, *, age: timedelta, limit: int = 1000) -> list[Stranded]:
+        """Datasets with data that wait for checks of runs that all are over, and have been for longer than `age`."""
+        rows = self.sessions.call(_STRANDED, {"tenant": self.tenant.value, "age": age, "limit": limit})
+        return [
+            Stranded(key=CanonicalKey.parse(row["qualified_name"]), partitions=row["partitions"], oldest=row["oldest"])
+            for row in rows
+        ]
+
     def relied(self, *, batch: int = 1000) -> Iterator[Relied]:
         """All data that are published, or pinned, in the order of their locations."""
-        after = ""
+        after, keys = "", dict[str, CanonicalKey]()
         while rows := self.sessions.call(_RELIED, {"tenant": self.tenant.value, "after": after, "limit": batch}):
             after = rows[-1]["location"]
             for row in rows:
+                name = row["qualified_name"]
+                if name not in keys:
+                    keys[name] = CanonicalKey.parse(name)
                 yield Relied(
-                    key=CanonicalKey.parse(row["qualified_name"]),
+                    key=keys[name],
                     partition=row["partition_key"] or None,
                     location=row["location"],
                     materialization_id=row["materialization_id"],

@@ -94,7 +94,8 @@ class Invalidations(Noun):
     ) -> Invalidated:
         """Say that what these partitions (None: all) have now is no longer good, so that it is made anew.
 
-        With `downstream` the same is said of everything that was made from it, as it was really read. One statement.
+        With `downstream` the same is said of everything that was made from it, as it was really read, also of what
+        is committed later and had read it. One statement.
         A partition stays stale until another materialization is published there; until then it is read as before. A
         partition in which nothing is published is left out. With a `key` the same request may be sent again and is
         answered the same. Raises UnknownVersion for an unknown dataset, InvalidationTooLarge, IdempotencyConflict.

@@ -4,45 +4,71 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from resources.explanations import Action, Explanation, Made, Remedy, VersionMade
+from resources.explanations import Action, Back, Explanation, Made, Refused, Remedy, VersionMade
+
+Backs = Mapping[int, Back]
 
 
-def remedies(found: Explanation) -> Explanation:
-    """The explanation with what can be done, as far as is known here: the store decides."""
-    return replace(found, remedies=tuple(_all(found)))
-
-
-def _all(found: Explanation) -> Iterator[Remedy]:
+def targets(found: Explanation) -> list[int]:
+    """The versions to which it could go back, or that could be pinned: whether the store would has to be known."""
     made, version = found.made, found.version
-    if version is not None and (made is None or not version.is_present):
-        yield from _of_version(found, version)
+    wanted = set()
+    if _is_about_version(found) and version is not None:
+        wanted = {version.facts.number - version.is_present, version.facts.number}
+    elif made is not None and made.had:
+        last = made.had[0]
+        wanted = {(last.since if last.until is None else last.until).number - 1}
+    return sorted(wanted - {0})
+
+
+def remedies(found: Explanation, backs: Backs) -> Explanation:
+    """The explanation with what can be done, and with the ways back that the store would refuse at this moment.
+
+    `backs` has what the store has in each of the `targets`.
+    """
+    ways = list(_all(found, backs))
+    return replace(
+        found,
+        remedies=tuple(one for one in ways if isinstance(one, Remedy)),
+        refused=tuple(one for one in ways if isinstance(one, Refused)),
+    )
+
+
+def _is_about_version(found: Explanation) -> bool:
+    return found.version is not None and (found.made is None or not found.version.is_present)
+
+
+def _all(found: Explanation, backs: Backs) -> Iterator[Remedy | Refused]:
+    made, version = found.made, found.version
+    if _is_about_version(found) and version is not None:
+        yield from _of_version(found, version, backs)
         return
     if made is None:
         yield _remedy("rerun", _again(found), "deliver it" if found.tried else "deliver it for the first time")
         return
     if made.materialization.current:
-        yield from _of_current(found, made)
+        yield from _of_current(found, made, backs)
     elif made.retraction is not None or made.collected is not None:
         yield _remedy("rerun", _again(found), "deliver it anew: this can never be published again")
     elif made.materialization.published_in is None:
         yield from _of_unpublished(found, made)
     else:
-        yield from _of_replaced(found, made)
+        yield from _of_replaced(found, made, backs)
     if made.retraction is None and not made.materialization.current:
         arguments = {"materialization": made.materialization.id}
         yield _remedy("retract", arguments, "forbid for ever that it is published")
 
 
-def _of_current(found: Explanation, made: Made) -> Iterator[Remedy]:
+def _of_current(found: Explanation, made: Made, backs: Backs) -> Iterator[Remedy | Refused]:
     one, since = made.materialization, made.had[0].since.number
-    if found.tried or made.stale or any(each.is_current is False for each in made.inputs):
+    if found.tried or made.stale or made.inputs.changed:
         yield _remedy("rerun", _again(found), "deliver it anew, from what its inputs are now")
-    before = [each for each in found.deliveries if each.published_in is not None and each.published_in < since]
-    if since > 1 and not any(each.retracted for each in before):
-        what = "what was published before it" if before else "the dataset without it"
+    if since > 1:
+        what = "what was published before it" if backs[since - 1].has_partition else "the dataset without it"
         also = "" if since == found.present_version else f", and undo what versions {since + 1} on changed elsewhere"
-        yield _back(found, since - 1, f"{what}{also}")
-    reach = f" and {made.readers.count} made from it" if made.readers.count else ""
+        yield _back(found, since - 1, f"{what}{also}", backs)
+    more = "more than " if made.readers.more else ""
+    reach = f" and {more}{made.readers.count:,} made from it" if made.readers.count else ""
     where = {"dataset": found.key, "partition": found.partition}
     yield _remedy("invalidate", where, f"say that it has to be made anew{reach}; readers keep it until then")
     yield _remedy("retract", {"materialization": one.id}, "take it away at once: the partition is absent then")
@@ -56,31 +82,42 @@ def _of_unpublished(found: Explanation, made: Made) -> Iterator[Remedy]:
         return
     overruled = made.checks.failed or made.checks.waiting
     effect = f"publish it whatever {', '.join(overruled)} says" if overruled else "publish it"
-    yield _remedy("publish", {"materialization": made.materialization.id}, effect)
+    arguments = {"materialization": made.materialization.id, "despite_checks": bool(made.checks.failed)}
+    yield _remedy("publish", arguments, effect)
     if made.checks.failed:
         yield _remedy("rerun", _again(found), "after a fix, deliver it anew")
 
 
-def _of_replaced(found: Explanation, made: Made) -> Iterator[Remedy]:
+def _of_replaced(found: Explanation, made: Made, backs: Backs) -> Iterator[Remedy | Refused]:
     last = made.had[0].until
     if last is not None and last.number - 1 != found.present_version:
         also = "" if last.number == found.present_version else f", and undo what versions {last.number + 1} on changed"
-        yield _back(found, last.number - 1, f"the last version that had it{also}")
+        yield _back(found, last.number - 1, f"the last version that had it{also}", backs)
 
 
-def _of_version(found: Explanation, version: VersionMade) -> Iterator[Remedy]:
+def _of_version(found: Explanation, version: VersionMade, backs: Backs) -> Iterator[Remedy | Refused]:
     number = version.facts.number
     if not version.is_present:
-        yield _back(found, number, "the dataset as it was then")
+        yield _back(found, number, "the dataset as it was then", backs)
     elif number > 1:
-        yield _back(found, number - 1, "the dataset as it was before")
+        yield _back(found, number - 1, "the dataset as it was before", backs)
     if found.tried:
         yield _remedy("rerun", _again(found), "deliver what failed since")
-    if not any(pin.state == "open" for pin in version.pins):
+    if any(pin.state == "open" for pin in version.pins):
+        return
+    gone = backs[number].collected
+    if gone is None:
         yield _remedy("pin", {"dataset": found.key, "version": number}, "keep it under a name")
+    else:
+        yield Refused(action="pin", version=number, why=f"materialization {gone} is collected")
 
 
-def _back(found: Explanation, to: int, effect: str) -> Remedy:
+def _back(found: Explanation, to: int, effect: str, backs: Backs) -> Remedy | Refused:
+    back = backs[to]
+    if back.retracted is not None:
+        return Refused(action="rollback", version=to, why=f"materialization {back.retracted} is retracted")
+    if back.collected is not None:
+        return Refused(action="rollback", version=to, why=f"materialization {back.collected} is collected")
     return _remedy("rollback", {"dataset": found.key, "to": to, "expected": found.present_version}, effect)
 
 

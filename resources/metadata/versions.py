@@ -53,15 +53,9 @@ ORDER BY r.at DESC, r.materialization_id LIMIT %(limit)s
 
 _LIST = f"""
 SELECT v.version, v.actor, v.published_at, v.kind, v.reason, v.restored_version, r.name AS release,
-  metadata.partitions_changed(v.tenant_id, v.dataset_id, v.version) AS changed, s.partitions, s.row_count
+  v.partitions_changed, v.partitions, CASE WHEN v.partitions_counted > 0 THEN v.row_count END AS row_count
 FROM metadata.version v
 LEFT JOIN metadata.release r ON r.tenant_id = v.tenant_id AND r.release_id = v.release_id
-CROSS JOIN LATERAL (
-  SELECT count(*) AS partitions, sum(m.row_count)::bigint AS row_count
-  FROM metadata.version_partition p
-  JOIN metadata.materialization m ON m.tenant_id = p.tenant_id AND m.materialization_id = p.materialization_id
-  WHERE p.tenant_id = v.tenant_id AND p.dataset_id = v.dataset_id AND p.from_version <= v.version
-    AND (p.to_version IS NULL OR p.to_version > v.version)) s
 WHERE v.tenant_id = %(tenant)s AND v.dataset_id = {HOLDER}
   AND (%(until)s::bigint IS NULL OR v.version <= %(until)s)
 ORDER BY v.version DESC LIMIT %(limit)s
@@ -186,16 +180,16 @@ class Versions(Noun):
         return [_retraction(row) for row in self.sessions.call(_RETRACTIONS, parameters)]
 
     def versions(self, dataset: CanonicalKey | Entity, *, until: int | None = None, limit: int = 50) -> list[Version]:
-        """The newest versions of a dataset, or the newest up to the version `until`."""
+        """The newest versions of a dataset, or the newest up to the version `until`; counted when they were made."""
         parameters = {**asked(dataset), "until": until, "limit": limit}
         with self.session() as session:
             rows = session.rows(_LIST, {"tenant": session.tenant_value, **parameters})
         return [
             Version(
                 number=row["version"],
-                partitions_changed=row["changed"],
+                partitions_changed=row["partitions_changed"],
                 partitions=row["partitions"],
-                row_count=row["row_count"],
+                row_count=None if row["row_count"] is None else int(row["row_count"]),
                 actor=row["actor"],
                 published_at=row["published_at"],
                 kind=row["kind"],

@@ -15,7 +15,7 @@ TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.publish_by_hand, metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin, metadata.invalidate
 TO metadata_app;
-GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.partitions_changed, metadata.unpublished
+GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.unpublished
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.start_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,
@@ -35,9 +35,9 @@ GRANT EXECUTE ON FUNCTION
   metadata.create_collection, metadata.hold_collection, metadata.change_collection, metadata.delete_collection
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
-  metadata.reap_staging, metadata.reapable_staging, metadata.forget_staging, metadata.condemn, metadata.condemnable,
-  metadata.mark_collected,
+  metadata.reap_staging, metadata.reapable_staging, metadata.forget_staging, metadata.look_for_garbage,
+  metadata.condemn_garbage, metadata.mark_collected,
   metadata.record_checks, metadata.await_checks, metadata.examine, metadata.settle_checks
 TO metadata_app;
-GRANT EXECUTE ON FUNCTION metadata.is_pinned TO metadata_app, metadata_readonly;
+GRANT EXECUTE ON FUNCTION metadata.is_pinned, metadata.is_over TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION metadata.outbox_after TO metadata_relay;

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from identity.keys import CanonicalKey
-from resources.locations import location, place
+from resources.locations import VERSIONS, location, place
 from resources.tables import registry
 from resources.tables.registry import REGISTRY, Connection
 from resources.tables.store import TableStorage
@@ -74,7 +74,7 @@ Name = tuple[str, str]
 
 
 def dangling(tables: TableStorage) -> Dangling:
-    """What does not fit between this endpoint and the control plane. Raises TablesUnreachable.
+    """What does not fit between this endpoint and the control plane. Raises TablesUnreachable, RegistryNotThere.
 
     What should be here is read before the data plane, and what is allowed to be here after it, so what is written or
     published meanwhile is not taken for a mistake.
@@ -84,9 +84,11 @@ def dangling(tables: TableStorage) -> Dangling:
     with tables.connected() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         registered = registry.exists(connection)
+        if located:
+            registry.require(connection, tables.endpoint)
         written = _rows(connection, _WRITTEN, [tenant]) if registered else []
         everybodys = {(schema, name) for schema, name in _rows(connection, _REGISTERED, [])} if registered else set()
-        there: set[Name] = {(s, n) for s, n in _rows(connection, _TABLES, [rf"%\_\_{registry.VERSIONS[2:]}"])}
+        there: set[Name] = {(s, n) for s, n in _rows(connection, _TABLES, [rf"%\_\_{VERSIONS[2:]}"])}
         shown = _rows(connection, _SHOWN, [tenant]) if registered else []
     unknown, orphans = _astray(tables, written, there - everybodys, there)
     return Dangling(

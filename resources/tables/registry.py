@@ -8,11 +8,10 @@ import psycopg
 from psycopg import errors, sql
 
 from identity.errors import MetadataError
+from resources.locations import VERSIONS, EndpointAway
 from resources.postgres.errors import connection_problem
 
 REGISTRY: Final = "metadata_registry"
-VERSIONS: Final = "__versions"
-"""What the schema of the versioned tables has behind the name of the schema that readers use."""
 
 _PINNED: Final = (
     "SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"
@@ -49,11 +48,18 @@ WHERE n.nspname = '{REGISTRY}' AND c.relname = 'published'
 """
 
 
-class TablesUnreachable(MetadataError):
+class TablesUnreachable(EndpointAway):
     """cannot reach the endpoint {endpoint}: {reason}; nothing was written there"""
 
-    endpoint: str
     reason: str
+    exit_code: ClassVar[int] = 4
+
+
+class RegistryNotThere(EndpointAway):
+    """the database of endpoint {endpoint} has no {registry}, so it is not the one that its tables were written to; \
+correct the endpoint's url and database, or restore it from a copy"""
+
+    registry: str = REGISTRY
     exit_code: ClassVar[int] = 4
 
 
@@ -102,6 +108,12 @@ def connected(endpoint: str, url: str) -> Iterator[Connection]:
 def exists(connection: Connection) -> bool:
     """Whether anything was ever written here."""
     return connection.execute(_EXISTS.encode()).fetchone() is not None
+
+
+def require(connection: Connection, endpoint: str) -> None:
+    """Raises RegistryNotThere where nothing was ever written: what is not there is not gone."""
+    if not exists(connection):
+        raise RegistryNotThere(endpoint=endpoint)
 
 
 def prepare(connection: Connection, endpoint: str, schema: str) -> None:

@@ -25,10 +25,10 @@ from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from resources.files.formats import NotStorable, as_arrow
 from resources.files.staging import DataDamaged, DataUnreadable, StagingFailed, Written
-from resources.locations import location
+from resources.locations import VERSIONS, location
 from resources.metadata_store import MetadataStore
 from resources.models import UNPARTITIONED, Attempt
-from resources.storage import Writing
+from resources.storage import Clearing, Writing
 from resources.tables import registry
 from resources.tables.columns import TableColumn, copy_lines, selected, table_columns, values_of
 from resources.tables.registry import REGISTRY, Connection
@@ -126,10 +126,14 @@ class TableStorage:
                 raise StagingFailed(path=at, reason=type(error).__name__) from None
 
     def read(self, path: str, manifest_sha256: bytes) -> pa.Table:
-        """The table at a path, as Arrow, in the order of its rows. Verified: manifest, columns, number of rows."""
+        """The table at a path, as Arrow, in the order of its rows. Verified: manifest, columns, number of rows.
+
+        Raises RegistryNotThere, too.
+        """
         at = location(self.endpoint, path)
         with self._reading(at) as connection:
-            row = connection.execute(_ROW.encode(), _split(path)).fetchone() if registry.exists(connection) else None
+            registry.require(connection, self.endpoint)
+            row = connection.execute(_ROW.encode(), _split(path)).fetchone()
             found = connection.execute(_COLUMNS, [_quoted(path)]).fetchall()
             if row is None or not found:
                 raise DataDamaged(path=at, reason="it is missing")
@@ -148,42 +152,32 @@ class TableStorage:
         """Whether the table is there and registered, or it cannot be told."""
         try:
             with self._reading(path) as connection:
-                if not registry.exists(connection):
-                    return False
+                registry.require(connection, self.endpoint)
                 there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [_quoted(path)]).fetchone()
                 return there == (True,) and connection.execute(_ROW.encode(), _split(path)).fetchone() is not None
         except MetadataError:
             return True
 
     def size(self, path: str) -> tuple[int, int]:
-        """One table and its bytes, or nothing. Raises TablesUnreachable."""
-        with self.connected() as connection:
-            return _measured(connection, path)
+        """One table and its bytes, or nothing. Raises TablesUnreachable, RegistryNotThere."""
+        with self.clearing() as tables:
+            return tables.size(path)
 
     def remove(self, path: str) -> tuple[int, int]:
         """Drop the table at a path, with its row in the registry; the size that it had.
 
         Only what is in a schema of versioned tables, and never what a view shows: TableInUse. Safe to call again.
         """
-        schema, name = _split(path)
-        at = location(self.endpoint, path)
-        if not schema.endswith(registry.VERSIONS):
-            raise TableInUse(path=at, reason="it is not in a schema of versioned tables, so it is not ours")
+        with self.clearing() as tables:
+            return tables.remove(path)
+
+    @contextmanager
+    def clearing(self) -> Iterator[Clearing]:
+        """One connection for as many tables as there are. Raises TablesUnreachable, RegistryNotThere."""
         with self.connected() as connection:
-            try:
-                connection.execute("SET LOCAL lock_timeout = '2s'")
-                size = _measured(connection, path)
-                connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_identifier(path)))
-                if registry.exists(connection):
-                    delete = f"DELETE FROM {REGISTRY}.written WHERE schema_name = %s AND table_name = %s"
-                    connection.execute(delete.encode(), [schema, name])
-            except errors.InvalidSchemaName:
-                return 0, 0
-            except errors.DependentObjectsStillExist:
-                raise TableInUse(path=at, reason="a view shows it") from None
-            except errors.LockNotAvailable:
-                raise TableInUse(path=at, reason="somebody reads it now; ask again later") from None
-        return size
+            registry.require(connection, self.endpoint)
+            connection.commit()
+            yield Tables(self.endpoint, connection)
 
     def shown(self, path: str) -> str:
         return location(self.endpoint, path)
@@ -218,6 +212,50 @@ class TableStorage:
             raise NameTaken(view=f"{schema}.{name}", endpoint=self.endpoint)
         connection.execute(YIELD.encode(), [schema, name, tenant, dataset])
         connection.execute(_ANNOUNCE.encode(), [tenant, dataset, schema, name])
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of an endpoint over one connection. Each call is a transaction."""
+
+    endpoint: str
+    connection: Connection
+
+    def size(self, path: str) -> tuple[int, int]:
+        with self._asked(path):
+            return _measured(self.connection, path)
+
+    def remove(self, path: str) -> tuple[int, int]:
+        schema, name = _split(path)
+        if not schema.endswith(VERSIONS):
+            at = location(self.endpoint, path)
+            raise TableInUse(path=at, reason="it is not in a schema of versioned tables, so it is not ours")
+        with self._asked(path):
+            self.connection.execute("SET LOCAL lock_timeout = '2s'")
+            size = _measured(self.connection, path)
+            if size != (0, 0):
+                self.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_identifier(path)))
+            delete = f"DELETE FROM {REGISTRY}.written WHERE schema_name = %s AND table_name = %s"
+            self.connection.execute(delete.encode(), [schema, name])
+        return size
+
+    @contextmanager
+    def _asked(self, path: str) -> Iterator[None]:
+        """A transaction about one table, and what keeps it from being done in our words."""
+        at = location(self.endpoint, path)
+        try:
+            with self.connection.transaction():
+                yield
+        except errors.DependentObjectsStillExist:
+            raise TableInUse(path=at, reason="a view shows it") from None
+        except errors.LockNotAvailable:
+            raise TableInUse(path=at, reason="somebody reads it now; ask again later") from None
+        except errors.InsufficientPrivilege:
+            raise TableInUse(path=at, reason="it belongs to another login") from None
+        except psycopg.Error as error:
+            if self.connection.closed:
+                raise registry.TablesUnreachable(endpoint=self.endpoint, reason=type(error).__name__) from None
+            raise TableInUse(path=at, reason=f"PostgreSQL refuses it: {type(error).__name__}") from None
 
 
 def _measured(connection: Connection, path: str) -> tuple[int, int]:

@@ -10,8 +10,10 @@ import psycopg
 import pytest
 from cli_calls import DAYS, DELAYS, FLIGHTS, MONTH, WEATHER, Answer, Call, Run, Writer
 from sqlalchemy.engine import make_url
+from upath import UPath
 
 from metadata_assets.cli.surroundings import shipped
+from resources.files.marking import claim
 from resources.files.staging import MANIFEST
 from resources.locations import place
 from resources.metadata.garbage import Garbage, Retention
@@ -44,6 +46,7 @@ def unwell(answer: Answer) -> dict[str, str]:
 def lay_down(writer: Writer, root: Path) -> dict[str, Path]:
     """A manifest where the store says that data are; the folders, by name and partition."""
     made = {}
+    claim("lake", UPath(root))
     for key in (FLIGHTS, WEATHER, DELAYS, MONTH):
         for one in writer.store.materializations(key):
             folder = root / place(str(one.location))[1]
@@ -116,7 +119,9 @@ def test_a_collection_that_did_not_end_and_newer_data_are_told(
     for _twice in range(2):
         writer.write(FLIGHTS, DAYS[0], publish=False)
     lay = Retention(versions=1, time=timedelta(0))
-    assert Garbage(writer.store.sessions).condemn(writer.store.entity(FLIGHTS), lay) == 1
+    garbage, dataset = Garbage(writer.store.sessions), writer.store.entity(FLIGHTS)
+    (one,) = garbage.look(dataset, lay).garbage
+    assert garbage.condemn(dataset, lay, [one.materialization_id])
     assert unwell(run("doctor", "--json")) == {"garbage": "warning"}
     with psycopg.connect(metadata_url) as connection:
         connection.execute("ALTER TABLE metadata.materialization DISABLE TRIGGER append_only")

@@ -71,7 +71,7 @@ def test_what_is_published_is_told_with_its_run_inputs_readers_and_the_way_back(
         (1, "lost", "RunLost"),
         (2, "succeeded", None),
     ]
-    assert [(one["name"], one["partition"], one["version"], one["is_current"]) for one in found["inputs"]] == [
+    assert [(one["name"], one["partition"], one["version"], one["is_current"]) for one in found["inputs"]["first"]] == [
         ("lake/nyc/flights", JAN15, 2, True),
         ("lake/nyc/weather", JAN15, 2, True),
     ]
@@ -99,7 +99,7 @@ def test_a_stale_input_and_whom_it_concerns(run: Run, writer: Writer) -> None:
     again = writer.write(FLIGHTS, JAN15)
     answer = run("explain", "lake/nyc/daily_delays", "--partition", JAN15, "--json")
     assert answer.json["happened"] == "published in version 2, made from inputs that are not current any more"
-    flights = answer.json["made"]["inputs"][0]
+    flights = answer.json["made"]["inputs"]["first"][0]
     assert (flights["version"], flights["is_current"], flights["current_version"]) == (2, False, 3)
     assert flights["current_materialization"] == str(again)
     assert answer.json["remedies"][0]["action"] == "rerun"
@@ -134,7 +134,7 @@ def test_a_failed_check_is_the_reason(run: Run, writer: Writer) -> None:
         ["not_empty"],
     )
     assert [(one["name"], one["passed"]) for one in checks["latest"]] == [("not_empty", False)], "the latest of each"
-    assert commands(answer)[0] == f"metadata-assets publish {held}"
+    assert commands(answer)[0] == f"metadata-assets publish {held} --despite-checks --reason '…'"
     assert f"a newer delivery, {held}, is not published: check not_empty failed" in (
         run("explain", f"lake/nyc/flights/{JAN15}").out
     ), "what readers get does not hide it"
@@ -193,12 +193,27 @@ def test_what_was_condemned_says_so(run: Run, writer: Writer, filled: dict[str, 
     writer.write(FLIGHTS, JAN15)
     garbage = Garbage(writer.store.sessions)
     retention = Retention(versions=1, time=timedelta(0))
-    assert garbage.condemn(writer.store.entity(FLIGHTS), retention)
+    seen = [one.materialization_id for one in garbage.look(writer.store.entity(FLIGHTS), retention).garbage]
+    assert garbage.condemn(writer.store.entity(FLIGHTS), retention, seen)
     assert run("explain", str(filled["flights"]), "--json").json["made"]["collected"] == "condemned"
     garbage.collected([filled["flights"]])
     answer = run("explain", str(filled["flights"]), "--json")
     assert answer.json["made"]["collected"] == "collected"
     assert not [one for one in commands(answer) if "rollback" in one]
+
+
+def test_no_way_back_is_offered_that_the_store_refuses(run: Run, writer: Writer, filled: dict[str, UUID]) -> None:
+    (jan14,) = writer.store.current(FLIGHTS, [JAN14])
+    writer.store.retract(jan14.materialization_id, reason="wrong currency")
+    answer = run("explain", f"lake/nyc/flights/{JAN15}", "--json")
+    assert not [one for one in commands(answer) if "rollback" in one]
+    why = f"materialization {jan14.materialization_id} of partition {JAN14} is retracted"
+    assert answer.json["refused"] == [{"action": "rollback", "version": 1, "why": why}]
+    assert f"nobody can go back to version 1: {why}" in run("explain", str(filled["flights"])).out
+    for version in (1, 2):
+        assert run("explain", f"lake/nyc/flights@{version}", "--json").json["refused"][0]["version"] == version
+        refused = run("rollback", "lake/nyc/flights", "--to", str(version), "--expect", "3", "--json")
+        assert (refused.code, refused.error["error"]) == (1, "UnusableMaterialization")
 
 
 def test_a_failed_run_without_a_materialization(run: Run, writer: Writer) -> None:
@@ -288,7 +303,10 @@ def test_the_document_has_the_documented_shape(run: Run, writer: Writer, filled:
     for what in (str(again), first, str(filled["month"]), str(filled["delays"]), "lake/nyc/flights"):
         documented = merged(documented, run("explain", what, "--json").json)
     writer.store.retract(again, reason="bad")
-    documented = merged(documented, run("explain", str(again), "--json").json)
+    for _delivery in range(11):
+        writer.write(FLIGHTS, JAN14)
+    for what in (str(again), "lake/nyc/flights@3", f"lake/nyc/flights/{JAN14}"):
+        documented = merged(documented, run("explain", what, "--json").json)
     documented["made"]["outputs"] = documented["made"]["readers"]
     assert shape(documented) == documents.EXPLAINED
     assert MONTH.table

@@ -11,7 +11,9 @@ from upath import UPath
 
 from metadata_assets.cli import documents
 from resources.files import intermediate
+from resources.files.marking import MARKER, claim
 from resources.locations import place
+from resources.models import Endpoint
 
 EAGER = ("--keep-versions", "1", "--keep-for", "0s")
 
@@ -20,7 +22,7 @@ EAGER = ("--keep-versions", "1", "--keep-for", "0s")
 def root(environ: dict[str, str]) -> Path:
     """Where files of the endpoint `lake` are, which no project says."""
     folder = Path(environ["METADATA_HOME"]) / "lake" / "lake"
-    folder.mkdir(parents=True)
+    claim("lake", UPath(folder))
     return folder
 
 
@@ -51,7 +53,7 @@ def test_replaced_data_go_when_they_are_old_enough(run: Run, folders: dict[str, 
     assert done.code == 0
     assert {**done.json, "dry_run": True} == told
     assert (done.json["replaced"], done.json["files"], done.json["bytes"], done.json["left"]) == (2, 2, 10, [])
-    assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"left"}
+    assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"away", "left"}
     assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
     assert run("gc", *EAGER, "--json").json["gone"] == []
 
@@ -72,8 +74,10 @@ def test_of_named_datasets_only(run: Run, folders: dict[str, list[Path]], writer
 def test_what_is_not_there_to_be_removed_is_told(run: Run, folders: dict[str, list[Path]], root: Path) -> None:
     root.rename(root.with_name("unplugged"))
     answer = run("gc", *EAGER, "--json")
-    assert (answer.code, len(answer.json["left"]), answer.json["gone"]) == (5, 2, [])
-    assert "mount it, or add the endpoint to the project" in answer.json["left"][0]["message"]
+    assert (answer.code, answer.json["left"], answer.json["gone"]) == (5, [], [])
+    (away,) = answer.json["away"]
+    assert away["endpoint"] == "lake"
+    assert "mount it, or add the endpoint to the project" in away["message"]
     root.with_name("unplugged").rename(root)
     assert run("gc", *EAGER, "--json").json["replaced"] == 2
     assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
@@ -108,3 +112,58 @@ def test_values_of_runs_that_dagster_does_not_know_go_after_a_week(
     answer = run("gc", *EAGER, "--json")
     assert (answer.json["runs"], answer.json["files"]) == (1, 1)
     assert intermediate.runs_waiting(root) == [new]
+
+
+def test_outside_the_project_nothing_of_it_is_taken_for_gone(
+    run: Run, writer: Writer, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Its root is relative to the project, and the home has a root of the same name."""
+    project = Path(environ["METADATA_PROJECT"])
+    (project / "metadata.yml").write_text("name: shop\nendpoints:\n  lake: {system: files, root: data}\n")
+    writer.store.register_endpoints([Endpoint(slug="lake", system="files", attributes={"root": "data"})])
+    for folder in (project / "data", Path(environ["METADATA_HOME"]) / "lake" / "lake"):
+        claim("lake", UPath(folder))
+    writer.dataset(FLIGHTS)
+    replaced, _kept = [folder_of(writer, project / "data", writer.write(FLIGHTS, DAYS[0])) for _twice in range(2)]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    answer = run("gc", *EAGER, "--json", METADATA_PROJECT=str(elsewhere))
+    assert (answer.code, answer.json["gone"], answer.json["left"]) == (5, [], [])
+    assert "run it in the project that does" in answer.json["away"][0]["message"]
+    told = {one["part"]: one for one in run("doctor", "--json", METADATA_PROJECT=str(elsewhere)).json["findings"]}
+    assert (told["missing data"]["status"], "in the project that does" in told["missing data"]["detail"]) == (
+        "skipped", True)  # fmt: skip
+    other = elsewhere / "metadata.yml"
+    other.write_text("name: other\nendpoints:\n  lake: {system: files, root: data}\n")
+    (elsewhere / "data").mkdir()
+    people = run("gc", *EAGER, METADATA_PROJECT=str(elsewhere))
+    assert (people.code, "nothing of lake was collected" in people.out) == (5, True)
+    assert "left: lake: " in people.err
+    assert replaced.exists()
+    assert run("gc", *EAGER, "--json").json["replaced"] == 1
+    assert not replaced.exists()
+
+
+def test_a_root_of_an_older_version_is_marked_by_doctor(run: Run, folders: dict[str, list[Path]], root: Path) -> None:
+    assert folders
+    marker = root / MARKER
+    marker.unlink()
+    answer = run("gc", *EAGER, "--json")
+    assert (answer.code, answer.json["gone"]) == (5, [])
+    assert "run: metadata-assets doctor --fix" in answer.json["away"][0]["message"]
+    told = {one["part"]: one for one in run("doctor", "--json").json["findings"]}["missing data"]
+    assert (told["status"], "does not say that it is the root of endpoint lake" in told["detail"]) == ("warning", True)
+    assert not marker.exists()
+    fixed = {one["part"]: one["status"] for one in run("doctor", "--fix", "--json").json["findings"]}
+    assert (fixed["missing data"], fixed["garbage"]) == ("ok", "ok")
+    assert marker.read_text() == '{"endpoints": ["lake"]}\n'
+    assert run("gc", *EAGER, "--json").json["replaced"] == 2
+
+
+def test_doctor_marks_no_root_without_known_data(run: Run, folders: dict[str, list[Path]], root: Path) -> None:
+    assert folders
+    root.rename(root.with_name("unplugged"))
+    root.mkdir()
+    told = {one["part"]: one for one in run("doctor", "--fix", "--json").json["findings"]}["missing data"]
+    assert (told["status"], "mount what belongs there" in told["detail"]) == ("warning", True)
+    assert list(root.iterdir()) == []

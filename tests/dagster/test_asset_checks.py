@@ -17,7 +17,8 @@ from deployment import deployed
 from metadata_assets._dagster import evaluations_after
 from metadata_assets.datasets import PUBLISH_METADATA, key_of
 from metadata_assets.io_manager import NoChecksToPass
-from metadata_assets.settling import checks_sensor
+from metadata_assets.settling import checks_sensor, settle_run
+from resources.check_models import CheckResult
 from resources.metadata_store import MetadataStore
 
 Resources = dict[str, Any]
@@ -345,6 +346,26 @@ def test_the_sensor_publishes_what_a_killed_run_had_passed(runs: Runs, world: Wo
     assert [one["metadata_assets/version"].value for one in mine] == [1]
     assert runs.run("report").success
     assert world.seen == [("report", 1)]
+
+
+def test_what_is_published_with_something_else_is_told_to_dagster(
+    runs: Runs, world: World, stored: MetadataStore
+) -> None:
+    """A step downstream of another asset settles the whole run: the asset that it did not ask about says so, too."""
+    world.failing = {"first"}
+    run_id = runs.run("no_report").run_id
+    (record,) = stored.materializations(KEY)
+    assert published(stored) == ()
+    passed = CheckResult(name="first", run_id=run_id, evaluation=10**9, passed=True, blocking=True)
+    stored.record_checks([record.id], [passed])
+    settle_run(runs.instance, runs.metadata, run_id, {REPORT: key_of(REPORT, None)})
+    assert published(stored) == (1,)
+    (told,) = [one.asset_observation for one in runs.instance.fetch_observations(DATA, limit=10).records]
+    assert told is not None
+    assert (told.metadata["metadata_assets/version"].value, told.metadata["metadata_assets/run_id"].value) == (
+        1,
+        run_id,
+    )
 
 
 def test_a_deployment_publishes_by_a_person_who_runs_again_and_by_its_daemon(

@@ -24,6 +24,7 @@ from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
 from metadata_assets.writing import stored as read_back
 from resources.configurable import MetadataResource
+from resources.files.marking import MARKER
 from resources.locations import location as recorded
 from resources.metadata_store import MetadataStore
 from resources.models import Materialization
@@ -118,7 +119,7 @@ class Scene:
         return {
             recorded(KEY.endpoint, str(path.parent.relative_to(str(self.root))))
             for path in Path(str(self.root)).rglob("*")
-            if path.is_file()
+            if path.is_file() and path.name != MARKER
         }
 
     def replayed(self, run: dg.DagsterRun) -> list[tuple[bool, Any]]:

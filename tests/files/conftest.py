@@ -10,9 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import fsspec
+import psycopg
 import pytest
+from garbage_world import Look
 from object_store import object_store
+from psycopg.rows import dict_row
 from upath import UPath
+
+from resources.postgres.session import Row
 
 FullDisk = Callable[[], Path]
 
@@ -80,3 +85,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> UPath:
     if request.param == "disk":
         return UPath(tmp_path / "lake")
     return UPath(request.getfixturevalue("s3_root"))
+
+
+@pytest.fixture
+def look(metadata_url: str) -> Iterator[Look]:
+    with psycopg.connect(metadata_url, row_factory=dict_row, autocommit=True) as connection:
+
+        def run(statement: str, *parameters: object) -> list[Row]:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run

@@ -39,10 +39,11 @@ from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
 from metadata_assets.io_manager import Audited, MetadataIOManager
 from resources import failpoints
-from resources.collecting import Collected, Collector, present_root
+from resources.collecting import Collected, Collector
 from resources.configurable import EndpointConfig, MetadataResource
 from resources.failpoints import COLLECTING, LOCAL_ONLY, WRITING
 from resources.files import places, staging
+from resources.files.marking import MARKER, present_root
 from resources.locations import location, place
 from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
@@ -148,7 +149,7 @@ class Site:
         return present_root(endpoint, UPath(self.root)) / path
 
     def storage_of(self, endpoint: str) -> FileStorage:
-        return FileStorage(present_root(endpoint, UPath(self.root)))
+        return FileStorage(endpoint, UPath(self.root))
 
     @contextmanager
     def store(self) -> Iterator[MetadataStore]:
@@ -239,7 +240,11 @@ def leftovers(site: Site) -> Counter[str]:
             USING (tenant_id, materialization_id) WHERE p.to_version IS NULL"""
         )
     }
-    there = {location(KEY.endpoint, one.path.rpartition("/")[0]) for one in places.files_below(UPath(site.root))}
+    there = {
+        location(KEY.endpoint, one.path.rpartition("/")[0])
+        for one in places.files_below(UPath(site.root))
+        if one.path != MARKER
+    }
     return Counter(eaten=len(live - there), left=len(there - live))
 
 

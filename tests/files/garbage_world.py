@@ -12,8 +12,9 @@ from upath import UPath
 from identity.idempotency import Delivery, Intent
 from identity.ids import Entity
 from identity.keys import dataset_key
-from resources.collecting import Collected, Collector, present_root
+from resources.collecting import Collected, Collector
 from resources.files import places, staging
+from resources.files.marking import claim, present_root
 from resources.locations import location, place
 from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
@@ -40,6 +41,7 @@ class World:
     def of(cls, store: MetadataStore, root: UPath, look: Look) -> "World":
         key = dataset_key(ENDPOINT, schema="s", table=f"t{next(_numbers)}")
         store.register_datasets([(Asset(key=key, type=AssetType.DATASET), "manually")])
+        claim(ENDPOINT, root)
         return cls(store, root, look, store.entity(key))
 
     def attempt(self) -> Attempt:
@@ -80,13 +82,22 @@ class World:
         return present_root(endpoint, self.root) / path
 
     def storage_of(self, endpoint: str) -> FileStorage:
-        return FileStorage(present_root(endpoint, self.root))
+        return FileStorage(endpoint, self.root)
 
     def collect(self, retention: Retention = EAGER, **options: Any) -> Collected:
         return self.collector(**options).collect([self.dataset], retention)
 
     def collector(self, **options: Any) -> Collector:
         return Collector(Garbage(self.store.sessions), self.storage_of, **options)
+
+    def garbage(self) -> list[uuid.UUID]:
+        """What a look at this dataset finds."""
+        found = Garbage(self.store.sessions).look(self.dataset, EAGER).garbage
+        return [one.materialization_id for one in found]
+
+    def condemn(self) -> int:
+        """Condemn what a look finds; how much that is."""
+        return len(Garbage(self.store.sessions).condemn(self.dataset, EAGER, self.garbage()))
 
     def folders(self) -> set[str]:
         """The locations that have files of this dataset."""

@@ -64,7 +64,6 @@ def test_a_disk_that_cannot_sync(
 ) -> None:
     """Of the data, the manifest, the folder, the folder above it."""
     world = World.of(store, UPath(tmp_path / "lake"), look)
-    Path(str(world.root)).mkdir()
     real, left = os.fsync, [nth]
 
     def sync(descriptor: int) -> None:

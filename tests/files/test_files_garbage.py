@@ -1,6 +1,5 @@
 """What nobody can ask for is collected, on disks and in object stores; what somebody can ask for never is."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,33 +9,20 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from garbage_world import EAGER, Look, World
-from psycopg.rows import dict_row
+from garbage_world import EAGER, ENDPOINT, Look, World
 from psycopg.types.json import Jsonb
 from upath import UPath
 
 from identity.idempotency import Intent
 from resources.check_models import CheckResult
-from resources.collecting import RootNotThere
 from resources.files import places
+from resources.files.marking import RootNotThere
 from resources.metadata.garbage import Garbage, Retention
 from resources.metadata.health import Health
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import DataCollected, LeaseLost
 from resources.postgres.refusals import UnusableMaterialization
-from resources.postgres.session import Row
 from resources.storage import NotRemoved
-
-
-@pytest.fixture
-def look(metadata_url: str) -> Iterator[Look]:
-    with psycopg.connect(metadata_url, row_factory=dict_row, autocommit=True) as connection:
-
-        def run(statement: str, *parameters: object) -> list[Row]:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
-
-        yield run
 
 
 @pytest.fixture
@@ -209,7 +195,7 @@ def test_what_is_condemned_is_never_published(on_disk: World) -> None:
     overtaken = on_disk.commit([1])
     on_disk.commit([2])
     assert on_disk.collector(rehearsed=True).collect([on_disk.dataset], EAGER).count("replaced") == 1
-    assert Garbage(on_disk.store.sessions).condemn(on_disk.dataset, EAGER) == 1
+    assert on_disk.condemn() == 1
     with pytest.raises(UnusableMaterialization, match=f"{overtaken.materialization_id} .* is collected"):
         on_disk.store.publish([overtaken.materialization_id])
     assert on_disk.store.current(on_disk.dataset.key) == []
@@ -248,11 +234,12 @@ def test_what_cannot_be_removed_is_told_and_tried_again(on_disk: World, monkeypa
 
 
 def test_a_disk_that_is_not_mounted_has_lost_nothing(on_disk: World) -> None:
-    first, second = on_disk.publish([1]), on_disk.publish([2])
+    _first, second = on_disk.publish([1]), on_disk.publish([2])
     root = Path(str(on_disk.root))
     root.rename(root.with_name("unplugged"))
     done = on_disk.collect()
-    assert isinstance(done.left[first.location], RootNotThere)
+    assert (done.left, done.gone, on_disk.states()) == ({}, [], {})
+    assert isinstance(done.away[ENDPOINT], RootNotThere)
     root.with_name("unplugged").rename(root)
     on_disk.collect()
     assert on_disk.folders() == {second.location}
@@ -298,17 +285,19 @@ def test_a_pin_that_a_collection_waited_for_is_seen(on_disk: World, metadata_url
     """In one statement it would not be: the look would be older than the lock."""
     first, _second = on_disk.publish([1]), on_disk.publish([2])
     garbage, tenant = Garbage(on_disk.store.sessions), str(on_disk.store.tenant)
+    seen = on_disk.garbage()
+    assert seen == [first.materialization_id]
     item = {"dataset_id": str(on_disk.dataset.id), "name": "it", "version": 1}
     with ThreadPoolExecutor(1) as pool, psycopg.connect(metadata_url) as other:
         other.execute(
             "SELECT set_config('metadata.tenant', %s, true), set_config('metadata.actor', 'x', true)", (tenant,)
         )
         other.execute("SELECT metadata.pin_versions('a', sha256('a'), %s, NULL, NULL)", (Jsonb([item]),))
-        late = pool.submit(garbage.condemn, on_disk.dataset, EAGER)
+        late = pool.submit(garbage.condemn, on_disk.dataset, EAGER, seen)
         while not waits(on_disk.look):
             assert not late.done()
         other.commit()
-        assert late.result() == 0
+        assert late.result() == set()
     on_disk.collect()
     assert on_disk.read(first) == [1]
 
@@ -316,15 +305,17 @@ def test_a_pin_that_a_collection_waited_for_is_seen(on_disk: World, metadata_url
 def test_a_publish_that_a_collection_waited_for_is_seen(on_disk: World, metadata_url: str) -> None:
     first, second = on_disk.commit([1]), on_disk.commit([2])
     garbage, tenant = Garbage(on_disk.store.sessions), str(on_disk.store.tenant)
+    seen = on_disk.garbage()
+    assert seen == [first.materialization_id]
     with ThreadPoolExecutor(1) as pool, psycopg.connect(metadata_url) as other:
         other.execute(
             "SELECT set_config('metadata.tenant', %s, true), set_config('metadata.actor', 'x', true)", (tenant,)
         )
         other.execute("SELECT metadata.publish('k', sha256('k'), %s, %s)", (uuid4(), [first.materialization_id]))
-        late = pool.submit(garbage.condemn, on_disk.dataset, EAGER)
+        late = pool.submit(garbage.condemn, on_disk.dataset, EAGER, seen)
         while not waits(on_disk.look):
             assert not late.done()
         other.commit()
-        assert late.result() == 0
+        assert late.result() == set()
     on_disk.collect()
     assert on_disk.folders() == {first.location, second.location}

@@ -14,6 +14,8 @@ from upath import UPath
 
 from resources.files import places
 from resources.files.formats import encode
+from resources.files.marking import RootUnreadable, present_root
+from resources.files.scanning import manifested
 from resources.files.staging import (
     MANIFEST,
     DataDamaged,
@@ -158,6 +160,10 @@ def test_a_store_that_does_not_answer_is_told(s3_root: str) -> None:
         write(root / "d/p/1", TABLE)
     with pytest.raises(DataUnreadable):
         read(root / "d/p/1", b"")
+    with pytest.raises(DataUnreadable):
+        manifested(root / "d/p/1", b"")
+    with pytest.raises(RootUnreadable):
+        present_root("lake", root)
 
 
 def test_a_bucket_that_is_not_there_is_told(s3_root: str) -> None:

@@ -208,7 +208,7 @@ class Operator(ABC):
         self.journal.note(
             "collected", condemned=done.condemned, replaced=done.count("replaced"), abandoned=done.count("abandoned")
         )
-        for place, error in done.left.items():
+        for place, error in {**done.away, **done.left}.items():
             self.journal.note("wrong", problem=f"{place} was not removed: {error}")
 
     def retract(self) -> None:

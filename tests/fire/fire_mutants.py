@@ -59,7 +59,7 @@ def rolling_back_whatever_is_there(url: str) -> None:
 
 
 _DECIDED = "  RETURN v_condemned;\n"
-_DECIDED_SLOWLY = "  PERFORM pg_sleep(0.04) WHERE v_condemned > 0;\n  RETURN v_condemned;\n"
+_DECIDED_SLOWLY = "  PERFORM pg_sleep(0.04) WHERE v_condemned <> '{}';\n  RETURN v_condemned;\n"
 _PUBLISH_LOCK = "  ORDER BY d.dataset_id FOR NO KEY UPDATE;\n\n  -- New statements"
 
 
@@ -73,13 +73,15 @@ def publishing_without_the_row(url: str) -> None:
 _LOCK = """
   PERFORM 1 FROM metadata.dataset d WHERE d.tenant_id = v_tenant AND d.dataset_id = p_dataset FOR NO KEY UPDATE;
 """
-_LOOK = "  FROM metadata.garbage_of(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_limit) g\n"
+_LOOK = """
+    FROM metadata.garbage_among(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_materializations) g
+    ORDER BY"""
 _LOCK_AND_LOOK = """
   FROM (
     SELECT 1 FROM metadata.dataset d
     WHERE d.tenant_id = v_tenant AND d.dataset_id = p_dataset FOR NO KEY UPDATE) held
-  CROSS JOIN LATERAL metadata.garbage_of(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_limit) g
-"""
+  CROSS JOIN LATERAL metadata.garbage_among(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_materializations) g
+    ORDER BY"""
 
 
 def condemning_in_one_statement(url: str) -> None:

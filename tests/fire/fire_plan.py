@@ -66,8 +66,7 @@ class Plan:
 
     def storage_of(self, endpoint: str) -> FileStorage:
         """Where an endpoint keeps data: all in one place."""
-        assert endpoint
-        return FileStorage(UPath(self.folder) / "lake")
+        return FileStorage(endpoint, UPath(self.folder) / "lake")
 
 
 def register(store: MetadataStore) -> None:

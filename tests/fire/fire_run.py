@@ -22,6 +22,9 @@ from fire_evidence import Evidence, Row, gather
 from fire_plan import EVERYTHING, Plan
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
+from upath import UPath
+
+from resources.files.marking import claim
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -134,6 +137,7 @@ def burn(urls: Urls, blaze: Blaze, crashing: Crashing = lambda _plan, _pause, _c
     ):
         for name in ("journals", "lake"):
             (Path(folder) / name).mkdir()
+        claim("lake", UPath(folder, "lake"))
         plan = blaze.plan(url, folder)  # the clients are ready: the time begins
         threads = [
             threading.Thread(target=target, args=arguments)

@@ -77,7 +77,7 @@ def count(deployment: Deployment, store: MetadataStore, settings: Settings, days
         attempts = {row["status"]: row["count"] for row in session.rows(_ATTEMPTS, place)}
     root = Path(str(metadata.root_of(FLIGHTS.endpoint)))
     folders = {
-        location(FLIGHTS.endpoint, str(path.parent.relative_to(root))) for path in root.rglob("*") if path.is_file()
+        location(FLIGHTS.endpoint, str(path.parent.relative_to(root))) for path in root.rglob("*/*") if path.is_file()
     }
     heights = {day: table.height for day, table in tables.items()}
     return Counted(

@@ -79,7 +79,9 @@ def leave_garbage(store: MetadataStore) -> None:
     store.commit(attempt(), [replace(delivery(store, "third"), location=again)], {})
     garbage = Garbage(store.sessions)
     assert garbage.forget([again]) == 1
-    assert garbage.condemn(store.entity(DELAYS), Retention(versions=1, time=timedelta(0))) == 1
+    keep_none = Retention(versions=1, time=timedelta(0))
+    (one,) = garbage.look(store.entity(DELAYS), keep_none).garbage
+    assert garbage.condemn(store.entity(DELAYS), keep_none, [one.materialization_id])
 
 
 def written_columns(table: str) -> str:

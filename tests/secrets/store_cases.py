@@ -335,6 +335,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
          lambda: w.store.check_lease(w.store.entity(w.key("one")).id, None, uuid.uuid4(), text)]
     ),
     "MetadataStore.located_on": lambda w, text: iter([lambda: w.store.located_on(text)]),
+    "MetadataStore.located_lately": lambda w, text: iter([lambda: w.store.located_lately(text)]),
     "MetadataStore.names": lambda w, text: iter([lambda: w.store.names([text])]),
     "GraphStore.create_identity": nodes_made,
     "GraphStore.update_identity": nodes_changed,

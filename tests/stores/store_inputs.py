@@ -112,6 +112,18 @@ def names_read(session: Session) -> Counter[str]:
     return Counter(row)
 
 
+def rows_read(store: MetadataStore, look: Look, *tables: str) -> int:
+    """How many rows of these tables were read so far, whole or by an index, by whoever."""
+    with store.session() as session:  # the one connection of the pool
+        session.rows("SELECT pg_stat_force_next_flush()")
+    (row,) = look(
+        """SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) AS rows FROM pg_stat_all_tables
+        WHERE schemaname = 'metadata' AND relname = ANY (%s)""",
+        list(tables),
+    )
+    return int(row["rows"])
+
+
 def database_time(look: Look) -> datetime:
     (row,) = look("SELECT clock_timestamp() AS now")
     moment: datetime = row["now"]

@@ -1,8 +1,11 @@
 """invalidate and metadata: what was made from something bad is stale, whoever made it; what is noted is found."""
 
+import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from store_inputs import Counts, Lake, Look, attempt
 
@@ -59,6 +62,62 @@ def test_without_downstream_only_what_was_named(lake: Lake) -> None:
     told = lake.store.invalidate(lake.key("raw"), reason="late rows", downstream=False)
     assert places(told.stale) == [("raw", "a"), ("raw", "b")]
     assert lake.store.stale(lake.key("daily")) == []
+
+
+def test_a_run_that_was_on_its_way_is_stale_from_its_commit_on(lake: Lake) -> None:
+    lake.datasets("raw", "daily", "report", "apart")
+    raw = made(lake, "raw")
+    told = lake.store.invalidate(lake.key("raw"), reason="late rows")
+    daily = made(lake, "daily", of={"raw": raw})
+    report = made(lake, "report", of={"daily": daily})
+    (one,) = lake.store.stale(lake.key("report"))
+    assert (one.materialization_id, one.cause, one.invalidation_id) == (report, daily, told.id)
+    assert one.reason == "late rows"
+    assert [one.key.table for one in lake.store.why_stale(lake.key("report"))] == ["report", "daily", "raw"]
+    good = made(lake, "raw")
+    made(lake, "report", of={"daily": made(lake, "daily", of={"raw": good})})
+    assert lake.store.stale(lake.key("daily")) == lake.store.stale(lake.key("report")) == []
+
+
+def test_what_was_not_to_go_downstream_is_not_inherited(lake: Lake) -> None:
+    lake.datasets("raw", "daily")
+    raw = made(lake, "raw")
+    lake.store.invalidate(lake.key("raw"), reason="late rows", downstream=False)
+    made(lake, "daily", of={"raw": raw})
+    assert lake.store.stale(lake.key("daily")) == []
+
+
+@pytest.mark.parametrize("first", ["commit", "invalidate"])
+def test_a_commit_and_an_invalidation_at_once_do_not_miss_each_other(lake: Lake, metadata_url: str, first: str) -> None:
+    """Whichever holds the lock when the other one comes: one of them sees what the other one did."""
+    lake.datasets("raw", "daily")
+    raw = made(lake, "raw")
+
+    def invalidate() -> object:
+        return lake.store.invalidate(lake.key("raw"), reason="late rows")
+
+    def commit() -> object:
+        return made(lake, "daily", of={"raw": raw})
+
+    slow, other = (commit, invalidate) if first == "commit" else (invalidate, commit)
+    with psycopg.connect(metadata_url) as gate, ThreadPoolExecutor(2) as threads:
+        gate.execute("LOCK metadata.outbox IN SHARE MODE")  # the last thing that both write: the first one stops there
+        begun = threads.submit(slow)
+        _waiting(metadata_url, 1)
+        followed = threads.submit(other)
+        _waiting(metadata_url, 2)
+        gate.rollback()
+        begun.result()
+        followed.result()
+    assert [one.key.table for one in lake.store.stale(lake.key("daily"))] == ["daily"]
+
+
+def _waiting(url: str, count: int) -> None:
+    """Wait until so many wait for a lock."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        while connection.execute(asked.encode()).fetchone() != (count,):
+            time.sleep(0.01)
 
 
 def test_it_is_stale_until_something_else_is_published_there(lake: Lake) -> None:

@@ -68,7 +68,7 @@ def test_what_is_only_recorded_cannot_be_read_and_says_so(lake: Lake) -> None:
     lake.datasets("delays")
     one = lake.committed("delays", "p", intent="only")
     lake.store.publish([one])
-    reader = Reader(lake.store, lambda _endpoint: FileStorage(UPath()))
+    reader = Reader(lake.store, lambda endpoint: FileStorage(endpoint, UPath()))
     with pytest.raises(RecordedOnly, match="recorded, not stored by us"):
         reader.read(lake.key("delays"))
     with pytest.raises(RecordedOnly, match="recorded, not stored by us"):

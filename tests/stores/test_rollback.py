@@ -69,52 +69,6 @@ def test_a_rollback_writes_rows_for_what_differs_only(lake: Lake, counts: Counts
     assert written == {"idempotency": 1, "version": 1, "version_partition": 3, "outbox": 1, "audit": 1}
 
 
-_MANY = """
-WITH made AS (
-  INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key,
-    intent, attempt_id, run_id, step_key, retry_number, fencing_token, actor)
-  SELECT m.tenant_id, gen_random_uuid(), m.dataset_id, 'p' || n, m.idempotency_key || n,
-    m.intent, m.attempt_id, m.run_id, m.step_key, 0, m.fencing_token, m.actor
-  FROM metadata.materialization m, generate_series(1, 99999) AS n WHERE m.materialization_id = %s
-  RETURNING tenant_id, dataset_id, partition_key, materialization_id
-)
-INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version, materialization_id)
-SELECT tenant_id, dataset_id, partition_key, 1, materialization_id FROM made
-"""
-
-
-def test_a_version_of_100_000_partitions_costs_a_row_for_each_that_changes(
-    lake: Lake, look: Look, counts: Counts
-) -> None:
-    lake.datasets("delays")
-    first = lake.committed("delays", "p0", intent="1")
-    lake.store.publish([first])
-    look("SET session_replication_role = replica")  # without a look at each foreign key
-    look(_MANY, first)
-    look("ANALYZE metadata.version_partition, metadata.materialization")
-    changed = [lake.committed("delays", f"p{number}", intent="2") for number in range(3)]
-
-    def cost(doing: Callable[[], object]) -> dict[str, int]:
-        before = counts()
-        doing()
-        return {name: value - before[name] for name, value in counts().items() if value != before[name]}
-
-    around = {"idempotency": 1, "version": 1, "outbox": 1, "audit": 1}
-    assert cost(lambda: lake.store.publish(changed)) == {**around, "version_partition": 3}
-    rollback = cost(lambda: lake.store.rollback(lake.key("delays"), to=1, expected=2))
-    assert rollback == {**around, "version_partition": 3}
-    assert cost(lambda: lake.store.retract(first, reason="bad")) == {
-        **{name: around[name] for name in ("version", "audit")},
-        "retraction": 1,
-        "outbox": 2,
-    }
-    (newest,) = lake.store.versions(lake.key("delays"), limit=1)
-    assert (newest.number, newest.partitions) == (4, 99_999)
-    for at, expected in ((1, first), (2, changed[0]), (3, first)):
-        (one,) = lake.store.current(lake.key("delays"), ["p0"], at=at)
-        assert one.materialization_id == expected
-
-
 def test_what_came_back_by_itself_is_left_alone(lake: Lake, counts: Counts) -> None:
     """Equal by its materialization, not by the row that has it."""
     lake.datasets("delays")

@@ -16,9 +16,7 @@ Command = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def command(project: TableProject, shop: Warehouse, capsys: pytest.CaptureFixture[str]) -> Command:
-    shop.store.register_endpoints([Endpoint(slug=shop.endpoint, system="postgres")])
-
+def command(project: TableProject, capsys: pytest.CaptureFixture[str]) -> Command:
     def called(*arguments: str) -> tuple[int, dict[str, Any]]:
         capsys.readouterr()
         code = main([*arguments, "--json"], {**os.environ, "METADATA_PROJECT": str(project.folder)})
@@ -28,7 +26,10 @@ def command(project: TableProject, shop: Warehouse, capsys: pytest.CaptureFixtur
     return called
 
 
-def test_views_follow_what_people_decide(command: Command, shop: Warehouse) -> None:
+@pytest.mark.parametrize("registered", [False, True])
+def test_views_follow_what_people_decide(command: Command, shop: Warehouse, *, registered: bool) -> None:
+    if registered:
+        shop.store.register_endpoints([Endpoint(slug=shop.endpoint, system="postgres")])
     name = f"warehouse/{shop.schema}/flights"
     shop.show(flights(1))
     second = shop.commit(flights(2))

@@ -89,8 +89,8 @@ BEGIN
   UPDATE metadata.task t SET lease_epoch = t.lease_epoch + 1, updated_at = clock_timestamp()
   WHERE t.tenant_id = v_tenant AND t.task_id = v_task.task_id RETURNING t.* INTO v_task;
   INSERT INTO metadata.task_attempt
-    (tenant_id, task_id, number, lease_epoch, lease_owner, fencing_token, status, started_at)
-  VALUES (v_tenant, v_task.task_id, p_number, v_task.lease_epoch, p_owner, nextval('metadata.fencing_token'),
+    (tenant_id, task_id, step_key, number, lease_epoch, lease_owner, fencing_token, status, started_at)
+  VALUES (v_tenant, v_task.task_id, v_task.step_key, p_number, v_task.lease_epoch, p_owner, nextval('metadata.fencing_token'),
     'running', clock_timestamp())
   RETURNING * INTO v_made;
   INSERT INTO metadata.attempt_lease AS l (tenant_id, attempt_id, expires_at)

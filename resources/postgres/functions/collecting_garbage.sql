@@ -101,18 +101,40 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       AND (p.expires_at IS NULL OR p.expires_at > clock_timestamp()))
 $$;
 
--- For functions of this owner only: the materializations of a dataset whose files nobody can ask for any more. That is
--- what is not current, in no pin's version, in none of the last p_keep_versions versions and was replaced longer than
--- p_keep_for ago; and what was committed longer than that ago, was never published and is overtaken: something usable
--- of its partition, or what is current there, is of a later attempt. Never what still waits for a check.
--- Whoever acts on it holds the dataset's row and asks in a new statement: then nobody else can move the dataset.
-CREATE OR REPLACE FUNCTION metadata.garbage_of(
-  p_tenant uuid, p_dataset uuid, p_keep_versions bigint, p_keep_for interval, p_limit integer
-) RETURNS TABLE (materialization_id uuid, partition_key text, location text, byte_count bigint)
+-- Is this run over, and has it been for longer than this? Over are a run that ended, as its source told, and one whose
+-- attempts hold leases, of which at least one was lost and none is alive. A run that nobody told of is not. Moments are
+-- those at which this database heard of it.
+CREATE OR REPLACE FUNCTION metadata.is_over(p_tenant uuid, p_run_id text, p_for interval) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT m.materialization_id, m.partition_key, m.location, m.byte_count
+  SELECT EXISTS (
+    SELECT 1 FROM metadata.job j
+    WHERE j.tenant_id = p_tenant AND j.run_id = p_run_id AND CASE
+      WHEN j.ended_at IS NOT NULL THEN j.updated_at < clock_timestamp() - p_for
+      ELSE (
+        SELECT coalesce(bool_or(a.status = 'lost' OR l.expires_at < clock_timestamp())
+          AND bool_and(CASE a.status WHEN 'running' THEN l.expires_at ELSE a.updated_at END
+            < clock_timestamp() - p_for), false)
+          AND NOT coalesce(bool_or(a.status = 'running' AND l.attempt_id IS NULL), false)
+        FROM metadata.task t
+        JOIN metadata.task_attempt a ON a.tenant_id = p_tenant AND a.task_id = t.task_id
+        LEFT JOIN metadata.attempt_lease l ON l.tenant_id = p_tenant AND l.attempt_id = a.attempt_id
+        WHERE t.tenant_id = p_tenant AND t.job_id = j.job_id) END)
+$$;
+
+-- For functions of this owner only: those of some materializations of a dataset whose files nobody can ask for any more.
+-- That is what is not current, in no pin's version, in none of the last p_keep_versions versions and was replaced longer
+-- than p_keep_for ago; and what was committed longer than that ago, was never published and is overtaken: something
+-- usable of its partition, or what is current there, is of a later attempt. Never what still waits for a check of a run
+-- that is not over, or has not been for that long.
+-- Whoever acts on it holds the dataset's row and asks in a new statement: then nobody else can move the dataset.
+CREATE OR REPLACE FUNCTION metadata.garbage_among(
+  p_tenant uuid, p_dataset uuid, p_keep_versions bigint, p_keep_for interval, p_materializations uuid[]
+) RETURNS TABLE (materialization_id uuid, location text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT m.materialization_id, m.location
   FROM metadata.dataset d
   JOIN metadata.materialization m ON m.tenant_id = p_tenant AND m.dataset_id = d.dataset_id
+    AND m.materialization_id = ANY (p_materializations)
   CROSS JOIN LATERAL (
     SELECT count(*) AS times, bool_or(c.to_version IS NULL) AS is_current, max(c.to_version) AS replaced_in
     FROM metadata.version_partition c
@@ -131,7 +153,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
           SELECT 1 FROM metadata.candidate w CROSS JOIN unnest(w.awaited) AS a (name)
           WHERE w.tenant_id = p_tenant AND w.materialization_id = m.materialization_id AND NOT EXISTS (
             SELECT 1 FROM metadata.check_result f
-            WHERE f.tenant_id = p_tenant AND f.materialization_id = m.materialization_id AND f.name = a.name))
+            WHERE f.tenant_id = p_tenant AND f.materialization_id = m.materialization_id AND f.name = a.name)
+            AND NOT metadata.is_over(p_tenant, w.run_id, p_keep_for))
       ELSE NOT p.is_current AND p.replaced_in <= d.published_version - p_keep_versions + 1
         AND EXISTS (
           SELECT 1 FROM metadata.version v
@@ -141,40 +164,68 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
           SELECT 1 FROM metadata.version_partition c
           WHERE c.tenant_id = p_tenant AND c.materialization_id = m.materialization_id
             AND metadata.is_pinned(p_tenant, p_dataset, c.from_version, c.to_version)) END
-  ORDER BY m.committed_at, m.materialization_id LIMIT p_limit
 $$;
 
--- What condemn would answer if it changed nothing.
-CREATE OR REPLACE FUNCTION metadata.condemnable(
-  p_dataset uuid, p_keep_versions bigint, p_keep_for interval, p_limit integer
-) RETURNS TABLE (materialization_id uuid, partition_key text, location text, byte_count bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT g.* FROM metadata.garbage_of(metadata.current_tenant(), p_dataset, p_keep_versions, p_keep_for, p_limit) g
-$$;
-
--- Condemn garbage of a dataset: from now on nobody publishes, rolls back to or pins it. Answers how many. First the
--- dataset's row, as publish, rollback and pin take it, and in a NEW statement the look: in one statement a pin or a
--- publish that was waited for would not be seen.
-CREATE OR REPLACE FUNCTION metadata.condemn(
-  p_dataset uuid, p_keep_versions bigint, p_keep_for interval, p_limit integer
-) RETURNS bigint
+-- Errors: MA422 condemned, for a retention that keeps less than the present version.
+CREATE OR REPLACE FUNCTION metadata.refuse_retention(p_keep_versions bigint, p_keep_for interval) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_tenant uuid := metadata.current_tenant();
-  v_condemned bigint;
 BEGIN
   IF p_keep_versions < 1 OR p_keep_for < interval '0' THEN
     RAISE EXCEPTION 'at least the present version is kept, and for no negative time'
       USING ERRCODE = 'MA422', CONSTRAINT = 'condemned';
   END IF;
+END $$;
+
+-- Look at the next p_limit materializations of a dataset, in the order in which they were committed, after the given one
+-- (null: from the first). Answers one row: how far that got (null: there are no more), and what of it is garbage now.
+-- Takes no lock: what somebody asks for before it is condemned is found by the second look, which condemn_garbage takes.
+CREATE OR REPLACE FUNCTION metadata.look_for_garbage(
+  p_dataset uuid, p_keep_versions bigint, p_keep_for interval, p_after_at timestamptz, p_after_id uuid, p_limit integer
+) RETURNS TABLE (seen_at timestamptz, seen_id uuid, materialization_ids uuid[], locations text[])
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_at timestamptz := coalesce(p_after_at, '-infinity');
+  v_id uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
+  v_seen uuid[];
+BEGIN
+  PERFORM metadata.refuse_retention(p_keep_versions, p_keep_for);
+  SELECT array_agg(s.materialization_id ORDER BY s.committed_at, s.materialization_id), max(s.committed_at)
+  INTO v_seen, seen_at
+  FROM (
+    SELECT m.committed_at, m.materialization_id FROM metadata.materialization m
+    WHERE m.tenant_id = v_tenant AND m.dataset_id = p_dataset AND m.committed_at >= v_at
+      AND (m.committed_at, m.materialization_id) > (v_at, v_id) AND m.committed_at < clock_timestamp() - p_keep_for
+    ORDER BY m.committed_at, m.materialization_id LIMIT p_limit) s;
+  seen_id := v_seen[cardinality(v_seen)];
+  SELECT coalesce(array_agg(g.materialization_id ORDER BY g.materialization_id), '{}'),
+    coalesce(array_agg(g.location ORDER BY g.materialization_id), '{}')
+  INTO materialization_ids, locations
+  FROM metadata.garbage_among(v_tenant, p_dataset, p_keep_versions, p_keep_for, v_seen) g;
+  RETURN NEXT;
+END $$;
+
+-- Condemn those of these materializations of a dataset that are garbage: from now on nobody publishes, rolls back to or
+-- pins them. Answers which. First the dataset's row, as publish, rollback and pin take it, and in a NEW statement the
+-- look: in one statement a pin or a publish that was waited for would not be seen.
+CREATE OR REPLACE FUNCTION metadata.condemn_garbage(
+  p_dataset uuid, p_keep_versions bigint, p_keep_for interval, p_materializations uuid[]
+) RETURNS uuid[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_condemned uuid[];
+BEGIN
+  PERFORM metadata.refuse_retention(p_keep_versions, p_keep_for);
   PERFORM 1 FROM metadata.dataset d WHERE d.tenant_id = v_tenant AND d.dataset_id = p_dataset FOR NO KEY UPDATE;
 
-  INSERT INTO metadata.condemned (tenant_id, materialization_id)
-  SELECT v_tenant, g.materialization_id
-  FROM metadata.garbage_of(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_limit) g
-  ORDER BY g.materialization_id
-  ON CONFLICT (tenant_id, materialization_id) DO NOTHING;
-  GET DIAGNOSTICS v_condemned = ROW_COUNT;
+  WITH new AS (
+    INSERT INTO metadata.condemned (tenant_id, materialization_id)
+    SELECT v_tenant, g.materialization_id
+    FROM metadata.garbage_among(v_tenant, p_dataset, p_keep_versions, p_keep_for, p_materializations) g
+    ORDER BY g.materialization_id
+    ON CONFLICT (tenant_id, materialization_id) DO NOTHING RETURNING materialization_id)
+  SELECT coalesce(array_agg(n.materialization_id), '{}') INTO v_condemned FROM new n;
   RETURN v_condemned;
 END $$;
 

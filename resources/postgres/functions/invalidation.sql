@@ -2,6 +2,7 @@
 -- that was made from them, as it was really read: through every tool and any number of steps, each materialization once.
 -- Also those that are not current, so that going back to one shows it stale; was_current tells which were. A partition
 -- is stale while what is marked is its current materialization. Nothing is taken from readers.
+-- Commits that read something wait meanwhile: each of them is either seen here, or sees what is marked and inherits it.
 -- Answers the partitions that became stale, those asked for first.
 -- Errors: MA409 key used for another request; MA404 version: no such dataset; MA422 invalidation: more than p_limit.
 CREATE OR REPLACE FUNCTION metadata.invalidate(
@@ -25,6 +26,7 @@ BEGIN
     RAISE EXCEPTION 'there is no dataset %', p_name USING ERRCODE = 'MA404', CONSTRAINT = 'version';
   END IF;
 
+  PERFORM pg_advisory_xact_lock(uuid_hash_extended(v_tenant, 18));  -- and in a new statement the look
   WITH RECURSIVE asked AS MATERIALIZED (
     SELECT c.materialization_id FROM metadata.version_partition c
     WHERE c.tenant_id = v_tenant AND c.dataset_id = p_dataset AND c.to_version IS NULL
@@ -47,13 +49,13 @@ BEGIN
     ORDER BY i.materialization_id, i.input_materialization_id
   )
   INSERT INTO metadata.invalidation (tenant_id, invalidation_id, materialization_id, dataset_id, partition_key, cause_id,
-    was_current, reason, actor, at)
+    was_current, reason, actor, at, downstream)
   SELECT v_tenant, v_id, m.materialization_id, m.dataset_id, m.partition_key,
     CASE WHEN a.materialization_id IS NULL THEN w.input_materialization_id END,
     EXISTS (
       SELECT 1 FROM metadata.version_partition c
       WHERE c.tenant_id = v_tenant AND c.materialization_id = m.materialization_id AND c.to_version IS NULL),
-    p_reason, current_setting('metadata.actor'), v_now
+    p_reason, current_setting('metadata.actor'), v_now, p_downstream
   FROM marked o
   JOIN metadata.materialization m ON m.tenant_id = v_tenant AND m.materialization_id = o.materialization_id
   LEFT JOIN asked a ON a.materialization_id = m.materialization_id
@@ -72,4 +74,38 @@ BEGIN
   WHERE i.tenant_id = v_tenant AND i.invalidation_id = v_id AND i.was_current
   GROUP BY i.dataset_id ORDER BY i.dataset_id;
   RETURN QUERY SELECT v_id, false;
+END $$;
+
+-- What is committed and had read something stale is stale from the beginning, by the same invalidation: a run that was on
+-- its way does not make old mistakes new again.
+CREATE OR REPLACE FUNCTION metadata.inherit_staleness() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM new_rows n WHERE n.input_materialization_id IS NOT NULL) THEN
+    RETURN NULL;
+  END IF;
+  PERFORM pg_advisory_xact_lock_shared(uuid_hash_extended(v_tenant, 18));
+  WITH RECURSIVE inherited (invalidation_id, materialization_id, cause_id) AS (
+    SELECT i.invalidation_id, n.materialization_id, n.input_materialization_id
+    FROM new_rows n
+    JOIN metadata.invalidation i ON i.tenant_id = v_tenant AND i.materialization_id = n.input_materialization_id
+    WHERE i.downstream
+    UNION
+    SELECT o.invalidation_id, n.materialization_id, n.input_materialization_id
+    FROM inherited o JOIN new_rows n ON n.input_materialization_id = o.materialization_id
+  )
+  INSERT INTO metadata.invalidation (tenant_id, invalidation_id, materialization_id, dataset_id, partition_key, cause_id,
+    was_current, reason, actor, at, downstream)
+  SELECT DISTINCT ON (o.invalidation_id, o.materialization_id) v_tenant, o.invalidation_id, o.materialization_id,
+    m.dataset_id, m.partition_key, o.cause_id, false, i.reason, i.actor, i.at, true
+  FROM inherited o
+  JOIN metadata.materialization m ON m.tenant_id = v_tenant AND m.materialization_id = o.materialization_id
+  JOIN LATERAL (
+    SELECT x.reason, x.actor, x.at FROM metadata.invalidation x
+    WHERE x.tenant_id = v_tenant AND x.invalidation_id = o.invalidation_id LIMIT 1) i ON true
+  ORDER BY o.invalidation_id, o.materialization_id, o.cause_id
+  ON CONFLICT (tenant_id, invalidation_id, materialization_id) DO NOTHING;
+  RETURN NULL;
 END $$;

@@ -49,28 +49,15 @@ BEGIN
     WHERE p.materialization_id IS DISTINCT FROM w.materialization_id;
 
     PERFORM metadata.refuse_unusable(v_tenant, v_winners, false);
-    INSERT INTO metadata.version
-      (tenant_id, dataset_id, version, idempotency_key, actor, kind, reason, restored_version)
-    VALUES (v_tenant, p_dataset, v_present + 1, p_key, current_setting('metadata.actor'), 'rollback', p_reason, p_to);
-    PERFORM metadata.cut_over(v_tenant, p_dataset, v_present + 1, v_ended, v_winners);
+    PERFORM metadata.make_version(v_tenant, p_dataset, v_present + 1, 'rollback', p_key, NULL, p_reason, p_to, NULL, v_ended,
+      v_winners);
   END IF;
 
   RETURN QUERY
-    SELECT v.version, metadata.partitions_changed(v_tenant, p_dataset, v.version), v_replayed
+    SELECT v.version, v.partitions_changed, v_replayed
     FROM metadata.version v
     WHERE v.tenant_id = v_tenant AND v.dataset_id = p_dataset AND v.kind = 'rollback' AND v.idempotency_key = p_key;
 END $$;
-
--- How many partitions a version replaced, added or ended.
-CREATE OR REPLACE FUNCTION metadata.partitions_changed(p_tenant uuid, p_dataset uuid, p_version bigint) RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT count(*) FROM (
-    SELECT c.partition_key FROM metadata.version_partition c
-    WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.from_version = p_version
-    UNION
-    SELECT c.partition_key FROM metadata.version_partition c
-    WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.to_version = p_version) changed
-$$;
 
 -- Say for ever that a materialization is bad. Where it is current its dataset gets a version without it: the partition
 -- is absent, and nothing older takes its place by itself. Said again, the first answer is the answer.
@@ -108,10 +95,8 @@ BEGIN
     IF EXISTS (
       SELECT 1 FROM metadata.version_partition c
       WHERE c.tenant_id = v_tenant AND c.materialization_id = p_materialization AND c.to_version IS NULL) THEN
-      INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, kind, reason)
-      VALUES (v_tenant, v_dataset, v_version, p_materialization::text, current_setting('metadata.actor'), 'retract',
-        p_reason);
-      PERFORM metadata.cut_over(v_tenant, v_dataset, v_version, ARRAY[v_partition], '{}');
+      PERFORM metadata.make_version(v_tenant, v_dataset, v_version, 'retract', p_materialization::text, NULL, p_reason, NULL,
+        NULL, ARRAY[v_partition], '{}');
     END IF;
   END IF;
 

@@ -116,7 +116,7 @@ BEGIN
   ON CONFLICT (tenant_id, job_id, step_key) DO NOTHING;
 
   WITH told AS (
-    SELECT t.task_id, a.number, a.status, a.ended_at, a.failure_class, a.failure_reason,
+    SELECT t.task_id, t.step_key, a.number, a.status, a.ended_at, a.failure_class, a.failure_reason,
       min(a.started_at) OVER (PARTITION BY t.task_id, a.number) AS started_at
     FROM jsonb_to_recordset(p_attempts) AS a (
       run_id text, step_key text, number integer, status text, started_at timestamptz, ended_at timestamptz,
@@ -128,8 +128,8 @@ BEGIN
     ORDER BY t.task_id, t.number, array_position(v_worth, t.status) DESC, t.ended_at, t.failure_class, t.failure_reason
   )
   INSERT INTO metadata.task_attempt AS a
-    (tenant_id, task_id, number, status, started_at, ended_at, failure_class, failure_reason)
-  SELECT v_tenant, c.task_id, c.number, c.status, c.started_at, c.ended_at, c.failure_class, c.failure_reason
+    (tenant_id, task_id, step_key, number, status, started_at, ended_at, failure_class, failure_reason)
+  SELECT v_tenant, c.task_id, c.step_key, c.number, c.status, c.started_at, c.ended_at, c.failure_class, c.failure_reason
   FROM chosen c ORDER BY c.task_id, c.number
   ON CONFLICT (tenant_id, task_id, number, lease_epoch) DO UPDATE SET
     status = excluded.status, ended_at = excluded.ended_at, failure_class = excluded.failure_class,

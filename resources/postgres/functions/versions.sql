@@ -215,39 +215,9 @@ BEGIN
     GROUP BY m.dataset_id, d.published_version
     ORDER BY m.dataset_id
   LOOP
-    INSERT INTO metadata.version
-      (tenant_id, dataset_id, version, idempotency_key, actor, published_at, reason, release_id)
-    VALUES (p_tenant, v_change.dataset_id, v_change.version, p_key, current_setting('metadata.actor'), v_at, p_reason,
-      p_release);
-    PERFORM metadata.cut_over(p_tenant, v_change.dataset_id, v_change.version, v_change.partitions, v_change.winners);
+    PERFORM metadata.make_version(p_tenant, v_change.dataset_id, v_change.version, 'publish', p_key, v_at, p_reason, NULL,
+      p_release, v_change.partitions, v_change.winners);
   END LOOP;
-END $$;
-
--- Move a dataset to a version that was just written: these partitions end with what they have, these materializations
--- are the current ones from now on, lineage follows, and the outbox tells it. Whoever calls holds the dataset.
-CREATE OR REPLACE FUNCTION metadata.cut_over(
-  p_tenant uuid, p_dataset uuid, p_version bigint, p_partitions text[], p_winners uuid[]
-) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  UPDATE metadata.version_partition c SET to_version = p_version
-  WHERE c.tenant_id = p_tenant AND c.dataset_id = p_dataset AND c.partition_key = ANY (p_partitions)
-    AND c.to_version IS NULL;
-
-  INSERT INTO metadata.version_partition (tenant_id, dataset_id, partition_key, from_version, materialization_id)
-  SELECT p_tenant, p_dataset, m.partition_key, p_version, m.materialization_id
-  FROM metadata.materialization m WHERE m.tenant_id = p_tenant AND m.materialization_id = ANY (p_winners);
-
-  UPDATE metadata.dataset d SET published_version = p_version, updated_at = clock_timestamp()
-  WHERE d.tenant_id = p_tenant AND d.dataset_id = p_dataset;
-
-  PERFORM metadata.follow_inputs(p_tenant, current_setting('metadata.actor'), p_dataset, p_winners);
-
-  INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload)
-  SELECT p_tenant, gen_random_uuid(), 'version.published', jsonb_strip_nulls(jsonb_build_object(
-    'dataset_id', p_dataset, 'version', p_version, 'materialization_ids', to_jsonb(p_winners), 'kind', v.kind,
-    'restored_version', v.restored_version, 'release_id', v.release_id))
-  FROM metadata.version v WHERE v.tenant_id = p_tenant AND v.dataset_id = p_dataset AND v.version = p_version;
 END $$;
 
 -- What may not become current, and why. One place, asked by whoever holds the datasets of these materializations.

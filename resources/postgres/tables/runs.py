@@ -99,7 +99,6 @@ task = Table(
     moment("updated_at"),
     UniqueConstraint("tenant_id", "job_id", "step_key", name="task_step_key_key"),
     ForeignKeyConstraint(["tenant_id", "job_id"], [job.c.tenant_id, job.c.job_id]),
-    Index("task_step_idx", "tenant_id", "step_key", text("created_at DESC")),
 )
 
 task_attempt = Table(
@@ -125,9 +124,17 @@ task_attempt = Table(
     moment("ended_at", nullable=True),
     moment("created_at"),
     moment("updated_at"),
+    Column("step_key", words("step_key").type, nullable=False, comment="That of its task"),
     UniqueConstraint("tenant_id", "task_id", "number", "lease_epoch", name="task_attempt_number_key"),
     ForeignKeyConstraint(["tenant_id", "task_id"], [task.c.tenant_id, task.c.task_id]),
     Index("task_attempt_lost_idx", "tenant_id", text("ended_at DESC"), postgresql_where=text("status = 'lost'")),
+    Index(
+        "task_attempt_undelivered_idx",
+        "tenant_id",
+        "step_key",
+        text("created_at DESC"),
+        postgresql_where=text("status <> 'succeeded'"),
+    ),
 )
 
 attempt_lease = Table(

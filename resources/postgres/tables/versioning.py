@@ -98,6 +98,7 @@ invalidation = Table(
     words("reason"),
     words("actor"),
     moment("at"),
+    Column("downstream", Boolean, nullable=False, server_default=text("true")),
     ForeignKeyConstraint(["tenant_id", "dataset_id"], [dataset.c.tenant_id, dataset.c.dataset_id]),
     _of_materialization("materialization_id"),
     _of_materialization("cause_id"),

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     Table,
     Text,
     UniqueConstraint,
@@ -74,7 +75,7 @@ materialization = Table(
     ForeignKeyConstraint(["tenant_id", "dataset_id"], [dataset.c.tenant_id, dataset.c.dataset_id]),
     Index("materialization_partition_idx", "tenant_id", "dataset_id", "partition_key", text("committed_at DESC")),
     Index("materialization_committed_idx", "tenant_id", "dataset_id", text("committed_at DESC")),
-    Index("materialization_run_idx", "tenant_id", "run_id"),
+    Index("materialization_attempt_idx", "tenant_id", "run_id", "attempt_id"),
     Index("materialization_location_idx", "tenant_id", "location", postgresql_where=text("location IS NOT NULL")),
 )
 
@@ -133,6 +134,10 @@ version = Table(
     words("reason", nullable=True),
     Column("restored_version", BigInteger, comment="Of a rollback: the version whose partitions it has"),
     uuid("release_id", nullable=True),
+    Column("partitions", BigInteger, nullable=False),
+    Column("partitions_changed", BigInteger, nullable=False),
+    Column("row_count", Numeric, nullable=False, comment="Of the partitions whose rows are counted"),
+    Column("partitions_counted", BigInteger, nullable=False),
     UniqueConstraint("tenant_id", "dataset_id", "kind", "idempotency_key", name="version_idempotency_key_key"),
     ForeignKeyConstraint(["tenant_id", "dataset_id"], [dataset.c.tenant_id, dataset.c.dataset_id]),
     ForeignKeyConstraint(
