@@ -182,6 +182,8 @@ def _stage(
 ) -> tuple[Target, list[Staged]]:
     """Write each partition under a path of this attempt, leased before the first byte."""
     attempt = progress.attempt
+    if len(values) > 1 and isinstance(target.storage, TableStorage):
+        target.storage.admit(target.entity, values)
     reach("lease.before")
     target, paths = _lease(store, target, attempt, list(values))
     reach("lease.after")

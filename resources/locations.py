@@ -18,6 +18,8 @@ System = Literal["postgres", "files"]
 
 VERSIONS: Final = "__versions"
 """What the schema of the versioned tables has behind the name of the schema that readers use."""
+MOST_PARTITIONS: Final = 2000
+"""Of so many partitions a view in a database can be made: each is a table, which every reader of the view locks."""
 
 
 class SecretInProject(MetadataError):

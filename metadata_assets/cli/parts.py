@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from identity.naming import authority
 from metadata_assets.cli import surroundings
 from metadata_assets.cli.answers import Answer, Wrong, few
 from metadata_assets.cli.leftovers import LATE, Roots, dangling, left_over, out_of_step
+from metadata_assets.cli.many_partitions import too_many_partitions
 from metadata_assets.collection.connect import connected
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
@@ -128,6 +130,7 @@ class Deployment:
         project = self.project
         definitions_for(project)
         yield Answer(f"{project.name} has {len(project.endpoints)} endpoints and {len(project.datasets)} datasets")
+        yield from too_many_partitions(project, datetime.now(UTC))
 
     def look_at_endpoint(self, endpoint: ProjectEndpoint) -> Iterator[Answer]:
         location = endpoint.location

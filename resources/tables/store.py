@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -30,6 +30,7 @@ from resources.metadata_store import MetadataStore
 from resources.models import UNPARTITIONED, Attempt
 from resources.storage import Clearing, Writing
 from resources.tables import registry
+from resources.tables.admission import admit
 from resources.tables.columns import TableColumn, copy_lines, selected, table_columns, values_of
 from resources.tables.registry import REGISTRY, Connection
 
@@ -101,8 +102,8 @@ class TableStorage:
     def write(self, path: str, value: object, writing: Writing) -> Written:
         """Copy a table into a new one, in one transaction with what the registry says about it.
 
-        The control plane must know who writes: ReferenceDangles. Raises NotStorable, NameTaken, NotWritable,
-        StagingFailed, TablesUnreachable; then nothing was written.
+        The control plane must know who writes: ReferenceDangles. Raises NotStorable, NameTaken, TooManyPartitions,
+        NotWritable, StagingFailed, TablesUnreachable; then nothing was written.
         """
         table, columns = _table(value)
         if writing.partition is not None and any(column.name == PARTITION_COLUMN for column in columns):
@@ -113,6 +114,7 @@ class TableStorage:
         with self.connected() as connection:
             registry.prepare(connection, self.endpoint, entity.key.schema or "")
             self._announce(connection, entity)
+            admit(connection, self.endpoint, entity, {writing.partition})
             try:
                 return _copied(connection, path, table, columns, writing)
             except (pa.ArrowException, TypeError, ValueError) as error:
@@ -124,6 +126,11 @@ class TableStorage:
                 raise NotStorable(type=type(value).__name__, reason=reason) from None
             except psycopg.Error as error:
                 raise StagingFailed(path=at, reason=type(error).__name__) from None
+
+    def admit(self, entity: Entity, partitions: Collection[str | None]) -> None:
+        """Raise TooManyPartitions where the dataset would have too many with these: asked before much is written."""
+        with self.connected() as connection:
+            admit(connection, self.endpoint, entity, partitions)
 
     def read(self, path: str, manifest_sha256: bytes) -> pa.Table:
         """The table at a path, as Arrow, in the order of its rows. Verified: manifest, columns, number of rows.

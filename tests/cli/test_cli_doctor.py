@@ -1,7 +1,7 @@
 """doctor: finds each thing that is broken on purpose, and nothing else."""
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -253,3 +253,31 @@ def test_every_mistake_of_a_project_has_a_line_of_its_own(run: Run, project: Pat
     told = [line.strip() for line in lines if "did you mean files?" in line]
     assert [line.partition(":")[0] for line in told] == ["metadata.yml", "metadata.yml"]
     assert not any("\\n" in line for line in lines)
+
+
+def test_datasets_that_outgrow_a_view_are_told_before_they_are_refused(
+    run: Run, environ: dict[str, str], empty_url: str
+) -> None:
+    folder = Path(environ["METADATA_PROJECT"])
+    project = "name: shop\nendpoints:\n  wh: {system: postgres, database: DATABASE}\n  lake: {system: files}\n"
+    (folder / "metadata.yml").write_text(project.replace("DATABASE", str(make_url(empty_url).database)))
+    (folder / "code.py").write_text("def made(partition): ...\n")
+    (folder / "datasets").mkdir()
+    soon = f"{datetime.now(UTC) - timedelta(days=1990):%Y-%m-%d}"
+    declared = {
+        ("wh", "hours"): "hourly: {start: 2024-01-01 00:00}",
+        ("wh", "days"): f"daily: {{start: {soon}}}",
+        ("wh", "over"): "hourly: {start: 2024-01-01 00:00, end: 2024-01-31 00:00}",
+        ("wh", "some"): "dynamic: some",
+        ("lake", "hours"): "hourly: {start: 2024-01-01 00:00}",
+    }
+    datasets = [
+        f"  - {{name: {name}, endpoint: {endpoint}, schema: nyc, python: code:made, partitions: {{{partitions}}}}}\n"
+        for (endpoint, name), partitions in declared.items()
+    ]
+    (folder / "datasets" / "all.yml").write_text("datasets:\n" + "".join(datasets))
+    answer = run("doctor", "--json")
+    told = [one["detail"] for one in answer.json["findings"] if one["status"] == "warning"]
+    assert len(told) == 2, answer.out
+    assert told[0].startswith("wh/nyc/days will have 2,0")
+    assert told[1].startswith("wh/nyc/hours has ")
