@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -262,3 +263,27 @@ def test_those_that_publish_retract_and_roll_back_at_once_leave_no_gap(
     statement = """SELECT count(*) AS n FROM metadata.version_partition c JOIN metadata.retraction r
       ON r.materialization_id = c.materialization_id WHERE c.dataset_id = %s AND c.to_version IS NULL"""
     assert look(statement, lake.entity("delays").id.value) == [{"n": 0}]
+
+
+@pytest.mark.parametrize("back", ["rollback", "retract", "publish"])
+def test_no_version_is_older_than_the_one_before_it(
+    lake: Lake, published: dict[str, uuid.UUID], metadata_url: str, back: str
+) -> None:
+    """The clock was an hour ahead when version 3 was published, and was set back."""
+    with psycopg.connect(metadata_url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "UPDATE metadata.version SET published_at = published_at + interval '1 hour'"
+            " WHERE dataset_id = %s AND version = 3",
+            [lake.entity("delays").id.value],
+        )
+    match back:
+        case "rollback":
+            lake.store.rollback(lake.key("delays"), to=1, expected=3)
+        case "retract":
+            lake.store.retract(published["c3"], reason="bad")
+        case _:
+            lake.store.publish([lake.committed("delays", "d", intent="1")])
+    four, three, *_older = lake.store.versions(lake.key("delays"))
+    assert four.published_at >= three.published_at
+    assert lake.store.version_at(lake.key("delays"), four.published_at + timedelta(hours=1)) == 4

@@ -1,6 +1,7 @@
 -- Write one version more, with what it has counted, and move the dataset to it: these partitions end with what they
--- have, these materializations are the current ones. The counts follow from those of the version before and from what
--- changes, so that nobody ever counts the partitions that stay. Whoever calls holds the dataset.
+-- have, these materializations are the current ones. It is never older than the version before, though the clock was set
+-- back: as of a moment the newest version by then is the answer. The counts follow from those of the version before and
+-- from what changes, so that nobody ever counts the partitions that stay. Whoever calls holds the dataset.
 CREATE OR REPLACE FUNCTION metadata.make_version(
   p_tenant uuid, p_dataset uuid, p_version bigint, p_kind text, p_key text, p_at timestamptz, p_reason text,
   p_restored bigint, p_release uuid, p_partitions text[], p_winners uuid[]
@@ -23,7 +24,8 @@ BEGIN
   )
   INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, published_at, kind, reason,
     restored_version, release_id, partitions, partitions_changed, row_count, partitions_counted)
-  SELECT p_tenant, p_dataset, p_version, p_key, current_setting('metadata.actor'), coalesce(p_at, clock_timestamp()), p_kind,
+  SELECT p_tenant, p_dataset, p_version, p_key, current_setting('metadata.actor'), 
+    greatest(coalesce(p_at, clock_timestamp()), v.published_at), p_kind,
     p_reason, p_restored, p_release, coalesce(v.partitions, 0) - c.ended + c.begun,
     c.begun + (SELECT count(*) FROM ended e WHERE e.partition_key NOT IN (SELECT b.partition_key FROM begun b)),
     coalesce(v.row_count, 0) + c.rows, coalesce(v.partitions_counted, 0) + c.counted
