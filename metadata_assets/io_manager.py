@@ -38,10 +38,11 @@ from metadata_assets.writing import (
 from resources.configurable import MetadataResource
 from resources.failpoints import reach
 from resources.files import intermediate
-from resources.files.formats import Frame, as_frame, frame_of
+from resources.files.formats import as_frame, frame_of
 from resources.locations import EndpointLocation, place
 from resources.metadata_store import MetadataStore
 from resources.models import Committed, Current, Published, PublishPolicy, Read
+from resources.version_records import Frame
 
 FRAME_METADATA: Final = "metadata_assets/as"
 MISSING_METADATA: Final = "metadata_assets/missing"

@@ -13,7 +13,8 @@ from identity.keys import short_name
 from metadata_assets.source_table import SourceTable
 from metadata_assets.spec import Dataset, Dependency, Function, Partitions, Problem, Project, feeds_several
 from metadata_assets.spec.problems import did_you_mean
-from resources.files.formats import Frame, frame_of
+from resources.files.formats import frame_of
+from resources.version_records import Frame
 
 ParameterKind = Literal["source", "table", "tables", "data", "partition", "partitions", "context"]
 

@@ -16,7 +16,6 @@ from upath import UPath
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
 from resources import failpoints
-from resources.files.formats import Frame
 from resources.graph_store import GraphStore
 from resources.locations import EndpointLocation, System, root_of
 from resources.metadata_store import MetadataStore
@@ -28,7 +27,7 @@ from resources.reading import PARTITION, Reader
 from resources.settings import Settings
 from resources.storage import FileStorage, Storage
 from resources.tables.store import TableStorage
-from resources.version_records import At
+from resources.version_records import At, Frame
 
 
 class UnknownEndpoint(MetadataError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from identity.keys import CanonicalKey
 from resources.metadata.aliases import Aliases
@@ -22,7 +22,7 @@ from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
 from resources.metadata.steps import Steps
-from resources.version_records import At
+from resources.version_records import At, Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,18 @@ class MetadataStore(
         self,
         dataset: CanonicalKey | str,
         *,
-        roots: Callable[[str], Any],
+        storages: Callable[[str], Any],
         at: At = None,
         partitions: Collection[str] | None = None,
-        frame: Literal["polars", "lazy", "pandas", "arrow"] = "polars",
+        frame: Frame = "polars",
+        partition_column: str | None = "partition",
     ) -> Any:
-        """The data of a dataset from where `roots` says the files of an endpoint are: see `Reader.read`.
+        """The data of a dataset from where `storages` says that endpoints keep them: see `Reader.read`.
 
         The store itself knows no tables: what reads them is imported when it is asked for.
         """
         from resources.reading import Reader
-        from resources.storage import FileStorage
 
-        return Reader(self, lambda endpoint: FileStorage(endpoint, roots(endpoint))).read(
-            dataset, at=at, partitions=partitions, frame=frame
+        return Reader(self, storages).read(
+            dataset, at=at, partitions=partitions, frame=frame, partition_column=partition_column
         )

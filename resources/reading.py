@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey, short_name
-from resources.files.formats import Frame, as_frame
+from resources.files.formats import as_frame
 from resources.files.scanning import Manifested
 from resources.locations import place
 from resources.models import Committed, Current
 from resources.storage import FileStorage, Storage
-from resources.version_records import At
+from resources.version_records import At, Frame
 
 Storages = Callable[[str], Storage]
 """Where an endpoint keeps data, by its slug."""
@@ -82,7 +82,7 @@ class Reader:
         frame: Frame = "polars",
         partition_column: str | None = PARTITION,
     ) -> Any:
-        """The data of a dataset, published or `at` a version, pin or moment; all partitions, or those named.
+        """The data of a dataset, published or `at` a version, pin or moment; all partitions, those named, or one.
 
         Partitions are one table, with the partition as its last column. "lazy" reads the manifests only, and verifies
         them: the files are scanned when and as far as the scan is collected. The other frames verify every byte, and so
@@ -93,8 +93,9 @@ class Reader:
         DataUnreadable, RootNotThere, RecordedOnly, PartitionColumnTaken, NotOneTable.
         """
         key = self.store.resolve(dataset) if isinstance(dataset, str) else dataset
-        found = self.store.current(key, partitions, at=at)
-        absent = sorted(set(partitions or ()) - {one.partition for one in found if one.partition is not None})
+        wanted = [partitions] if isinstance(partitions, str) else partitions
+        found = self.store.current(key, wanted, at=at)
+        absent = sorted(set(wanted or ()) - {one.partition for one in found if one.partition is not None})
         if absent or not found:
             raise NothingToRead(dataset=short_name(key), at=_moment(at), partitions=_few(absent))
         if frame == "lazy" and all(isinstance(self._storage(one), FileStorage) for one in found):

@@ -12,6 +12,9 @@ from resources.models import Published
 At = int | str | datetime | None
 """What a dataset is read at: a version's number, the name of a pin, a moment; None for what is published."""
 
+Frame = Literal["polars", "lazy", "pandas", "arrow"]
+"""What a table is read as."""
+
 PinState = Literal["open", "expired", "removed"]
 
 

@@ -21,11 +21,12 @@ METADATA_FILE = "metadata.yml"
 DATASETS_FOLDER = "datasets"
 
 
-def load_project(folder: Path) -> Project:
+def load_project(folder: Path | str) -> Project:
     """The project in `folder`: `metadata.yml`, and every `*.yml` and `*.yaml` below `datasets/`.
 
     Reads these files and nothing else: no network, no Python of the project. Raises ProjectInvalid with every problem.
     """
+    folder = Path(folder)
     reading = _Reading(folder)
     name = reading.read_metadata()
     reading.read_datasets()

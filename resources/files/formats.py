@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from identity.errors import MetadataError
+from resources.version_records import Frame
 
-Frame = Literal["polars", "lazy", "pandas", "arrow"]
 Format = Literal["parquet", "json"]
 
 

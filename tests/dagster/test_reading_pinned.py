@@ -131,10 +131,11 @@ def test_a_dataset_is_read_outside_a_run(lake: MetadataResource) -> None:
     assert scan.select("a", "b", "partition").collect().to_dicts() == rows
     assert scan.filter(pl.col("partition") == "tue").select("b").collect()["b"].to_list() == ["x"]
     assert lake.read(key("days"), partitions=["tue"], partition_column=None).columns == ["a", "b"]
+    assert lake.read(key("days"), partitions="tue")["b"].to_list() == ["x"], "a text is one partition, not its letters"
     assert lake.read(key("words")) == {"partition": [1]} == lake.read(key("words"), frame="lazy")
     store = lake.store()
     assert Reader(store, lake.storage_of).read(key("days"), at=1).height == 3
-    assert store.read(key("days"), roots=lake.root_of, at=datetime.now(UTC)).height == 3
+    assert store.read(key("days"), storages=lake.storage_of, at=datetime.now(UTC)).height == 3
     store.pin("june", {key("days"): 1})
     assert lake.read(key("days"), at="june").height == 3
 

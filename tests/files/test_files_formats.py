@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.files.formats import Frame, NotStorable, as_frame, decode, encode, frame_of
+from resources.files.formats import NotStorable, as_frame, decode, encode, frame_of
+from resources.version_records import Frame
 
 SPRING = dt.datetime(2026, 3, 29, 0, 30, tzinfo=dt.UTC)  # half an hour before Berlin's clocks go forward
 BERLIN = ZoneInfo("Europe/Berlin")

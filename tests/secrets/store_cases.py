@@ -18,9 +18,15 @@ from resources.metadata.legacy_names import LegacyRow
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Field, Read, Staged
 from resources.runs import AttemptFact, Lease, RunFact
+from resources.storage import FileStorage
 
 Doing = Callable[[], object]
 _numbers = itertools.count()
+
+
+def files(endpoint: str) -> FileStorage:
+    """Where nothing is."""
+    return FileStorage(endpoint, UPath(endpoint))
 
 
 def new_number() -> int:
@@ -253,8 +259,8 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.lease": stagings,
     "MetadataStore.begin_step": lambda w, text: iter([lambda: w.store.begin_step([], w.key("one"), [text])]),
     "MetadataStore.read": lambda w, text: iter(
-        [lambda: w.store.read(w.key("one"), roots=UPath, partitions=[text]),
-         lambda: w.store.read(w.key("one"), roots=UPath, at=text), lambda: w.store.read(text, roots=UPath)]
+        [lambda: w.store.read(w.key("one"), storages=files, partitions=[text]),
+         lambda: w.store.read(w.key("one"), storages=files, at=text), lambda: w.store.read(text, storages=files)]
     ),
     "MetadataStore.record_checks": results,
     "MetadataStore.settle_checks": evaluations,

@@ -304,3 +304,13 @@ def test_a_view_may_get_the_name_that_another_one_has_only_announced(warehouse: 
     warehouse.store.rename({warehouse.key("trips"): warehouse.key("flights")}, reason="because")
     warehouse.show(flights(3))
     assert warehouse.rows() == [(3, "AA")]
+
+
+def test_the_store_reads_tables_where_it_is_told_that_they_are(warehouse: Warehouse) -> None:
+    warehouse.show(flights(1), "2013-01-01")
+    warehouse.show(flights(2), "2013-01-02")
+    found = warehouse.store.read(warehouse.key("flights"), storages=lambda _endpoint: warehouse.tables, at=2)
+    assert found.select("number", "partition").rows() == [(1, "2013-01-01"), (2, "2013-01-02")]
+    assert "day" in warehouse.store.read(
+        warehouse.key("flights"), storages=lambda _endpoint: warehouse.tables, partition_column="day"
+    )
