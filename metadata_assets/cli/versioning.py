@@ -216,7 +216,7 @@ def pins(cli: Cli, all_: Annotated[bool, typer.Option("--all", help="Removed one
     versioning,
     "invalidate",
     examples=[
-        "invalidate lake/nyc/flights --partition 2013-01-15 --reason 'the source sent half of it'",
+        "invalidate lake/nyc/flights --partition 2013-01-15 --reason 'half of its rows are missing'",
         "invalidate lake/nyc/flights --no-downstream --reason 'a new rule' --dry-run",
     ],
     document=documents.INVALIDATED,

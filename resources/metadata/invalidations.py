@@ -3,14 +3,16 @@
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from identity.credentials import scrubbed
+from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey, check_name, short_name
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.models import UNPARTITIONED
+from resources.postgres.refusals import UnknownVersion
 from resources.postgres.session import Row
 from resources.version_records import Invalidated, Stale
 
@@ -20,6 +22,14 @@ MOST_MARKED: Final = 1_000_000
 _INVALIDATE = """
 SELECT * FROM metadata.invalidate(%(key)s, %(fingerprint)s, %(dataset)s, %(name)s, %(partitions)s, %(reason)s,
   %(downstream)s, %(limit)s)
+"""
+
+_MADE_FROM = f"""
+SELECT DISTINCT {present_key("a.qualified_name")} AS qualified_name FROM metadata.relationship r
+JOIN metadata.dataset d ON d.tenant_id = r.tenant_id AND d.dataset_id = r.source_asset_id
+JOIN metadata.asset a ON a.tenant_id = r.tenant_id AND a.asset_id = r.source_asset_id
+WHERE r.tenant_id = %(tenant)s AND r.target_asset_id = %(asset)s AND r.type = 'DEPENDS_ON' AND r.valid_to IS NULL
+ORDER BY qualified_name LIMIT 10
 """
 
 STALE_ROWS: Final = f"""
@@ -78,6 +88,15 @@ ORDER BY i.at DESC, i.invalidation_id, s.step, i.materialization_id
 )
 
 
+class SourceNotVersioned(MetadataError):
+    """{dataset} is a source: its data are not ours and have no versions; nothing was changed: \
+invalidate what was made from it: {made}"""
+
+    dataset: str
+    made: str
+    exit_code: ClassVar[int] = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Invalidations(Noun):
     """Mark partitions as stale, and tell which are and why."""
@@ -98,7 +117,8 @@ class Invalidations(Noun):
         is committed later and had read it. One statement.
         A partition stays stale until another materialization is published there; until then it is read as before. A
         partition in which nothing is published is left out. With a `key` the same request may be sent again and is
-        answered the same. Raises UnknownVersion for an unknown dataset, InvalidationTooLarge, IdempotencyConflict.
+        answered the same. Raises SourceNotVersioned for a table that datasets are made from and that is none itself,
+        UnknownVersion for another that is no dataset, InvalidationTooLarge, IdempotencyConflict.
         """
         check_name(key or "")
         wanted = None if partitions is None else sorted({one or UNPARTITIONED for one in partitions})
@@ -107,22 +127,34 @@ class Invalidations(Noun):
         entity = self.entity(dataset)
         named = [] if wanted is None else [f"p{one}" for one in wanted]
         asked = ("all" if wanted is None else "some", str(downstream), *named)
-        row, rows = self.sessions.call_and_look(
-            _INVALIDATE,
-            {
-                "key": key or str(uuid.uuid4()),  # without a key it is a request of its own
-                "fingerprint": sha256_of("invalidate", entity.id.value.bytes, *asked),
-                "dataset": entity.id.value,
-                "name": short_name(dataset),
-                "partitions": wanted,
-                "reason": scrubbed(reason),
-                "downstream": downstream,
-                "limit": limit,
-            },
-            _OF_ONE,
-            lambda made: {"tenant": self.tenant.value, "id": made["invalidation_id"]},
-        )
+        request = {
+            "key": key or str(uuid.uuid4()),  # without a key it is a request of its own
+            "fingerprint": sha256_of("invalidate", entity.id.value.bytes, *asked),
+            "dataset": entity.id.value,
+            "name": short_name(dataset),
+            "partitions": wanted,
+            "reason": scrubbed(reason),
+            "downstream": downstream,
+            "limit": limit,
+        }
+        try:
+            row, rows = self.sessions.call_and_look(
+                _INVALIDATE,
+                request,
+                _OF_ONE,
+                lambda made: {"tenant": self.tenant.value, "id": made["invalidation_id"]},
+            )
+        except UnknownVersion:
+            self._refuse_source(entity)
+            raise
         return Invalidated(id=row["invalidation_id"], stale=tuple(map(stale_of, rows)), replayed=row["replayed"])
+
+    def _refuse_source(self, entity: Entity) -> None:
+        """Raise SourceNotVersioned with the names of the first ten datasets made from it, where there are any."""
+        rows = self.sessions.call(_MADE_FROM, {"tenant": self.tenant.value, "asset": entity.id.value})
+        made = ", ".join(short_name(CanonicalKey.parse(row["qualified_name"])) for row in rows)
+        if made:
+            raise SourceNotVersioned(dataset=short_name(entity.key), made=made) from None
 
     def stale(self, dataset: CanonicalKey | Entity | None = None, *, limit: int = 1000) -> list[Stale]:
         """The stale partitions of a dataset, or of all, by key and partition; each with its newest invalidation."""

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from store_inputs import Counts, Lake, Look, attempt
 
+from resources.metadata.invalidations import SourceNotVersioned
 from resources.models import METADATA_DEPTH, MetadataTooDeep, Read
 from resources.postgres.errors import IdempotencyConflict
 from resources.postgres.refusals import InvalidationTooLarge, MetadataTooLarge, UnknownVersion
@@ -270,3 +271,16 @@ def test_metadata_that_is_too_deep_is_refused(lake: Lake) -> None:
     assert attempt().fencing_token > 0
     while isinstance(deep, dict):  # taken apart by steps: Python itself gives up a deep value by recursion
         deep = deep["x"]
+
+
+def test_a_source_is_refused_with_what_was_made_from_it(lake: Lake) -> None:
+    lake.assets("flights", "idle")
+    lake.datasets("daily", "monthly")
+    for name in ("daily", "monthly"):
+        source = Read(asset=lake.entity("flights"))
+        (one,) = lake.commit(lake.staged(name, None), reads={None: [source]})
+        lake.store.publish([one.materialization_id])
+    with pytest.raises(SourceNotVersioned, match=r"nyc/flights is a source: .*/nyc/daily, .*/nyc/monthly$"):
+        lake.store.invalidate(lake.key("flights"), reason="half of it")
+    with pytest.raises(UnknownVersion, match="there is no dataset"):
+        lake.store.invalidate(lake.key("idle"), reason="half of it")
