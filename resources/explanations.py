@@ -108,7 +108,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """One of the newest materializations of a partition, in one line. `failed` are blocking checks that refused it."""
+    """One of the newest materializations of a partition, in one line. `failed` are blocking checks that refused it.
+
+    `fenced`: a later attempt is published, so publishing this one does nothing.
+    """
 
     materialization_id: UUID
     run_id: str
@@ -117,6 +120,7 @@ class Delivered:
     current: bool
     retracted: bool
     failed: tuple[str, ...]
+    fenced: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

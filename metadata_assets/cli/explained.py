@@ -44,6 +44,7 @@ def described(found: Explanation) -> Document:
                 "current": one.current,
                 "retracted": one.retracted,
                 "failed": list(one.failed),
+                "fenced": one.fenced,
             }
             for one in found.deliveries
         ],

@@ -48,7 +48,7 @@ def _since(found: Explanation, made: Made) -> str:
     if newest is None or newest.published_in is not None or newest.materialization_id == made.materialization.id:
         return ""
     failed = f": check {', '.join(newest.failed)} failed" if newest.failed else ""
-    state = "retracted" if newest.retracted else "not published"
+    state = "retracted" if newest.retracted else "overtaken" if newest.fenced else "not published"
     return f"; a newer delivery, {newest.materialization_id}, is {state}{failed}"
 
 

@@ -33,7 +33,9 @@ def pin(
     answer = {"dry_run": dry_run, "replayed": done.replayed, **records.pin(done)}
     verb = "would have" if dry_run else "has"
     until = f", until {printable(done.expires_at)}" if done.expires_at else ""
-    cli.show(answer, f"pin {printable(done.name)} {verb} {printable(records.versions_named(done.versions))}{until}")
+    again = ", by an earlier call" if done.replayed else ""
+    has = printable(records.versions_named(done.versions))
+    cli.show(answer, f"pin {printable(done.name)} {verb} {has}{until}{again}")
     return ExitCode.OK
 
 

@@ -233,7 +233,11 @@ SELECT m.materialization_id, m.run_id, m.committed_at, p.published_in, coalesce(
       FROM metadata.check_result k
       WHERE k.tenant_id = m.tenant_id AND k.materialization_id = m.materialization_id
       ORDER BY k.name, k.evaluation DESC, k.at DESC, k.run_id) l
-    WHERE l.refuses ORDER BY l.name) AS failed
+    WHERE l.refuses ORDER BY l.name) AS failed,
+  EXISTS (SELECT 1 FROM metadata.version_partition c
+    JOIN metadata.materialization o ON o.tenant_id = c.tenant_id AND o.materialization_id = c.materialization_id
+    WHERE c.tenant_id = m.tenant_id AND c.dataset_id = m.dataset_id AND c.partition_key = m.partition_key
+      AND c.to_version IS NULL AND o.fencing_token > m.fencing_token) AS fenced
 FROM (
   SELECT * FROM metadata.materialization o
   WHERE o.tenant_id = %(tenant)s AND o.dataset_id = %(dataset)s AND o.partition_key = %(partition)s

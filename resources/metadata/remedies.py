@@ -63,6 +63,7 @@ def _of_current(found: Explanation, made: Made, backs: Backs) -> Iterator[Remedy
     one, since = made.materialization, made.had[0].since.number
     if found.tried or made.stale or made.inputs.changed:
         yield _remedy("rerun", _again(found), "deliver it anew, from what its inputs are now")
+    yield from _of_newer(found, made)
     if since > 1:
         what = "what was published before it" if backs[since - 1].has_partition else "the dataset without it"
         also = "" if since == found.present_version else f", and undo what versions {since + 1} on changed elsewhere"
@@ -74,6 +75,21 @@ def _of_current(found: Explanation, made: Made, backs: Backs) -> Iterator[Remedy
     yield _remedy("retract", {"materialization": one.id}, "take it away at once: the partition is absent then")
     if not any(pin.state == "open" for pin in made.pins):
         yield _remedy("pin", {"dataset": found.key, "version": found.present_version}, "keep it under a name")
+
+
+def _of_newer(found: Explanation, made: Made) -> Iterator[Remedy]:
+    """What was delivered after what readers get, and may still be published."""
+    newest = found.deliveries[0] if found.deliveries else None
+    if newest is None or newest.materialization_id == made.materialization.id:
+        return
+    if newest.published_in is not None or newest.retracted or newest.fenced:
+        return
+    effect = "publish the newer delivery" + (f" whatever {', '.join(newest.failed)} says" if newest.failed else "")
+    arguments = {"materialization": newest.materialization_id, "despite_checks": bool(newest.failed)}
+    yield _remedy("publish", arguments, effect)
+    if newest.failed:
+        again = {"dataset": found.key, "partition": found.partition, "run": newest.run_id}
+        yield _remedy("rerun", again, "after a fix, deliver the newer one anew")
 
 
 def _of_unpublished(found: Explanation, made: Made) -> Iterator[Remedy]:

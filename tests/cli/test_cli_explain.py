@@ -135,9 +135,12 @@ def test_a_failed_check_is_the_reason(run: Run, writer: Writer) -> None:
     )
     assert [(one["name"], one["passed"]) for one in checks["latest"]] == [("not_empty", False)], "the latest of each"
     assert commands(answer)[0] == f"metadata-assets publish {held} --despite-checks --reason '…'"
-    assert f"a newer delivery, {held}, is not published: check not_empty failed" in (
-        run("explain", f"lake/nyc/flights/{JAN15}").out
-    ), "what readers get does not hide it"
+    answer = run("explain", f"lake/nyc/flights/{JAN15}", "--json")
+    assert f"a newer delivery, {held}, is not published: check not_empty failed" in answer.json["happened"]
+    first, second, *_others = answer.json["remedies"]
+    assert first["command"] == f"metadata-assets publish {held} --despite-checks --reason '…'"
+    assert (second["action"], second["effect"]) == ("rerun", "after a fix, deliver the newer one anew")
+    assert f"/runs/{made.run_id}" in run("explain", f"lake/nyc/flights/{JAN15}").out, "of the run that was refused"
 
 
 @pytest.mark.usefixtures("filled")

@@ -173,6 +173,7 @@ def test_pins_are_made_listed_read_and_removed(run: Run, three: list[UUID], stor
     assert [(one["name"], one["version"]) for one in done["versions"]] == [(NAME, 1)]
     assert done["expires_at"].endswith("T00:00:00+00:00")
     assert run(*made).json["replayed"]
+    assert "by an earlier call" in run(*made[:-1]).out, "not what is present by now"
     assert run("pin", "audit", NAME).code == 1, "it is another one's name"
     shown = run("dataset", "show", NAME, "--at", "audit", "--json").json
     assert (shown["version"], [one["materialization"] for one in shown["partitions"]]) == (1, [str(three[0])])

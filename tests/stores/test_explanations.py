@@ -211,3 +211,13 @@ def test_looking_changes_nothing_and_leaves_the_connection_as_it_was(lake: Lake)
         assert row["transaction_isolation"] == "read committed"
     with pytest.raises(Exception, match="25006"), lake.store.sessions.begin(snapshot=True) as session:
         session.rows("CREATE TABLE metadata.nothing ()")
+
+
+def test_a_newer_delivery_that_readers_do_not_get_may_be_published_unless_it_was_overtaken(lake: Lake) -> None:
+    lake.datasets("delays")
+    lake.store.publish([lake.committed("delays", intent="present", token=5)])
+    for intent, token, ways in (("late", 4, []), ("newer", 6, ["publish"])):
+        newest = lake.committed("delays", intent=intent, token=token)
+        found = lake.store.explain_partition(lake.key("delays"))
+        assert (found.deliveries[0].materialization_id, found.deliveries[0].fenced) == (newest, not ways)
+        assert [one.action for one in found.remedies if one.action in ("publish", "rerun")] == ways
