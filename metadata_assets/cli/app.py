@@ -249,7 +249,9 @@ def explain(
             show_default=False,
         ),
     ],
-    partition: Annotated[str | None, typer.Option(metavar="PARTITION", help="Which partition of the dataset.")] = None,
+    partition: Annotated[
+        list[str] | None, typer.Option(metavar="PARTITION", help="Which partition of the dataset; one.")
+    ] = None,
 ) -> ExitCode:
     """Say what happened to data: what produced it, why it failed, what was published, what reads it, the way back.
 
@@ -257,7 +259,7 @@ def explain(
     """
     from metadata_assets.cli.explaining import explain as explained
 
-    return explained(cli, what, partition=partition)
+    return explained(cli, what, partitions=partition or [])
 
 
 @command(

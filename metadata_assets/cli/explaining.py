@@ -1,10 +1,10 @@
 """`explain`: what somebody means by WHAT, and the answer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
-from identity.errors import InvalidKey, MetadataError
+from identity.errors import InvalidKey, MetadataError, shown
 from identity.ids import Entity
 from identity.keys import refuse_credentials
 from metadata_assets.cli.context import Cli
@@ -15,7 +15,22 @@ from metadata_assets.cli.history import PartitionWithoutDataset, written_id
 from resources.explanations import Explanation
 from resources.metadata.assets import UnknownKey
 from resources.metadata.materializations import NoSuchMaterialization
+from resources.metadata.runs import NoSuchRun
 from resources.metadata_store import MetadataStore
+
+
+class OnePartition(MetadataError):
+    """explain tells of one partition, not of {partitions}; ask for each"""
+
+    partitions: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+class RunNotData(MetadataError):
+    """{id} is a run, no materialization; see what it did: metadata-assets runs {id}"""
+
+    id: str
+    exit_code: ClassVar[int] = ExitCode.NOT_FOUND
 
 
 class PartitionTwice(MetadataError):
@@ -26,7 +41,10 @@ class PartitionTwice(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
-def explain(cli: Cli, what: str, *, partition: str | None) -> ExitCode:
+def explain(cli: Cli, what: str, *, partitions: Sequence[str]) -> ExitCode:
+    if len(partitions) > 1:
+        raise OnePartition(partitions=", ".join(map(shown, partitions)))
+    partition = partitions[0] if partitions else None
     with cli.opened() as opened:
         found = _explained(opened.store, what, partition)
     cli.show(described(found), *drawn(found))
@@ -42,6 +60,8 @@ def _explained(store: MetadataStore, what: str, partition: str | None) -> Explan
         except NoSuchMaterialization:
             with suppress(UnknownKey):
                 return _of_dataset(store, store.thing(what).entity, partition)
+            with suppress(NoSuchRun):
+                raise RunNotData(id=store.run(what).summary.run_id) from None
             raise
         if partition is not None:
             raise PartitionWithoutDataset(id=what)

@@ -44,7 +44,8 @@ def _all(found: Explanation, backs: Backs) -> Iterator[Remedy | Refused]:
         yield from _of_version(found, version, backs)
         return
     if made is None:
-        yield _remedy("rerun", _again(found), "deliver it" if found.tried else "deliver it for the first time")
+        first = "deliver it for the first time" + (", if there is such a partition" if found.partition else "")
+        yield _remedy("rerun", _again(found), "deliver it" if found.tried else first)
         return
     if made.materialization.current:
         yield from _of_current(found, made, backs)

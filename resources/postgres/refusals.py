@@ -20,7 +20,7 @@ class UnknownVersion(MetadataError):
 
 
 class UnknownPin(MetadataError):
-    """{detail}; pin it anew, or read another version"""
+    """{detail}; see which there are: metadata-assets pins --all"""
 
     detail: str
     exit_code: ClassVar[int] = 3

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from cli_calls import DAYS, DELAYS, FLIGHTS, MONTH, WEATHER, Answer, Run, Writer
@@ -314,3 +314,17 @@ def test_the_document_has_the_documented_shape(run: Run, writer: Writer, filled:
     assert shape(documented) == documents.EXPLAINED
     assert MONTH.table
     assert DELAYS.table
+
+
+@pytest.mark.usefixtures("filled")
+def test_what_was_meant_otherwise_is_told(run: Run, writer: Writer) -> None:
+    run_id = str(uuid4())
+    writer.store.record_runs("test", [RunFact(run_id=run_id, status="succeeded")])
+    answer = run("explain", run_id)
+    assert (answer.code, f"metadata-assets runs {run_id}" in answer.err) == (3, True)
+    answer = run("explain", "lake/nyc/flights", "--partition", DAYS[0], "--partition", DAYS[1])
+    assert answer.code == 2
+    assert f"not of {DAYS[0]}, {DAYS[1]}" in answer.err
+    (remedy,) = run("explain", f"lake/nyc/flights/{DAYS[0]}@3", "--json").json["remedies"]
+    assert remedy["effect"] == "deliver it for the first time, if there is such a partition"
+    assert "metadata-assets pins --all" in run("unpin", "nope").err
