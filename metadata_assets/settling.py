@@ -7,7 +7,7 @@ and the database answers it once.
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -157,7 +157,7 @@ def check_results(
     ]
 
 
-def checks_sensor(*, name: str = "settle_checks") -> dg.SensorDefinition:
+def checks_sensor(*, name: str = "settle_checks", clock: Callable[[], float] = time.time) -> dg.SensorDefinition:
     """A sensor that records what asset checks found, and publishes what waited for them, exactly once.
 
     For what no process noticed: runs without a step downstream, runs of checks alone, runs that died. It reads the
@@ -186,7 +186,7 @@ def checks_sensor(*, name: str = "settle_checks") -> dg.SensorDefinition:
             settled += sum(one.settled for one in outcome)
             problems += [_refusal(one) for one in outcome if one.refused]
             seen += len(found)
-            after = max([after, *(one.number for one in found if one.at < time.time() - OVERLAP_SECONDS)])
+            after = max([after, *(one.number for one in found if one.at < clock() - OVERLAP_SECONDS)])
             if len(found) < _PAGE:
                 break
             read = found[-1].number

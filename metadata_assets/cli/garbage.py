@@ -104,7 +104,7 @@ def _values(settings: Settings, age: timedelta, *, dry_run: bool) -> Values:
     old = {run for run, (_files, _bytes, at) in waiting.items() if at < now - age.total_seconds()}
     if not old:
         return Values()
-    from metadata_assets.ended_runs import ends_of
+    from metadata_assets.cli.ended_runs import ends_of
 
     ends = ends_of(settings, old)
     unknown = {run for run in old - set(ends) if waiting[run][2] < now - UNKNOWN_FOR.total_seconds()}

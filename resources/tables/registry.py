@@ -116,12 +116,15 @@ def require(connection: Connection, endpoint: str) -> None:
         raise RegistryNotThere(endpoint=endpoint)
 
 
-def prepare(connection: Connection, endpoint: str, schema: str) -> None:
-    """Make the registry and the schemas that a dataset needs, where they are missing. Raises NotWritable."""
+def prepare(connection: Connection, endpoint: str, schema: str) -> bool:
+    """Make the registry and the schemas that a dataset needs, where they are missing; whether any was.
+
+    Then the caller commits soon: nobody else makes schemas here until then. Raises NotWritable.
+    """
     wanted = [schema, versions_schema(schema)]
     count = "SELECT count(*) FROM pg_namespace WHERE nspname = ANY (%s)"
     if exists(connection) and connection.execute(count, [wanted]).fetchone() == (2,):
-        return
+        return False
     try:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         for name in (REGISTRY, *wanted):
@@ -130,10 +133,10 @@ def prepare(connection: Connection, endpoint: str, schema: str) -> None:
                 connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
         if not exists(connection):
             connection.execute(_DDL.encode())
-        connection.commit()
     except errors.InsufficientPrivilege:
         fix = "GRANT CREATE ON DATABASE … TO it, or make the schemas for it"
         raise NotWritable(endpoint=endpoint, what="make schemas", fix=f"{fix}: {_OWN}") from None
+    return True
 
 
 def versions_schema(schema: str) -> str:

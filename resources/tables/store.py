@@ -112,11 +112,14 @@ class TableStorage:
         at = location(self.endpoint, path)
         self.control.check_lease(entity.id, writing.partition, writing.attempt.id, at)
         with self.connected() as connection:
-            registry.prepare(connection, self.endpoint, entity.key.schema or "")
+            if registry.prepare(connection, self.endpoint, entity.key.schema or ""):
+                connection.commit()
             self._announce(connection, entity)
             admit(connection, self.endpoint, entity, {writing.partition})
             try:
-                return _copied(connection, path, table, columns, writing)
+                written = _copied(connection, path, table, columns, writing)
+                connection.commit()
+                return written
             except (pa.ArrowException, TypeError, ValueError) as error:
                 raise NotStorable(type=type(value).__name__, reason=str(error)) from None
             except errors.InsufficientPrivilege:
@@ -322,7 +325,6 @@ def _record(connection: Connection, path: str, manifest: str, rows: int, writing
             rows,
         ],
     )
-    connection.commit()
 
 
 def _manifest(table: pa.Table, columns: Sequence[TableColumn], digest: str) -> str:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -129,12 +130,12 @@ class Runs:
         found = self.defs.resolve_job_def(job)
         return found.execute_in_process(instance=self.instance, raise_on_error=False, **facts)
 
-    def tick(self, cursor: str | None = None) -> tuple[str | None, str | None]:
-        """What the sensor says, and its cursor."""
+    def tick(self, cursor: str | None = None, *, later: float = 0) -> tuple[str | None, str | None]:
+        """What the sensor says, and its cursor; by a clock that is so many seconds ahead."""
         repository = self.defs.get_repository_def()
         resources = {"metadata": self.metadata}
         with dg.build_sensor_context(self.instance, cursor, repository_def=repository, resources=resources) as context:
-            answer = repository.get_sensor_def("settle_checks").evaluate_tick(context)
+            answer = checks_sensor(clock=lambda: time.time() + later).evaluate_tick(context)
         return answer.skip_message, answer.cursor
 
 
@@ -311,6 +312,8 @@ def test_the_sensor_reads_again_what_is_young(runs: Runs, stored: MetadataStore)
     assert said.endswith(" 0 versions published")
     newest = max(one.number for one in evaluations_after(runs.instance, -1, limit=10_000))
     assert json.loads(str(cursor))["after"] < newest
+    _said, cursor = runs.tick(later=10_000)
+    assert json.loads(str(cursor))["after"] == newest, "what is old is read once"
     assert published(stored) == (1,)
 
 
