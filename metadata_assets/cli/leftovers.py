@@ -120,6 +120,8 @@ def out_of_step(tables: TableStorage) -> Iterator[Answer]:
     for one in found.out_of_step:
         name = one.view if one.key is None else short_name(one.key)
         detail = f"{one.view} shows version {one.shown} of {name}, published is {one.published}"
+        if one.called_otherwise:
+            detail = f"{one.view} is the view of {name}, and called as that was before"
         fix = "restore the metadata database: it forgot versions" if one.ahead else "run: metadata-assets doctor --fix"
         yield Answer(detail, Wrong.YES if one.ahead else Wrong.A_LITTLE, fix)
     if found.unknown:

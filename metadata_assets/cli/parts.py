@@ -144,7 +144,7 @@ class Deployment:
             if "metadata" in self.answering and endpoint.collect is None:
                 tables = self.tables(location)
                 if self.fix:
-                    for refused in settle(tables).refused:
+                    for refused in settle(tables, names=True).refused:
                         yield Answer(str(refused.error), Wrong.YES)
                 yield from out_of_step(tables)
 

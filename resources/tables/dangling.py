@@ -1,5 +1,6 @@
 """Soft references that lead nowhere, looked for from both ends. Nothing is changed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from resources.locations import VERSIONS, location, place
 from resources.tables import registry
 from resources.tables.registry import REGISTRY, Connection
 from resources.tables.store import TableStorage
-from resources.tables.switching import behind
+from resources.tables.switching import ShownView, behind, called_otherwise, shown_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class UnknownReference:
 class OutOfStep:
     """A view that shows another version than the published one. `key` is None for a dataset that nobody knows.
 
-    Behind: `settle` brings it up to date. Ahead: the control plane has forgotten versions; restore it.
+    Behind: `settle` brings it up to date. Ahead: the control plane has forgotten versions; restore it. With the version
+    that is published it is called as its dataset was before: `settle(…, names=True)`.
     """
 
     dataset: UUID
@@ -37,6 +39,10 @@ class OutOfStep:
     @property
     def ahead(self) -> bool:
         return self.shown > self.published
+
+    @property
+    def called_otherwise(self) -> bool:
+        return self.shown == self.published
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +71,7 @@ SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.rel
 WHERE c.relkind = 'r' AND n.nspname LIKE %s ORDER BY 1, 2
 """
 _REGISTERED = f"SELECT schema_name, table_name FROM {REGISTRY}.written"
-_SHOWN = f"""
-SELECT dataset_id, schema_name, view_name, version FROM {REGISTRY}.published WHERE tenant_id = %s
-ORDER BY schema_name, view_name, dataset_id
-"""
+
 
 Name = tuple[str, str]
 
@@ -89,7 +92,7 @@ def dangling(tables: TableStorage) -> Dangling:
         written = _rows(connection, _WRITTEN, [tenant]) if registered else []
         everybodys = {(schema, name) for schema, name in _rows(connection, _REGISTERED, [])} if registered else set()
         there: set[Name] = {(s, n) for s, n in _rows(connection, _TABLES, [rf"%\_\_{VERSIONS[2:]}"])}
-        shown = _rows(connection, _SHOWN, [tenant]) if registered else []
+        shown = shown_views(connection, tables)
     unknown, orphans = _astray(tables, written, there - everybodys, there)
     return Dangling(
         endpoint=tables.endpoint,
@@ -126,12 +129,12 @@ def _astray(
     return unknown, tuple(sorted([*left, *(location(tables.endpoint, ".".join(name)) for name in unregistered)]))
 
 
-def _out_of_step(tables: TableStorage, shown: list[tuple[Any, ...]]) -> tuple[OutOfStep, ...]:
-    published = tables.control.published_versions([row[0] for row in shown])
-    late = {one.dataset.value for one in behind(tables, {row[0]: row[3] for row in shown})}
+def _out_of_step(tables: TableStorage, shown: Mapping[UUID, ShownView]) -> tuple[OutOfStep, ...]:
+    published = tables.control.published_versions(list(shown))
+    late = {one.dataset.value for one in (*behind(tables, shown), *called_otherwise(tables, shown))}
     found = []
-    for dataset, schema, name, version in shown:
+    for dataset, view in shown.items():
         key, number = published.get(dataset, (None, 0))
-        if number < version or dataset in late:
-            found.append(OutOfStep(dataset, key, f"{schema}.{name}", number, version))
+        if number < view.version or dataset in late:
+            found.append(OutOfStep(dataset, key, f"{view.schema}.{view.name}", number, view.version))
     return tuple(found)

@@ -8,7 +8,7 @@ any time, any number of times: by the step that published, by the next one on th
 import json
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -76,6 +76,15 @@ class Switched:
     version: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownView:
+    """What the registry says of a view: 0 where there is none yet."""
+
+    version: int
+    schema: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Datasets, published together, whose views could not follow, and why."""
@@ -98,16 +107,19 @@ class Settled:
                 raise one.error
 
 
-def settle(tables: TableStorage, *, deadline_seconds: float = DEADLINE_SECONDS) -> Settled:
+def settle(tables: TableStorage, *, deadline_seconds: float = DEADLINE_SECONDS, names: bool = False) -> Settled:
     """Switch every view of this endpoint that is behind what is published; one transaction for what belongs together.
 
+    With `names` also those that are called as their dataset was before: the next publish of it does the same.
     Idempotent and monotonic. What cannot follow stays whole at the version before, and holds up nothing but what was
     published with it. Raises TablesUnreachable, and what the control plane raises.
     """
     switched: list[Switched] = []
     refused: list[Refused] = []
     with tables.connected() as connection:
-        for group in together(behind(tables, shown_versions(connection, tables))):
+        with connection.transaction():
+            shown = shown_views(connection, tables)
+        for group in together([*behind(tables, shown), *(called_otherwise(tables, shown) if names else ())]):
             try:
                 switched += _switched(connection, tables, group, deadline_seconds)
             except MetadataError as error:
@@ -132,23 +144,38 @@ def together(datasets: Sequence[PublishedDataset]) -> list[list[PublishedDataset
     return [members for _publishes, members in groups]
 
 
-def behind(tables: TableStorage, shown: Mapping[UUID, int]) -> list[PublishedDataset]:
+def behind(tables: TableStorage, shown: Mapping[UUID, ShownView]) -> list[PublishedDataset]:
     """What the control plane has published beyond what is shown. A dataset that moved to another endpoint is not."""
+    return _published_after(tables, {dataset: view.version for dataset, view in shown.items()})
+
+
+def called_otherwise(tables: TableStorage, shown: Mapping[UUID, ShownView]) -> list[PublishedDataset]:
+    """What is shown as it is published, by a view with a name that its dataset does not have any more."""
+    names = tables.control.published_versions([one for one, view in shown.items() if view.version])
+    late = {
+        dataset: number - 1
+        for dataset, (key, number) in names.items()
+        if key.endpoint == tables.endpoint
+        and number == shown[dataset].version
+        and (key.schema, key.table) != (shown[dataset].schema, shown[dataset].name)
+    }
+    return _published_after(tables, late)
+
+
+def _published_after(tables: TableStorage, versions: Mapping[UUID, int]) -> list[PublishedDataset]:
     return [
         one
-        for one in (tables.control.published_after(shown) if shown else [])
+        for one in (tables.control.published_after(versions) if versions else [])
         if not one.partitions or any(place(part.location)[0] == tables.endpoint for part in one.partitions)
     ]
 
 
-def shown_versions(connection: Connection, tables: TableStorage) -> dict[UUID, int]:
-    """The version that each view of this tenant shows, by the dataset's id: 0 where there is no view yet."""
+def shown_views(connection: Connection, tables: TableStorage) -> dict[UUID, ShownView]:
+    """The views of this tenant, by the dataset's id, in the order of their names."""
     if not registry.exists(connection):
         return {}
-    statement = f"SELECT dataset_id, version FROM {REGISTRY}.published WHERE tenant_id = %s ORDER BY dataset_id"
-    found = dict(connection.execute(statement.encode(), [tables.control.tenant.value]).fetchall())
-    connection.commit()
-    return found
+    rows = connection.execute(_SHOWN.encode(), [tables.control.tenant.value]).fetchall()
+    return {row[0]: ShownView(version=row[1], schema=row[2], name=row[3]) for row in rows}
 
 
 def _switched(
@@ -162,9 +189,9 @@ def _switched(
     )
     names = ", ".join(f"{one.key.schema}.{one.key.table}" for one in group)
     try:
-        for schema in {one.key.schema for one in group if one.key.schema}:
-            registry.prepare(connection, tables.endpoint, schema)
-        connection.commit()
+        with connection.transaction():
+            for schema in {one.key.schema for one in group if one.key.schema}:
+                registry.prepare(connection, tables.endpoint, schema)
         return asking(_switch, connection, tables, group)
     except (errors.LockNotAvailable, errors.DeadlockDetected):
         raise ViewBusy(views=names, endpoint=tables.endpoint, seconds=round(deadline_seconds)) from None
@@ -176,6 +203,10 @@ def _switched(
         raise ViewRefused(views=names, endpoint=tables.endpoint, reason=type(error).__name__) from None
 
 
+_SHOWN = f"""
+SELECT p.dataset_id, p.version, p.schema_name, p.view_name FROM {REGISTRY}.published p
+WHERE p.tenant_id = %s ORDER BY p.schema_name, p.view_name, p.dataset_id
+"""
 _LOCKED = f"""
 SELECT p.dataset_id, p.version, p.schema_name, p.view_name FROM {REGISTRY}.published p
 WHERE p.tenant_id = %s AND p.dataset_id = ANY (%s) ORDER BY p.dataset_id FOR UPDATE
@@ -188,7 +219,7 @@ WHERE w.tenant_id = %s AND to_regclass(format('%%I.%%I', w.schema_name, w.table_
 _SHOW = f"""
 UPDATE {REGISTRY}.published SET version = %(version)s, materializations = %(materializations)s,
   schema_name = %(schema)s, view_name = %(view)s, switched_at = clock_timestamp()
-WHERE tenant_id = %(tenant)s AND dataset_id = %(dataset)s AND version < %(version)s
+WHERE tenant_id = %(tenant)s AND dataset_id = %(dataset)s AND version <= %(version)s
 """
 
 
@@ -202,7 +233,9 @@ def _switch(connection: Connection, tables: TableStorage, group: Sequence[Publis
         done = []
         for one in random.sample(group, len(group)):  # readers lock views in an order of theirs: some order suits them
             version, *before = rows[one.dataset.value]
-            if version >= one.version:
+            if version == one.version:  # somebody was here before, or it is renamed: by the name that it has now
+                one = replace(one, key=tables.control.published_versions([one.dataset.value])[one.dataset.value][0])
+            if version > one.version or (version, *before) == (one.version, one.key.schema, one.key.table):
                 continue
             view = _view(connection, tables, one)
             show(connection, view, (before[0], before[1]) if version else None)

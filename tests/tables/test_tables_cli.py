@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from dying_steps import TableProject
+from psycopg.errors import UndefinedTable
 from warehouse import Warehouse, flights
 
 from metadata_assets.cli import main
@@ -43,6 +44,32 @@ def test_views_follow_what_people_decide(command: Command, shop: Warehouse, *, r
     assert [row[0] for row in shop.rows()] == [2]
     assert command("retract", str(second), "--reason", "bad")[0] == 0
     assert shop.rows() == []
+
+
+def test_the_view_of_what_was_renamed_is_told_and_renamed(command: Command, shop: Warehouse) -> None:
+    shop.show(flights(1))
+    shop.ask(f"GRANT SELECT ON {shop.view()} TO PUBLIC")
+    old, new = (f"warehouse/{shop.schema}/{name}" for name in ("flights", "trips"))
+    assert command("identity", "rename", old, new, "--reason", "because")[0] == 0
+    told = [one["detail"] for one in command("doctor")[1]["findings"] if one["part"] == "endpoint warehouse"]
+    assert told[1:] == [f"{shop.schema}.flights is the view of {new}, and called as that was before"]
+    assert shop.settle().switched == (), "nobody looks at names all the time"
+    told = [one["detail"] for one in command("doctor", "--fix")[1]["findings"] if one["part"] == "endpoint warehouse"]
+    assert told[1:] == []
+    assert [row[0] for row in shop.rows("trips")] == [1]
+    with pytest.raises(UndefinedTable):
+        shop.rows()
+    assert shop.ask(f"SELECT has_table_privilege('metadata_app', '{shop.view('trips')}', 'SELECT')") == [(True,)]
+
+
+def test_who_comes_late_with_an_old_name_renames_nothing_back(shop: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.show(flights(1))
+    late = shop.store.published_after({shop.entity().id.value: 0})
+    shop.store.rename({shop.key("flights"): shop.key("trips")}, reason="because")
+    assert [one.view for one in shop.settle(names=True).switched] == [f"{shop.schema}.trips"]
+    monkeypatch.setattr("resources.tables.switching.called_otherwise", lambda _tables, _shown: late)
+    assert shop.settle(names=True).switched == ()
+    assert [row[0] for row in shop.rows("trips")] == [1]
 
 
 def test_it_is_published_and_told_what_keeps_the_view_behind(
