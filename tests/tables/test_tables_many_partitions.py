@@ -1,6 +1,7 @@
 """A dataset that has too many partitions for a view is refused by name, before anything of it is recorded."""
 
 import uuid
+from collections.abc import Callable, Iterator
 
 import pytest
 from dying_steps import TableProject
@@ -12,23 +13,31 @@ from resources.tables.admission import TooManyPartitions
 DAYS = {"dagster/asset_partition_range_start": "2013-01-01", "dagster/asset_partition_range_end": "2013-01-02"}
 
 
-def fill(shop: Warehouse, to: int) -> None:
-    """Let the registry have rows of so many partitions of the dataset, as if their tables had been written."""
-    one = shop.commit(flights(1), "2013-01-01")
-    shop.ask(
-        f"""INSERT INTO metadata_registry.written
-        SELECT schema_name, table_name || n, tenant_id, dataset_id, 'more' || n, attempt_id, '{uuid.uuid4()}', manifest,
-          manifest_sha256, row_count FROM metadata_registry.written, generate_series(2, {to}) n
-        WHERE materialization_id = '{one}'"""
-    )
+@pytest.fixture
+def fill(warehouse: Warehouse) -> Iterator[Callable[[Warehouse], None]]:
+    """A function that lets the registry have rows of as many partitions as a dataset may have, as if written."""
+
+    def filled(shop: Warehouse) -> None:
+        one = shop.commit(flights(1), "2013-01-01")
+        shop.ask(
+            f"""INSERT INTO metadata_registry.written
+            SELECT schema_name, table_name || n, tenant_id, dataset_id, 'more' || n, attempt_id, '{uuid.uuid4()}',
+              manifest, manifest_sha256, row_count FROM metadata_registry.written, generate_series(2, {MOST_PARTITIONS}) n
+            WHERE materialization_id = '{one}'"""
+        )
+
+    yield filled
+    warehouse.ask("DELETE FROM metadata_registry.written WHERE partition_key LIKE 'more%'")
 
 
 def tables(shop: Warehouse) -> list[tuple[int]]:
     return shop.ask(f"SELECT count(*) FROM pg_tables WHERE schemaname = '{shop.schema}__versions'")
 
 
-def test_one_partition_more_than_a_view_can_show_is_refused_by_name(warehouse: Warehouse) -> None:
-    fill(warehouse, MOST_PARTITIONS)
+def test_one_partition_more_than_a_view_can_show_is_refused_by_name(
+    warehouse: Warehouse, fill: Callable[[Warehouse], None]
+) -> None:
+    fill(warehouse)
     with pytest.raises(TooManyPartitions, match=f"{warehouse.schema}.flights .* has 2000 partitions, and with 1 more"):
         warehouse.stage(flights(2), "one more")
     assert tables(warehouse) == [(1,)], "nothing was written"
@@ -37,8 +46,10 @@ def test_one_partition_more_than_a_view_can_show_is_refused_by_name(warehouse: W
     warehouse.show(flights(3), name="weather")
 
 
-def test_a_run_of_too_many_is_refused_before_it_wrote_any(project: TableProject, shop: Warehouse) -> None:
-    fill(shop, MOST_PARTITIONS)
+def test_a_run_of_too_many_is_refused_before_it_wrote_any(
+    project: TableProject, shop: Warehouse, fill: Callable[[Warehouse], None]
+) -> None:
+    fill(shop)
     with pytest.raises(TooManyPartitions, match="divide the dataset more coarsely"):
         project.run("flights", tags=DAYS)
     assert tables(shop) == [(1,)]
