@@ -8,7 +8,7 @@ any time, any number of times: by the step that published, by the next one on th
 import json
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from identity.errors import MetadataError
 from identity.ids import EntityId
+from identity.keys import CanonicalKey
 from resources.locations import place
 from resources.metadata.data_plane import PublishedDataset
 from resources.tables import registry
@@ -233,11 +234,12 @@ def _switch(connection: Connection, tables: TableStorage, group: Sequence[Publis
         done = []
         for one in random.sample(group, len(group)):  # readers lock views in an order of theirs: some order suits them
             version, *before = rows[one.dataset.value]
+            key = one.key
             if version == one.version:  # somebody was here before, or it is renamed: by the name that it has now
-                one = replace(one, key=tables.control.published_versions([one.dataset.value])[one.dataset.value][0])
-            if version > one.version or (version, *before) == (one.version, one.key.schema, one.key.table):
+                key = tables.control.published_versions([one.dataset.value])[one.dataset.value][0]
+            if version > one.version or (version, *before) == (one.version, key.schema, key.table):
                 continue
-            view = _view(connection, tables, one)
+            view = _view(connection, tables, one, key)
             show(connection, view, (before[0], before[1]) if version else None)
             connection.execute(YIELD.encode(), [view.schema, view.name, tenant, one.dataset.value])
             connection.execute(
@@ -255,23 +257,23 @@ def _switch(connection: Connection, tables: TableStorage, group: Sequence[Publis
     return done
 
 
-def _view(connection: Connection, tables: TableStorage, one: PublishedDataset) -> View:
+def _view(connection: Connection, tables: TableStorage, one: PublishedDataset, key: CanonicalKey) -> View:
     paths = [place(part.location)[1].rpartition(".") for part in one.partitions]
     schemas, names = [path[0] for path in paths], [path[2] for path in paths]
     rows = connection.execute(_PARTS.encode(), [schemas, names, tables.control.tenant.value]).fetchall()
     found = {(schema, name): json.loads(manifest) for schema, name, _id, manifest in rows}
-    shown = f"{one.key.schema}.{one.key.table}"
+    shown = f"{key.schema}.{key.table}"
     missing = [
         part.location
         for part, schema, name in zip(one.partitions, schemas, names, strict=True)
         if place(part.location)[0] != tables.endpoint or (schema, name) not in found
     ]
-    if missing or one.key.schema is None:
+    if missing or key.schema is None:
         few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise TablesMissing(view=shown, version=one.version, endpoint=tables.endpoint, missing=few or "its schema")
     return View(
-        schema=one.key.schema,
-        name=one.key.table,
+        schema=key.schema,
+        name=key.table,
         version=one.version,
         parts=[
             Part(

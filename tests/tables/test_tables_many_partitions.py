@@ -21,8 +21,9 @@ def fill(warehouse: Warehouse) -> Iterator[Callable[[Warehouse], None]]:
         one = shop.commit(flights(1), "2013-01-01")
         shop.ask(
             f"""INSERT INTO metadata_registry.written
-            SELECT schema_name, table_name || n, tenant_id, dataset_id, 'more' || n, attempt_id, '{uuid.uuid4()}',
-              manifest, manifest_sha256, row_count FROM metadata_registry.written, generate_series(2, {MOST_PARTITIONS}) n
+            SELECT schema_name, table_name || n, tenant_id, dataset_id, 'more' || n, attempt_id,
+              '{uuid.uuid4()}', manifest, manifest_sha256, row_count
+            FROM metadata_registry.written, generate_series(2, {MOST_PARTITIONS}) n
             WHERE materialization_id = '{one}'"""
         )
 
