@@ -24,3 +24,4 @@ ALTER TABLE metadata.job FORCE ROW LEVEL SECURITY, ENABLE TRIGGER audit_update;
 def upgrade() -> None:
     op.execute(TOLD)
     op.execute("DROP FUNCTION IF EXISTS metadata.start_attempt(text, text, text, integer, text, interval)")
+    op.execute("CREATE INDEX redelivery_run_idx ON metadata.redelivery (tenant_id, run_id)")
