@@ -149,7 +149,6 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
             return
         step = current_step()
         store = self.metadata.store()
-        began = "attempt" if begun(step) or self._is_of_step else "attempt than the start of this process"
         progress = progress_of(step, store, self._token)
         target = self._target(context, store, progress)
         awaited, complete = awaited_checks(step, target.asset_key)
@@ -174,7 +173,7 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
             store.await_checks(step.run.run_id, ids, deciding, complete=complete)
             self._unsettled[target.asset_key] = target.entity.key
         reach("report.before")
-        why_not = f"a later {began} is published already" if published else _why_not(target, failed, awaited)
+        why_not = self._overtaken(progress) if published else _why_not(target, failed, awaited)
         _report(self.metadata, context, step, target, committed, published, why_not)
         reach("report.after")
 
@@ -208,6 +207,10 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
             raise NothingPublished(dataset=str(key), partitions=few(wanted or [None]))
         values = self._values(context, progress, found)
         return next(iter(values.values())) if len(values) == 1 else values
+
+    def _overtaken(self, progress: Progress) -> str:
+        of_process = not self._is_of_step and progress.attempt.fencing_token == self._token
+        return f"a later attempt {'than the start of this process ' if of_process else ''}is published already"
 
     def _audit(
         self, store: MetadataStore, progress: Progress, committed: Sequence[Committed], audited: Audited
