@@ -376,8 +376,5 @@ def test_server_that_cannot_start_shows_its_last_words(home: Path) -> None:
         assert "it ended" in str(refused.value)
     finally:
         settings.write_text(before)
-    give_up = time.monotonic() + 10
-    while status(home).users and time.monotonic() < give_up:
-        time.sleep(0.03)  # what it had started for that ends a moment later
-    assert status(home).users == 0
+    wait_for(lambda: status(home).users == 0)  # what it had started for that ends a moment later
     attach(home)

@@ -41,8 +41,8 @@ _FILL = (
 Cost = Callable[[Callable[[], object]], tuple[dict[str, int], int]]
 
 
-@pytest.fixture
-def metadata_url(make_database: Callable[..., str], drop_database: Callable[[str], None]) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def stores_url(make_database: Callable[..., str], drop_database: Callable[[str], None]) -> Iterator[str]:
     """A database of its own: a table that others have filled a little is read whole where an index is no faster."""
     url = make_database(migrated=True)
     yield url
