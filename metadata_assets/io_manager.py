@@ -23,7 +23,13 @@ from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, begin, begun, outputs_of, progress_of
 from metadata_assets.datasets import is_dataset, key_of, publish_policy_of
 from metadata_assets.pinned import read_at, reads_at_a_pin
-from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, check_results, settle_run
+from metadata_assets.settling import (
+    MATERIALIZATION_METADATA,
+    awaited_checks,
+    check_results,
+    checks_recorded,
+    settle_run,
+)
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import (
     CommittedValues,
@@ -123,6 +129,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     """What steps read at: each dataset that the pin has. The run tag metadata_assets/pin outranks it."""
     _token: int | None = PrivateAttr(default=None)
     _unsettled: dict[dg.AssetKey, CanonicalKey] = PrivateAttr(default_factory=dict)
+    _recorded: set[dg.AssetCheckKey] = PrivateAttr(default_factory=set)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster gives it
         """Take a fencing token before any step of this process works.
@@ -131,12 +138,12 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         runs several steps it may be older than the step: then a step gives way to a run that began in between.
         """
         self._token = self.metadata.store().next_fencing_token()
-        self._unsettled = {}
+        self._unsettled, self._recorded = {}, set()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Settle what this process knows to wait for checks: all of its steps have told what they found."""
+        """Settle what this process knows to be checked: all of its steps have told what they found."""
         if self._unsettled and context.instance is not None and context.run is not None:
-            settle_run(context.instance, self.metadata, context.run.run_id, self._unsettled)
+            settle_run(context.instance, self.metadata, context.run.run_id, self._unsettled, recorded=self._recorded)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Write, commit, check, publish. Raises a MetadataError that says what to do; then nothing is published."""
@@ -167,7 +174,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             deciding = awaited | audited.blocking if target.policy == "when_checks_pass" else None
             ids = [one.materialization_id for one in committed]
             store.await_checks(step.run.run_id, ids, deciding, complete=complete)
-            self._unsettled[target.asset_key] = target.entity.key
+            self._settle_later(step, target.asset_key, target.entity.key)
         reach("report.before")
         _report(
             self.metadata, context, step, target, committed, published, _why_not(target, published, failed, awaited)
@@ -193,7 +200,8 @@ class MetadataIOManager(dg.ConfigurableIOManager):
         checks = context.asset_key in step.checked
         if not checks and policy == "when_checks_pass" and awaited_checks(step, context.asset_key)[0]:
             progress_of(step, self.metadata.store())
-            settle_run(step.instance, self.metadata, step.run.run_id, {context.asset_key: key})
+            recorded = checks_recorded(step, context.asset_key)
+            settle_run(step.instance, self.metadata, step.run.run_id, {context.asset_key: key}, recorded=recorded)
         if not checks:
             return self._published(context, step, key)
         progress = progress_of(step, self.metadata.store())
@@ -204,6 +212,10 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             raise NothingPublished(dataset=str(key), partitions=few(wanted or [None]))
         values = self._values(context, progress, found)
         return next(iter(values.values())) if len(values) == 1 else values
+
+    def _settle_later(self, step: Step, asset_key: dg.AssetKey, key: CanonicalKey) -> None:
+        self._unsettled[asset_key] = key
+        self._recorded |= checks_recorded(step, asset_key)
 
     def _audit(
         self, store: MetadataStore, progress: Progress, committed: Sequence[Committed], audited: Audited
@@ -306,7 +318,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     ) -> list[Current]:
         """What the checks of this run are about, before anybody else sees it; nothing where all is published."""
         awaited, complete = awaited_checks(step, context.asset_key)
-        self._unsettled[context.asset_key] = key
+        self._settle_later(step, context.asset_key, key)
         store = self.metadata.store()
         deciding = awaited if policy == "when_checks_pass" else None
         return store.examined(step.run.run_id, store.entity(key), wanted, deciding, complete=complete)
