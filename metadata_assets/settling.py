@@ -21,6 +21,7 @@ from metadata_assets.datasets import key_of
 from metadata_assets.noted import as_json, as_text
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
+from resources.models import Published
 from resources.tables import switching
 
 IN_STEP_METADATA: Final = "metadata_assets/in_step"
@@ -47,6 +48,12 @@ def awaited_checks(step: Step, asset_key: dg.AssetKey) -> tuple[frozenset[str], 
 def checks_recorded(step: Step, asset_key: dg.AssetKey) -> frozenset[dg.AssetCheckKey]:
     """The checks of an asset whose results are recorded by their step, and not by what the event log says."""
     return frozenset(one.key for one in step.checks(asset_key)[0] if is_recorded_by_its_step(one))
+
+
+def is_checked(step: Step, asset_key: dg.AssetKey, published: Published | None) -> bool:
+    """Whether checks look at what this step made of an asset: in other steps, or in this one where it keeps it back."""
+    specs, _complete = step.checks(asset_key)
+    return any(published is None or not is_recorded_by_its_step(one) for one in specs)
 
 
 def settle_run(
