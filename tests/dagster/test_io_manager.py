@@ -258,7 +258,7 @@ def test_what_readers_do_not_have_any_more_is_not_told_as_published(
 ) -> None:
     @dg.asset
     def number(context: dg.AssetExecutionContext) -> int:
-        return int(context.run_tags[IDEMPOTENCY_KEY_TAG])
+        return int(context.run.tags[IDEMPOTENCY_KEY_TAG])
 
     def deliver(intent: int) -> dict[str, Any]:
         tags = {IDEMPOTENCY_KEY_TAG: str(intent)}
