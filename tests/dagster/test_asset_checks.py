@@ -360,9 +360,12 @@ def test_what_is_published_with_something_else_is_told_to_dagster(
     stored.record_checks([record.id], [passed])
     settle_run(runs.instance, runs.metadata, run_id, {REPORT: key_of(REPORT, None)})
     assert published(stored) == (1,)
-    told = [one.asset_observation for one in runs.instance.fetch_observations(DATA, limit=10).records]
-    mine = [one.metadata for one in told if one and one.metadata["metadata_assets/run_id"].value == run_id]
-    assert [one["metadata_assets/version"].value for one in mine] == [1]
+    every = [one.asset_observation for one in runs.instance.fetch_observations(DATA, limit=10).records]
+    (told,) = [one for one in every if one and one.metadata["metadata_assets/run_id"].value == run_id]
+    assert (told.metadata["metadata_assets/version"].value, told.metadata["metadata_assets/run_id"].value) == (
+        1,
+        run_id,
+    )
 
 
 def test_a_deployment_publishes_by_a_person_who_runs_again_and_by_its_daemon(

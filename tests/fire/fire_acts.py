@@ -192,11 +192,11 @@ class Operator(ABC):
         """Commit about when the lease is over: before the collection it counts, after it the files may be gone."""
         attempt, name = self.attempt(), str(uuid.uuid4())
         wanted = [(self.random.choice(self.datasets), self.other(), name, name)]
-        staged = self.stage(attempt, wanted, ttl=timedelta(milliseconds=30))
-        time.sleep(self.random.uniform(0, 0.06))
         try:
+            staged = self.stage(attempt, wanted, ttl=timedelta(milliseconds=30))
+            time.sleep(self.random.uniform(0, 0.06))
             (one,) = self.commit(attempt, staged)
-        except LeaseLost as error:
+        except (LeaseLost, staging.StagingFailed) as error:  # its folder may be collected while it is written
             self.refused("come_late", error)
             return
         self.publish([one.materialization_id], key=None)

@@ -194,7 +194,7 @@ def test_back_and_forward_again_under_a_pin(first: Shown) -> None:
 
 def test_every_run_is_recorded_and_why_one_failed(first: Shown) -> None:
     runs = first.document["runs"]
-    assert runs["runs"] == runs["recorded"] > 5
+    assert 5 < runs["runs"] <= runs["recorded"], "of those that have ended, and of all"
     died = first.document["deliveries"][2]
     assert runs["died"]["run_id"] == died["run_id"]
     assert "WorkerDied" in runs["died"]["failure"]

@@ -376,5 +376,5 @@ def test_server_that_cannot_start_shows_its_last_words(home: Path) -> None:
         assert "it ended" in str(refused.value)
     finally:
         settings.write_text(before)
-    assert status(home).users == 0
+    wait_for(lambda: status(home).users == 0)  # what it had started for that ends a moment later
     attach(home)

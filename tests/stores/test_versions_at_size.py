@@ -4,7 +4,7 @@ Counted in rows, which have no noise: whoever looks at all versions or all parti
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import pytest
@@ -39,6 +39,14 @@ _FILL = (
 )
 
 Cost = Callable[[Callable[[], object]], tuple[dict[str, int], int]]
+
+
+@pytest.fixture(scope="module")
+def stores_url(make_database: Callable[..., str], drop_database: Callable[[str], None]) -> Iterator[str]:
+    """A database of its own: a table that others have filled a little is read whole where an index is no faster."""
+    url = make_database(migrated=True)
+    yield url
+    drop_database(url)
 
 
 @pytest.fixture
