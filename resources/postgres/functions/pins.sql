@@ -155,24 +155,26 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_pin uuid;
+  v_over boolean;
 BEGIN
-  SELECT r.pin_id INTO v_pin FROM metadata.run_pin r
-  WHERE r.tenant_id = v_tenant AND r.run_id = p_run_id AND r.name = p_pin;
-  IF NOT FOUND THEN
+  LOOP
+    SELECT r.pin_id INTO v_pin FROM metadata.run_pin r
+    WHERE r.tenant_id = v_tenant AND r.run_id = p_run_id AND r.name = p_pin;
+    EXIT WHEN FOUND;
     INSERT INTO metadata.run_pin (tenant_id, run_id, name, pin_id, actor)
     SELECT v_tenant, p_run_id, p_pin, p.pin_id, current_setting('metadata.actor') FROM metadata.pin p
     WHERE p.tenant_id = v_tenant AND p.name = p_pin AND p.removed_at IS NULL
       AND (p.expires_at IS NULL OR p.expires_at > clock_timestamp())
     ON CONFLICT (tenant_id, run_id, name) DO NOTHING;
-    SELECT coalesce((
-        SELECT r.pin_id FROM metadata.run_pin r
-        WHERE r.tenant_id = v_tenant AND r.run_id = p_run_id AND r.name = p_pin), (
-        SELECT p.pin_id FROM metadata.pin p WHERE p.tenant_id = v_tenant AND p.name = p_pin
-        ORDER BY p.removed_at IS NULL DESC, p.created_at DESC, p.pin_id LIMIT 1)) INTO v_pin;
-    IF v_pin IS NULL THEN
+    CONTINUE WHEN FOUND;
+    SELECT p.pin_id, p.removed_at IS NOT NULL OR coalesce(p.expires_at <= clock_timestamp(), false)
+    INTO v_pin, v_over FROM metadata.pin p WHERE p.tenant_id = v_tenant AND p.name = p_pin
+    ORDER BY p.removed_at IS NULL DESC, p.created_at DESC, p.pin_id LIMIT 1;
+    IF NOT FOUND THEN
       RAISE EXCEPTION 'there is no pin %', p_pin USING ERRCODE = 'MA404', CONSTRAINT = 'pin';
     END IF;
-  END IF;
+    EXIT WHEN v_over;  -- else another step was faster, or somebody pinned it in this moment
+  END LOOP;
   RETURN QUERY
     SELECT CASE WHEN p.removed_at IS NOT NULL THEN 'removed' WHEN p.expires_at <= clock_timestamp() THEN 'expired'
         ELSE 'open' END, (
