@@ -51,6 +51,10 @@ class TimedIOManager(MetadataIOManager):
         with _timed():
             super().setup_for_execution(context)
 
+    def get_object_to_set_on_execution_context(self) -> MetadataIOManager:
+        with _timed():
+            return super().get_object_to_set_on_execution_context()
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         with _timed():
             super().teardown_after_execution(context)

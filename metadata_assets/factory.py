@@ -12,7 +12,7 @@ from identity.keys import CanonicalKey
 from metadata_assets.calls import NoData, computed, run_of
 from metadata_assets.checks import Audit, DeclaredCheck, missing_results, missing_words
 from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA
-from metadata_assets.io_manager import FRAME_METADATA, MISSING_METADATA, Audited, begin_attempt
+from metadata_assets.io_manager import FRAME_METADATA, MISSING_METADATA, Audited
 from metadata_assets.partitioning import partition_mapping, partitions_definition
 from metadata_assets.project_code import load_function
 from metadata_assets.settling import IN_STEP_METADATA
@@ -89,10 +89,8 @@ def _asset(project: Project, one: Implemented) -> dg.AssetsDefinition:
         ins={name: _asset_in(dataset, given) for name, given in one.inputs.items()},
         check_specs=[_check_spec(dataset, declared) for declared in one.checks],
         partitions_def=partitions_definition(dataset.partitions),
-        required_resource_keys={"metadata"},
     )
     def compute(context: dg.AssetExecutionContext, **loaded: Any) -> Iterator[Any]:
-        begin_attempt(context.resources.metadata)
         yield from _compute(project, one, context, loaded)
 
     return compute

@@ -46,7 +46,7 @@ from resources.files import intermediate
 from resources.files.formats import Frame, as_frame, frame_of
 from resources.locations import EndpointLocation, place
 from resources.metadata_store import MetadataStore
-from resources.models import Committed, Current, Published, PublishPolicy, Read
+from resources.models import Committed, Current, PublishPolicy, Read
 
 FRAME_METADATA: Final = "metadata_assets/as"
 MISSING_METADATA: Final = "metadata_assets/missing"
@@ -111,12 +111,7 @@ class Audited:
     blocking: frozenset[str] = frozenset()
 
 
-def begin_attempt(metadata: MetadataResource) -> None:
-    """Take this attempt's fencing token now, before any work: the attempt that started later wins at publishing."""
-    progress_of(current_step(), metadata.store())
-
-
-class MetadataIOManager(dg.ConfigurableIOManager):
+class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpContext):
     """Stores what assets return, exactly once per intent, and gives their readers the published version.
 
     Tables (pandas, Polars, Arrow) are Parquet, other JSON values are JSON; on a postgres endpoint tables are tables. A
@@ -127,17 +122,26 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     pin: str | None = None
     """What steps read at: each dataset that the pin has. The run tag metadata_assets/pin outranks it."""
     _token: int | None = PrivateAttr(default=None)
+    _is_of_step: bool = PrivateAttr(default=False)
     _unsettled: dict[dg.AssetKey, CanonicalKey] = PrivateAttr(default_factory=dict)
     _recorded: set[dg.AssetCheckKey] = PrivateAttr(default_factory=set)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster gives it
         """Take a fencing token before any step of this process works.
 
-        It is for steps that we meet only when they are done, because they load nothing through us. Where a process
-        runs several steps it may be older than the step: then a step gives way to a run that began in between.
+        Only for steps that Dagster does not tell us of when they start, because an I/O manager of the user stands
+        between: they give way to a run that began after their process did.
         """
-        self._token = self.metadata.store().next_fencing_token()
+        self._token, self._is_of_step = self.metadata.store().next_fencing_token(), False
         self._unsettled, self._recorded = {}, set()
+
+    def get_object_to_set_on_execution_context(self) -> "MetadataIOManager":
+        """Take a fencing token for the step that starts: Dagster asks for its resources right before.
+
+        It is for steps that we meet only when they are done, because they load nothing through us.
+        """
+        self._token, self._is_of_step = self.metadata.store().next_fencing_token(), True
+        return self
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Settle what this process knows to be checked: all of its steps have told what they found."""
@@ -177,7 +181,7 @@ class MetadataIOManager(dg.ConfigurableIOManager):
             self._settle_later(step, target.asset_key, target.entity.key)
         replayed = [one.materialization_id for one in committed if one.replayed]
         ended = store.ended(replayed) if replayed else {}
-        why_not = _why_not(target, published, failed, awaited)
+        why_not = self._overtaken(progress) if published else _why_not(target, failed, awaited)
         reach("report.before")
         report(self.metadata, context, step, target, committed, published, why_not, ended)
         reach("report.after")
@@ -216,6 +220,10 @@ class MetadataIOManager(dg.ConfigurableIOManager):
     def _settle_later(self, step: Step, asset_key: dg.AssetKey, key: CanonicalKey) -> None:
         self._unsettled[asset_key] = key
         self._recorded |= checks_recorded(step, asset_key)
+
+    def _overtaken(self, progress: Progress) -> str:
+        of_process = not self._is_of_step and progress.attempt.fencing_token == self._token
+        return f"a later attempt {'than the start of this process ' if of_process else ''}is published already"
 
     def _audit(
         self, store: MetadataStore, progress: Progress, committed: Sequence[Committed], audited: Audited
@@ -366,9 +374,7 @@ def _frame_wanted(context: dg.InputContext) -> Frame:
     return frame_of(context.dagster_type.typing_type) or "polars"
 
 
-def _why_not(target: Target, published: Published | None, failed: Sequence[str], awaited: Collection[str]) -> str:
-    if published is not None:
-        return "a later attempt is published already"
+def _why_not(target: Target, failed: Sequence[str], awaited: Collection[str]) -> str:
     if failed:
         return f"failed checks: {', '.join(failed)}"
     if target.policy == "when_checks_pass":

@@ -33,14 +33,13 @@ def _tidy(record: object, *names: str) -> None:
 class Lease:
     """The right to work at one try of one step, until it expires or somebody takes the task over.
 
-    `attempt` is what stages and commits; `replayed` says that its owner had it already.
+    `attempt` is what stages and commits.
     """
 
     attempt: Attempt
     owner: str
     epoch: int
     expires_at: datetime
-    replayed: bool = False
 
     @property
     def fencing_token(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from identity.credentials import scrub
 from identity.errors import MetadataError
@@ -12,7 +13,9 @@ from resources.metadata.versions import Versions
 from resources.models import Attempt, Committed, PublishPolicy, Read, Staged
 from resources.runs import Completed, Lease, reason
 
-_START = "SELECT * FROM metadata.start_attempt(%(run)s, %(job)s, %(step)s, %(number)s, %(owner)s, %(ttl)s)"
+_TAKE = """
+SELECT * FROM metadata.take_attempt(%(attempt)s, %(run)s, %(job)s, %(step)s, %(number)s, %(owner)s, %(ttl)s)
+"""
 _HEARTBEAT = "SELECT metadata.heartbeat(%(attempt)s, %(epoch)s, %(ttl)s) AS expires_at"
 _HOLD = "SELECT metadata.hold_attempt(%(attempt)s, %(epoch)s, ARRAY['running', 'succeeded']) AS status"
 _END = "SELECT metadata.end_attempt(%(attempt)s, %(epoch)s, %(status)s, %(class)s, %(reason)s) AS ended_at"
@@ -33,23 +36,25 @@ class LeaseTooShort(MetadataError):
 
 @dataclass(frozen=True, slots=True)
 class Attempts(Materializations, Versions):
-    """Start, keep alive and end attempts. Every call may be made again until it is answered."""
+    """Start, keep alive and end attempts. A call that was not answered may be made again."""
 
     def start_attempt(
         self, run_id: str, step_key: str, number: int, owner: str, ttl: timedelta, *, job: str | None = None
     ) -> Lease:
         """The lease of one try of a step, counted from 0, for `ttl`; `job` is what the run is called.
 
-        The same owner asking again gets the same lease. After it expired another owner may take the same try over; a
-        later try takes the task over at any time. Either is a new attempt with a larger epoch and a later fencing
-        token. Raises AttemptHeld, AttemptEnded, LeaseTakenOver (a later try has begun), LeaseTooShort.
+        Each call is an attempt of its own, with files of its own, a larger epoch and a later fencing token. The same
+        owner calling again is its successor, and takes the try over at once; another owner may after the lease
+        expired; a later try takes the task over at any time.
+        Raises AttemptHeld, AttemptEnded, LeaseTakenOver (a later try has begun), LeaseTooShort.
         """
         _check(ttl)
         run, step, holder = scrub(run_id), scrub(step_key), scrub(owner)
+        made = uuid4()  # an attempt is never repeated: what repeats is the intent
         given = {"run": run, "step": step, "number": number, "owner": holder, "ttl": ttl, "job": reason(job)}
-        (row,) = self.sessions.call(_START, given)
+        (row,) = self.sessions.call(_TAKE, {**given, "attempt": made})
         attempt = Attempt(
-            id=row["attempt_id"],
+            id=made,
             run_id=run,
             step_key=step,
             retry_number=number,
@@ -60,7 +65,6 @@ class Attempts(Materializations, Versions):
             owner=holder,
             epoch=row["lease_epoch"],
             expires_at=row["expires_at"],
-            replayed=row["replayed"],
         )
 
     def heartbeat(self, lease: Lease, ttl: timedelta) -> datetime:
@@ -84,8 +88,8 @@ class Attempts(Materializations, Versions):
         """Commit what the attempt staged, publish it, and end the attempt as succeeded.
 
         Published is what the policy says `immediately` for: the one given, else that of each dataset; what waits for
-        checks is published by whoever decides about them. Each of the three is idempotent, so after a crash anywhere
-        the same call goes on where it was, and gets the same answer.
+        checks is published by whoever decides about them. Each of the three is idempotent, so the same call goes on
+        where it was, and gets the same answer. After a crash the successor's call does: the first commit stands.
         Raises LeaseTakenOver when somebody else has the task: what was committed stays a fact, nothing is published.
         Raises AttemptEnded when the attempt failed, and whatever `commit` and `publish` raise.
         """

@@ -246,7 +246,8 @@ ORDER BY m.committed_at DESC, m.materialization_id
 """
 
 # The step is known from what it delivered before, or is given. A run names its partition by a tag, or names a range.
-# Attempts that delivered are not looked at: an index has the others, by step.
+# Attempts that succeeded are not looked at: an index has the others, by step. A step that did not succeed may have
+# delivered all the same: then it is a delivery. What was tried after the next version is told of that one.
 _TAG = "j.tags ->> 'dagster/partition'"
 _LOW, _HIGH = "j.tags ->> 'dagster/asset_partition_range_start'", "j.tags ->> 'dagster/asset_partition_range_end'"
 TRIED: Final = f"""
@@ -255,11 +256,16 @@ WITH steps AS MATERIALIZED (
     SELECT m.step_key FROM metadata.materialization m WHERE m.tenant_id = %(tenant)s AND m.dataset_id = %(dataset)s
     ORDER BY m.committed_at DESC LIMIT 20) n
   UNION SELECT unnest(%(steps)s::text[])
+), moments AS MATERIALIZED (
+  SELECT coalesce((
+    SELECT n.published_at FROM metadata.version n
+    WHERE n.tenant_id = %(tenant)s AND n.dataset_id = %(dataset)s AND n.version = %(version)s::bigint + 1),
+    %(until)s::timestamptz, 'infinity') AS until
 ), undelivered AS MATERIALIZED (
-  SELECT t.job_id, a.* FROM steps s CROSS JOIN LATERAL (
+  SELECT t.job_id, a.* FROM steps s CROSS JOIN moments b CROSS JOIN LATERAL (
     SELECT * FROM metadata.task_attempt o
     WHERE o.tenant_id = %(tenant)s AND o.step_key = s.step_key AND o.status <> 'succeeded'
-      AND o.created_at > %(since)s::timestamptz - interval '7d'
+      AND o.created_at > %(since)s::timestamptz - interval '7d' AND o.created_at < b.until + interval '7d'
     ORDER BY o.created_at DESC LIMIT {TRIES + 1}) a
   CROSS JOIN LATERAL (SELECT * FROM metadata.task o WHERE o.tenant_id = %(tenant)s AND o.task_id = a.task_id LIMIT 1) t
 ), tried AS MATERIALIZED (
@@ -273,11 +279,20 @@ WITH steps AS MATERIALIZED (
   LEFT JOIN LATERAL (
     SELECT * FROM metadata.attempt_lease o
     WHERE o.tenant_id = %(tenant)s AND o.attempt_id = a.attempt_id LIMIT 1) l ON true
-  WHERE (j.run_id, a.step_key) IS DISTINCT FROM (%(run)s::text, %(step)s::text)
+  WHERE NOT EXISTS (
+      SELECT 1 FROM metadata.materialization o
+      WHERE o.tenant_id = %(tenant)s AND o.run_id = j.run_id AND o.step_key = a.step_key
+        AND o.dataset_id = %(dataset)s AND (%(every)s OR o.partition_key = %(partition)s))
+    AND NOT EXISTS (
+      SELECT 1 FROM metadata.redelivery r
+      JOIN metadata.materialization o ON o.tenant_id = %(tenant)s AND o.materialization_id = r.materialization_id
+      WHERE r.tenant_id = %(tenant)s AND r.run_id = j.run_id AND r.step_key = a.step_key
+        AND o.dataset_id = %(dataset)s AND (%(every)s OR o.partition_key = %(partition)s))
     AND (%(every)s OR {_TAG} = %(partition)s OR (%(partition)s BETWEEN {_LOW} AND {_HIGH})
       OR ({_TAG} IS NULL AND {_LOW} IS NULL)))
 SELECT s.step_key AS step, (SELECT count(*) FROM undelivered u WHERE u.step_key = s.step_key) AS looked_at, f.*
-FROM steps s LEFT JOIN tried f ON f.step_key = s.step_key AND f.at > %(since)s
+FROM steps s CROSS JOIN moments b
+LEFT JOIN tried f ON f.step_key = s.step_key AND f.at > %(since)s AND f.at <= b.until
 ORDER BY f.at DESC NULLS LAST, f.attempt_id, s.step_key LIMIT {TRIED_SHOWN + 1}
 """
 

@@ -233,17 +233,16 @@ class _About:
         *,
         every: bool,
     ) -> tuple[tuple[Tried, ...], tuple[str, ...]]:
-        """The attempts that delivered nothing since then, and the steps that they could be of."""
-        one = made.materialization if made else None
-        since = one.committed_at if one else version.facts.published_at if version else _EVER
+        """The attempts that delivered nothing since then and before the next, and the steps that they could be of."""
+        replaced = made.had[0].until if made and made.had and made.had[0].by else None
         rows = self.some(
             "tried",
             explaining.TRIED_SHOWN,
             explaining.TRIED,
             steps=sorted(steps),
-            since=since,
-            run=one.run_id if one else None,
-            step=one.step_key if one else None,
+            since=_since(made, version),
+            until=replaced.published_at if replaced else None,
+            version=version.facts.number if version else None,
             every=every or partition is None,
             partition=partition or UNPARTITIONED,
         )
@@ -251,6 +250,14 @@ class _About:
             self.cut.append(Cut(what="tries looked through", shown=explaining.TRIES))
         found = tuple(map(_tried, (row for row in rows if row["attempt_id"] is not None)))
         return found, tuple(sorted({row["step"] for row in rows}))
+
+
+def _since(made: Made | None, version: VersionMade | None) -> datetime:
+    """Since when readers have it; but for who brought it back, since it was delivered."""
+    facts = version.facts if version else made.had[0].since if made and made.had else None
+    if facts and (made is None or facts.kind == "rollback"):
+        return facts.published_at
+    return made.materialization.committed_at if made else _EVER
 
 
 def _run(row: Row) -> ExplainedRun:

@@ -116,7 +116,7 @@ class LeaseTakenOver(MetadataError):
 
 
 class AttemptEnded(MetadataError):
-    """{detail}; start the next attempt, with a larger number"""
+    """{detail}; unless it succeeded, start the next attempt, with a larger number"""
 
     detail: str
 

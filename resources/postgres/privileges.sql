@@ -19,7 +19,7 @@ TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.unpublished
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
-  metadata.start_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,
+  metadata.take_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,
   metadata.record_runs, metadata.activate_dag
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION

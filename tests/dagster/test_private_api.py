@@ -125,6 +125,30 @@ def test_the_facts_of_a_check_are_there() -> None:
     assert told <= facts, "breaks what the sensor records of checks, and about which data"
 
 
+def test_a_step_asks_for_its_resources_when_it_starts() -> None:
+    asked = []
+
+    class Asked(dg.IAttachDifferentObjectToOpContext):
+        def get_object_to_set_on_execution_context(self) -> None:
+            asked.append("resource")
+
+    @dg.op(required_resource_keys={"one"})
+    def first() -> None:
+        asked.append("first")
+
+    @dg.op(required_resource_keys={"one"}, ins={"after": dg.In(dg.Nothing)})
+    def second() -> None:
+        asked.append("second")
+
+    @dg.job(resource_defs={"one": dg.ResourceDefinition.hardcoded_resource(Asked())})
+    def both() -> None:
+        second(first())
+
+    both.execute_in_process()
+    wanted = ["resource", "first", "resource", "second"]
+    assert asked == wanted, "breaks how old an attempt of a step is that loads nothing"
+
+
 def test_a_step_knows_its_repository() -> None:
     assert "repository_def" in ExecutionData.__annotations__, "breaks which checks data wait for that a run leaves out"
 

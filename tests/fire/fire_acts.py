@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import psycopg
-from fire_plan import DATASETS, Journal, Plan
+from fire_plan import DATASETS, SOURCES, Journal, Plan
 from sqlalchemy.exc import DBAPIError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
@@ -19,8 +19,8 @@ from resources.collecting import Collector
 from resources.files import staging
 from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
-from resources.models import Attempt, Committed, Current, Staged
-from resources.postgres.errors import LeaseLost
+from resources.models import Attempt, Committed, Current, Read, Staged
+from resources.postgres.errors import AttemptEnded, LeaseLost, LeaseTakenOver
 from resources.postgres.refusals import (
     NotAtVersion,
     PinRefused,
@@ -35,6 +35,7 @@ from resources.version_records import At, DatasetVersion
 _Answer = TypeVar("_Answer")
 PINNED_SECONDS = 4.0
 OTHERS = 4  # partitions of each dataset for what is no item
+TASKS_PER_SECOND = 10
 
 
 @retry(
@@ -187,6 +188,33 @@ class Operator(ABC):
         (first,) = self.make(older, [dataset], partition)
         self.make(newer, [dataset], partition)
         self.publish([first], key=f"older {first}")
+
+    def give_way(self) -> None:
+        """Publish the newer of two, and then the older: it is a fact, and replaces nothing."""
+        dataset, partition = self.random.choice(self.datasets), self.other()
+        older, newer = self.attempt(), self.attempt()
+        made = [self.make(one, [dataset], partition)[0] for one in (older, newer)]
+        for one in reversed(made):
+            self.publish([one], key=f"in turn {one}")
+
+    def hold(self) -> None:
+        """Work at a task that others take away, being its owner's successors: done is what one of them did."""
+        task, name, partition = int((time.monotonic() - self.plan.begin) * TASKS_PER_SECOND), uuid.uuid4(), self.other()
+        reads = {partition: [Read(asset=source, partition=partition) for source in SOURCES]}
+        made: list[uuid.UUID] = []
+        try:
+            lease = self.store.start_attempt(f"task {task}", "step", 0, "fire", timedelta(minutes=5))
+            wanted = [(self.random.choice(self.datasets), partition, str(name), str(name))]
+            staged = self.stage(lease.attempt, wanted)
+            made = [one.delivery.materialization_id for one in staged]
+            time.sleep(self.random.uniform(0, 0.05))
+            self.store.complete(lease, staged, reads)
+        except (LeaseTakenOver, AttemptEnded) as error:
+            self.refused("hold", error)
+        except UnusableMaterialization:
+            self.journal.note("unusable", materializations=made)
+        else:
+            self.journal.note("completed", attempt=lease.attempt.id)
 
     def come_late(self) -> None:
         """Commit about when the lease is over: before the collection it counts, after it the files may be gone."""

@@ -30,6 +30,8 @@ _TABLES = {
       FROM metadata.condemned""",
     "retractions": """SELECT materialization_id::text AS id, extract(epoch FROM at)::float8 AS at
       FROM metadata.retraction""",
+    "attempts": """SELECT attempt_id::text AS id, task_id::text AS task, number, status
+      FROM metadata.task_attempt""",
     "audit": """SELECT lower(entity_type) AS type, entity_id::text AS id, action, count(*) AS count FROM metadata.audit
       WHERE entity_type IN ('PIN', 'CONDEMNED', 'DATASET') GROUP BY 1, 2, 3""",
     "audited": """SELECT 'pin' AS type, pin_id::text AS id, num_nonnulls(removed_at) AS changes FROM metadata.pin
@@ -53,6 +55,8 @@ class Evidence:
     pins: Sequence[Row]
     condemned: Sequence[Row]
     retractions: Sequence[Row]
+    attempts: Sequence[Row]
+    """Of executors that are not Dagster."""
     audit: Sequence[Row]
     audited: Sequence[Row]
     damaged: Mapping[str, str]

@@ -90,6 +90,19 @@ def later_attempts_are_overtaken(evidence: Evidence) -> Iterator[str]:
                     yield f"contradicting: an earlier attempt replaced a later one in {(dataset, partition)}"
 
 
+def completions_contradict(evidence: Evidence) -> Iterator[str]:
+    """Who was told that a try is done has done it, and nobody else has: not who was overtaken meanwhile."""
+    status = {row["id"]: row["status"] for row in evidence.attempts}
+    for line in evidence.noted("completed"):
+        attempt = line["attempt"]
+        if status.get(attempt) != "succeeded":
+            yield f"contradicting: attempt {attempt} was told that it is done, it is {status.get(attempt)}"
+    done = Counter((row["task"], row["number"]) for row in evidence.attempts if row["status"] == "succeeded")
+    for (task, number), count in done.items():
+        if count > 1:
+            yield f"contradicting: attempt {number} of task {task} was done {count} times"
+
+
 def rollbacks_contradict(evidence: Evidence) -> Iterator[str]:
     """Each equals what it restored, comes right after what its caller saw, and is answered the same each time."""
     history = History(evidence)
@@ -210,6 +223,7 @@ HISTORY: tuple[Callable[[Evidence], Iterable[str]], ...] = (
     numbers_have_gaps,
     intervals_are_broken,
     later_attempts_are_overtaken,
+    completions_contradict,
     rollbacks_contradict,
     retracted_is_current,
     reads_contradict,

@@ -70,6 +70,24 @@ def publishing_without_the_row(url: str) -> None:
     _change(url, _replaced(versions, _PUBLISH_LOCK, "  ORDER BY d.dataset_id;\n\n  -- New statements"))
 
 
+_NOT_OLDER = " AND o.fencing_token <= m.fencing_token))"
+
+
+def publishing_whoever_is_last(url: str) -> None:
+    """Fencing tokens are not compared: what is published last is what readers get."""
+    _change(url, _replaced((_FUNCTIONS / "versions.sql").read_text(), _NOT_OLDER, "))"))
+
+
+_EPOCH = "v_task.lease_epoch <> p_epoch OR v_attempt.lease_epoch <> p_epoch"
+_STATUS = "v_attempt.status <> ALL (p_allowed)"
+
+
+def holding_whoever_asks(url: str) -> None:
+    """Epochs of leases are not compared, nor is it seen that who takes over has marked the one before as lost."""
+    leases = _replaced((_FUNCTIONS / "attempt_leases.sql").read_text(), _EPOCH, "false")
+    _change(url, _replaced(leases, _STATUS, f"{_STATUS} AND v_attempt.status <> 'lost'"))
+
+
 _LOCK = """
   PERFORM 1 FROM metadata.dataset d WHERE d.tenant_id = v_tenant AND d.dataset_id = p_dataset FOR NO KEY UPDATE;
 """

@@ -29,6 +29,8 @@ EVERYTHING: Mapping[str, float] = {
     "look_back": 10,
     "release": 8,
     "overtake": 6,
+    "give_way": 4,
+    "hold": 6,
     "come_late": 6,
     "collect": 5,
     "retract": 1,

@@ -114,6 +114,7 @@ class Burnt:
             "releases": noted["released"],
             "retractions": noted["retracted"],
             "collections": noted["collected"],
+            "tasks done": noted["completed"],
             "folders collected": sum(line["replaced"] + line["abandoned"] for line in collected),
             "of these abandoned": sum(line["abandoned"] for line in collected),
             "publishes refused as unusable": noted["unusable"],

@@ -7,7 +7,9 @@ from fire_mutants import (
     claiming_and_reading_at_once,
     condemning_in_one_statement,
     condemning_slowly,
+    holding_whoever_asks,
     pinning_without_sharing_the_row,
+    publishing_whoever_is_last,
     publishing_without_the_row,
     reaping_without_marking,
     rolling_back_whatever_is_there,
@@ -34,6 +36,8 @@ GOING_BACK = {"deliver": 1.0, "roll_back": 3.0}
 COLLECTING = {"overtake": 3.0, "collect": 2.0}
 RELEASING = {"release": 2.0, "keep": 3.0}
 PINNING = {"overtake": 2.0, "keep": 4.0, "collect": 1.0}
+GIVING_WAY = {"give_way": 1.0}
+HOLDING = {"hold": 1.0}
 COMING_LATE = {"come_late": 4.0, "collect": 1.0}
 
 
@@ -90,6 +94,8 @@ def found_out(gather: Callable[[], list[str]], what: str) -> bool:
         (publishing_without_the_row, COLLECTING, "condemned"),
         (condemning_in_one_statement, COLLECTING, "condemned"),
         (pinning_without_sharing_the_row, PINNING, "condemned"),
+        (publishing_whoever_is_last, GIVING_WAY, "contradicting: an earlier attempt replaced a later one"),
+        (holding_whoever_asks, HOLDING, "contradicting: attempt"),
         (reaping_without_marking, COMING_LATE, "collected"),
     ],
 )
@@ -108,5 +114,5 @@ def test_a_release_of_one_dataset_after_the_other_is_found_out(crowd: Crowd) -> 
 
 
 def test_without_a_mutant_nothing_is_found(crowd: Crowd) -> None:
-    acts = {**GOING_BACK, **COLLECTING, **PINNING, **RELEASING, **COMING_LATE}
+    acts = {**GOING_BACK, **COLLECTING, **PINNING, **RELEASING, **COMING_LATE, **GIVING_WAY, **HOLDING}
     assert crowd(acts, condemning_slowly, datasets=2) == []

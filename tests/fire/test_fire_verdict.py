@@ -60,6 +60,7 @@ def evidence() -> Rows:
             {**released, "replayed": False},
             {"what": "retracted", "dataset": "ds", "id": "m1", "version": 4},
             {"what": "unusable", "materializations": ["m1", "m3"]},
+            {"what": "completed", "attempt": "a2"},
         ],
         "materializations": [{**row, "token": row["item"]} for row in stored],
         "inputs": [{"materialization_id": f"m{item}"} for item in (1, 1, 2, 2)],
@@ -78,6 +79,10 @@ def evidence() -> Rows:
         "pins": [{"pin": "pin", "name": "kept", "dataset_id": "ds", "version": 2, "begin": 2.5, "end": 5.0}],
         "condemned": [{"id": "m2", "state": "collected", "at": 6.0}],
         "retractions": [{"id": "m1", "at": 3.5}],
+        "attempts": [
+            {"id": "a1", "task": "t", "number": 0, "status": "lost"},
+            {"id": "a2", "task": "t", "number": 0, "status": "succeeded"},
+        ],
         "audit": [
             {"type": "dataset", "id": "ds", "action": "CREATE", "count": 1},
             {"type": "dataset", "id": "ds", "action": "UPDATE", "count": 4},
@@ -142,6 +147,12 @@ def test_good_evidence_has_no_violations() -> None:
         (lambda e: e["journal"][12].update(materializations=["m3"]), "contradicting: ['m3'] were refused"),
         (lambda e: e["audit"][1].update(count=3), "audit: its rows are not one for each change, 1 missing"),
         (lambda e: e["materializations"][0].update(token=9), "contradicting: an earlier attempt replaced a later one"),
+        (
+            lambda e: e["journal"][13].update(attempt="a1"),
+            "contradicting: attempt a1 was told that it is done",
+        ),
+        (lambda e: e["attempts"].clear(), "contradicting: attempt a2 was told that it is done, it is None"),
+        (lambda e: e["attempts"][0].update(status="succeeded"), "contradicting: attempt 0 of task t was done 2 times"),
         (lambda e: e["outbox"].pop(), "outbox: its events are not one for each"),
         (lambda e: e["heard"].pop(), "outbox: a subscriber missed 1 events"),
         (lambda e: e["heard"].append(e["heard"][0]), "outbox: a subscriber missed 0 events or got some twice"),

@@ -25,6 +25,7 @@ ALLOWED = {
     "uuid5": {"identity/ids.py": "ids are derived here"},
     "uuid4": {
         "metadata_assets/attempts.py": "an attempt is never repeated: what repeats is its intent",
+        "resources/metadata/attempts.py": "an attempt is never repeated: what repeats is its intent",
         "resources/metadata/aliases.py": "a rename without a key is a request of its own",
         "resources/metadata/invalidations.py": "an invalidation without a key is a request of its own",
         "resources/metadata/publishing.py": "what a person publishes is a request of its own each time",

@@ -1,21 +1,27 @@
 """Attempts of executors that are not Dagster: one holder at a time, told apart by epochs, completed exactly once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from store_inputs import Counts, Lake, Look
+from upath import UPath
 
+from resources.locations import location
 from resources.metadata.attempts import LeaseTooShort
 from resources.metadata_store import MetadataStore
+from resources.models import Staged
 from resources.postgres.errors import AttemptEnded, AttemptHeld, LeaseTakenOver, UnknownAttempt
-from resources.postgres.session import Sessions
+from resources.postgres.session import Row, Sessions
 from resources.runs import Lease
+from resources.storage import FileStorage, Writing
 
 HOUR = timedelta(hours=1)
 
@@ -33,7 +39,7 @@ def expire(look: Look) -> Callable[[Lease], None]:
 
 def test_an_attempt_is_started_kept_alive_and_completed(store: MetadataStore, lake: Lake, run_id: str) -> None:
     lease = store.start_attempt(run_id, "step", 0, "worker", HOUR, job="nightly")
-    assert (lease.epoch, lease.replayed, lease.attempt.run_id) == (1, False, run_id)
+    assert (lease.epoch, lease.attempt.run_id) == (1, run_id)
     assert store.heartbeat(lease, 2 * HOUR) > lease.expires_at
     done = store.complete(lease, [lake.staged("table")], {}, publish="immediately")
     (committed,), (published,) = done.committed, done.published
@@ -45,11 +51,84 @@ def test_an_attempt_is_started_kept_alive_and_completed(store: MetadataStore, la
     assert store.run(run_id).summary.name == "nightly"
 
 
-def test_starting_again_is_the_same_lease_and_many_at_once_are_one(store: MetadataStore, run_id: str) -> None:
+class Deaf(Sessions):
+    """Hears no first answer of a call."""
+
+    def call(self, statement: str, parameters: Mapping[str, Any], **given: Any) -> list[Row]:
+        super().call(statement, parameters, **given)
+        return super().call(statement, parameters, **given)
+
+
+def deaf(store: MetadataStore) -> MetadataStore:
+    sessions = store.sessions
+    return MetadataStore(Deaf(sessions.engine, sessions.tenant, sessions.actor))
+
+
+def test_a_start_whose_answer_was_lost_is_the_same_lease(store: MetadataStore, run_id: str) -> None:
+    lease = deaf(store).start_attempt(run_id, "step", 0, "worker", HOUR)
+    store.heartbeat(lease, HOUR)
+    assert [one.id for one in store.run(run_id).tasks[0].attempts] == [lease.attempt.id]
+
+
+def test_a_start_whose_answer_was_lost_and_that_was_overtaken_says_so(store: MetadataStore, run_id: str) -> None:
+    class Slow(Deaf):
+        def call(self, statement: str, parameters: Mapping[str, Any], **given: Any) -> list[Row]:
+            Sessions.call(self, statement, parameters, **given)
+            taken.append(store.start_attempt(run_id, "step", 0, "worker", HOUR))
+            return Sessions.call(self, statement, parameters, **given)
+
+    taken: list[Lease] = []
+    slow = MetadataStore(Slow(store.sessions.engine, store.sessions.tenant, "slow"))
+    with pytest.raises(LeaseTakenOver, match="taken over by worker"):
+        slow.start_attempt(run_id, "step", 0, "worker", HOUR)
+    store.heartbeat(taken[0], HOUR)
+
+
+def test_one_owner_at_many_places_is_one_holder_at_a_time(store: MetadataStore, run_id: str) -> None:
     with ThreadPoolExecutor(8) as threads:
         leases = list(threads.map(lambda _n: store.start_attempt(run_id, "step", 0, "worker", HOUR), range(16)))
-    assert len({lease.attempt for lease in leases}) == 1
-    assert sorted(lease.replayed for lease in leases) == [False] + [True] * 15
+    assert sorted(lease.epoch for lease in leases) == list(range(1, 17))
+    *overtaken, last = sorted(leases, key=lambda lease: lease.epoch)
+    assert last.fencing_token == max(lease.fencing_token for lease in leases)
+    assert len({lease.attempt.id for lease in leases}) == 16, "each has its own files"
+    for lease in overtaken:
+        with pytest.raises(LeaseTakenOver):
+            store.heartbeat(lease, HOUR)
+    store.heartbeat(last, HOUR)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_owner_that_was_killed_while_it_wrote_writes_again(
+    store: MetadataStore,
+    lake: Lake,
+    run_id: str,
+    tmp_path: Path,
+    expire: Callable[[Lease], None],
+    late: bool,
+) -> None:
+    files = FileStorage(lake.endpoint, UPath(tmp_path))
+    entity = lake.entity("table")
+
+    def write() -> tuple[Lease, Staged]:
+        lease = store.start_attempt(run_id, "step", 0, "worker", HOUR)
+        path = files.path_of(entity, None, lease.attempt)
+        at = location(lake.endpoint, path)
+        store.open_staging(lease.attempt, {(entity, None): at}, ttl=HOUR)
+        staged = lake.staged("table", location=at)
+        id_ = staged.delivery.materialization_id
+        files.write(path, [1], Writing(entity=entity, partition=None, attempt=lease.attempt, materialization_id=id_))
+        return lease, staged
+
+    killed, stale = write()
+    if late:
+        expire(killed)
+    lease, staged = write()
+    assert lease.fencing_token > killed.fencing_token
+    done = store.complete(lease, [staged], {}, publish="immediately")
+    assert [one.published for one in done.published] == [(staged.delivery.materialization_id,)]
+    with pytest.raises(LeaseTakenOver):
+        store.complete(killed, [stale], {}, publish="immediately")
+    assert [one.status for one in store.run(run_id).tasks[0].attempts] == ["lost", "succeeded"]
 
 
 def test_many_owners_at_once_are_one_holder(store: MetadataStore, run_id: str) -> None:
@@ -93,8 +172,12 @@ def test_completing_goes_on_after_a_crash(
             store.publish([one.materialization_id])
     if crash == "after the end":
         store.complete(lease, staged, {}, publish="immediately")
-    again = store.start_attempt(run_id, "step", 0, "worker", HOUR)
-    assert again.attempt == lease.attempt
+    again = lease
+    if crash != "after the end":
+        again = store.start_attempt(run_id, "step", 0, "worker", HOUR)
+    else:
+        with pytest.raises(AttemptEnded, match="succeeded already"):
+            store.start_attempt(run_id, "step", 0, "worker", HOUR)
     first = store.complete(again, staged, {}, publish="immediately")
     before = counts()
     second = store.complete(again, staged, {}, publish="immediately")
@@ -102,6 +185,7 @@ def test_completing_goes_on_after_a_crash(
     assert [one.materialization_id for one in first.committed] == [one.materialization_id for one in second.committed]
     assert [one.version for one in first.published] == [one.version for one in second.published] == [1]
     assert first.ended_at == second.ended_at
+    assert len(store.materializations(lake.key("table"))) == 1
 
 
 def test_a_dataset_says_whether_it_is_published(store: MetadataStore, lake: Lake, run_id: str) -> None:

@@ -32,9 +32,11 @@ def tried(run: str, step: str, number: int, status: AttemptStatus, minute: int, 
 def history(run: str) -> tuple[list[RunFact], list[AttemptFact]]:
     """Three steps: one fails and is tried again, one succeeds, one is never heard of again."""
     return [
-        told(run, "queued", 0, name="nightly"),
+        told(run, "queued", 0, name="at first", code_location="elsewhere"),
         told(run, "running", 1, name="nightly", started_at=at(1), tags={"a": "b"}),
-        told(run, "failed", 9, name="nightly", started_at=at(1), ended_at=at(9), failure_class="Gone"),
+        told(run, "running", 2, code_location="code"),
+        told(run, "running", 3, name="nightly", tags={"a": "c"}),
+        told(run, "failed", 9, started_at=at(1), ended_at=at(9), failure_class="Gone"),
     ], [
         tried(run, "a", 0, "running", 1),
         tried(run, "a", 0, "failed", 2, failure_class="ValueError", failure_reason="no"),
@@ -55,14 +57,15 @@ def seen(store: MetadataStore, run: str) -> object:
         for one in task.attempts
     ]
     summary = found.summary
-    return (summary.name, summary.status, summary.started_at, summary.ended_at, dict(summary.tags), attempts)
+    words = (summary.name, summary.code_location, dict(summary.tags))
+    return (*words, summary.status, summary.started_at, summary.ended_at, attempts)
 
 
 def test_a_run_is_recorded_with_its_steps_and_attempts(store: MetadataStore, run_id: str) -> None:
     runs, attempts = history(run_id)
     store.record_runs("log", runs, attempts)
     assert seen(store, run_id) == (
-        "nightly", "failed", at(1), at(9), {},
+        "nightly", "code", {"a": "c"}, "failed", at(1), at(9),
         [
             ("a", 0, "failed", at(1), at(2), "ValueError", "no"),
             ("a", 1, "succeeded", at(3), at(4), None, None),
@@ -95,6 +98,20 @@ def test_in_whatever_order_and_batches_facts_come_the_rows_are_the_same(
     before = counts()
     assert store.record_runs("log", runs, attempts) == Recorded(jobs=0, attempts=0)
     assert counts() == before, "what says nothing new writes nothing, not even into the audit"
+
+
+@pytest.mark.parametrize("order", ["in order", "reversed", "at once", "reversed at once"])
+def test_what_one_fact_tells_another_does_not_take_away(store: MetadataStore, run_id: str, order: str) -> None:
+    words: dict[str, Any] = {"name": "nightly", "code_location": "code", "tags": {"a": "b"}}
+    facts = [told(run_id, "running", 1, started_at=at(1), **words), told(run_id, "succeeded", 5, ended_at=at(5))]
+    if order.startswith("reversed"):
+        facts.reverse()
+    for batch in [facts] if order.endswith("once") else [[one] for one in facts]:
+        store.record_runs("log", batch)
+    summary = store.run(run_id).summary
+    assert {name: getattr(summary, name) for name in words} == words
+    assert (summary.status, summary.started_at, summary.ended_at) == ("succeeded", at(1), at(5))
+    assert store.record_runs("log", facts) == Recorded(jobs=0, attempts=0)
 
 
 def test_an_end_may_come_before_its_start_and_a_late_success_counts(store: MetadataStore, run_id: str) -> None:

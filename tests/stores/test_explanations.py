@@ -8,7 +8,7 @@ import pytest
 from store_inputs import Lake, Look, rows_read
 
 from identity.ids import tenant_id
-from resources.explanations import Cut
+from resources.explanations import Cut, Explanation
 from resources.metadata.explanations import NothingToExplain
 from resources.metadata.materializations import NoSuchMaterialization
 from resources.metadata_store import MetadataStore
@@ -130,6 +130,75 @@ def test_the_step_of_a_partition_is_known_from_others(lake: Lake) -> None:
     assert (found.made, found.steps) == (None, (step,))
     assert [one.attempt.run_id for one in found.tried] == [f"{step} bad"]
     assert lake.store.explain_partition(lake.key("days"), "1").tried == (), "of another partition"
+
+
+def step_of(lake: Lake) -> str:
+    return f"{lake.endpoint} days"
+
+
+def ran(lake: Lake, run: str, *, partition: str | None = None) -> Attempt:
+    """A step that failed, and the attempt by which it may have delivered all the same."""
+    (moment,) = lake.store.sessions.call("SELECT clock_timestamp() AS now", {})
+    step, ended = step_of(lake), {"started_at": moment["now"], "ended_at": moment["now"]}
+    tags = {"dagster/partition": partition} if partition else {}
+    fact = AttemptFact(run_id=f"{step} {run}", step_key=step, number=0, status="failed", failure_class="Died", **ended)
+    lake.store.record_runs("log", [RunFact(run_id=fact.run_id, status="failed", tags=tags, **ended)], [fact])
+    token = lake.store.next_fencing_token()
+    return Attempt(id=uuid.uuid4(), run_id=fact.run_id, step_key=step, retry_number=0, fencing_token=token)
+
+
+def tried_in(found: Explanation) -> list[str]:
+    return [one.attempt.run_id.split()[-1] for one in found.tried]
+
+
+@pytest.mark.parametrize("partition", ["1", None])
+def test_a_step_that_delivered_before_it_failed_did_not_deliver_nothing(lake: Lake, partition: str | None) -> None:
+    lake.datasets("days")
+    for run in ("first", "again"):
+        (one,) = lake.commit(lake.staged("days", partition, intent=run), by=ran(lake, run, partition=partition))
+        lake.store.publish([one.materialization_id])
+    lake.commit(lake.staged("days", partition, intent="again"), by=ran(lake, "same", partition=partition))
+    assert lake.store.explain(one.materialization_id).made
+    assert lake.store.materialization(one.materialization_id).redeliveries == 1
+    assert tried_in(lake.store.explain_partition(lake.key("days"), partition)) == []
+    assert tried_in(lake.store.explain_version(lake.key("days"))) == []
+    ran(lake, "nothing", partition=partition)
+    ran(lake, "other", partition="2" if partition else None)
+    other = ["other"] if partition is None else []
+    found = lake.store.explain_partition(lake.key("days"), partition)
+    assert tried_in(found) == [*other, "nothing"]
+    assert tried_in(lake.store.explain_version(lake.key("days"))) == ["other", "nothing"]
+    again = next(one for one in found.remedies if one.action == "rerun")
+    assert again.arguments["run"] == found.tried[0].attempt.run_id
+
+
+def test_what_was_tried_for_a_version_ends_with_the_next_one(lake: Lake) -> None:
+    lake.datasets("days")
+    key, ids = lake.key("days"), []
+    for number in (1, 2, 3):
+        (one,) = lake.commit(lake.staged("days", intent=str(number)), by=ran(lake, f"good-{number}"))
+        lake.store.publish([one.materialization_id])
+        ids.append(one.materialization_id)
+        ran(lake, f"bad-{number}")
+    for at, id_ in zip((1, 2, 3), ids, strict=True):
+        assert tried_in(lake.store.explain_version(key, at)) == [f"bad-{at}"]
+        assert tried_in(lake.store.explain(id_)) == [f"bad-{at}"]
+    lake.store.rollback(key, to=1, expected=3)
+    assert tried_in(lake.store.explain_partition(key)) == [], "they are from before it was brought back"
+    assert tried_in(lake.store.explain_version(key)) == []
+    ran(lake, "late")
+    assert tried_in(lake.store.explain_partition(key)) == tried_in(lake.store.explain_version(key)) == ["late"]
+    assert tried_in(lake.store.explain_version(key, 1)) == ["bad-1"]
+    assert tried_in(lake.store.explain(ids[2])) == ["bad-3"]
+
+
+def test_what_was_tried_after_a_retraction_is_told(lake: Lake) -> None:
+    lake.datasets("days")
+    (one,) = lake.commit(lake.staged("days"), by=ran(lake, "good"))
+    lake.store.publish([one.materialization_id])
+    lake.store.retract(one.materialization_id, reason="bad")
+    ran(lake, "late")
+    assert tried_in(lake.store.explain(one.materialization_id)) == ["late"]
 
 
 @pytest.mark.parametrize("same", [True, False])

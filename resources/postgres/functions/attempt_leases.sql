@@ -1,6 +1,7 @@
 -- Attempts of executors that are not Dagster. Whoever holds a task has its newest lease epoch; a new holder, of the same
--- try after its lease expired or of a later try at any time, gets a larger epoch and a later fencing token, and from then
--- on everything that the old one asks for is refused. Time is the database's. Lock order: job, task, attempt, its lease.
+-- try after its lease expired (its owner's own successor at once) or of a later try at any time, gets a larger epoch and
+-- a later fencing token, and from then on everything that the old one asks for is refused. Time is the database's.
+-- Lock order: job, task, attempt, its lease.
 
 -- Refuse an attempt that is not the newest of its task (MA412), unknown (MA404), or in another state than the allowed
 -- (MA410); else hold its task until the transaction ends, and say in which state the attempt is.
@@ -29,11 +30,13 @@ BEGIN
   RETURN v_attempt.status;
 END $$;
 
--- Hold one try of one step. The same owner asking again gets the same lease (`replayed`), renewed while it runs.
--- Errors: MA423 somebody else holds this try; MA410 somebody else ended it; MA412 a later try has begun.
-CREATE OR REPLACE FUNCTION metadata.start_attempt(
-  p_run_id text, p_job text, p_step_key text, p_number integer, p_owner text, p_ttl interval
-) RETURNS TABLE (attempt_id uuid, lease_epoch bigint, fencing_token bigint, expires_at timestamptz, replayed boolean)
+-- Hold one try of one step, as the attempt p_attempt, which whoever asks made up for this request: asked again because
+-- the answer was lost, the answer is the same lease. Another request of the same owner is that of its successor, which
+-- knows nothing of the paths and the work of the one before: it takes the try over, however long the lease still lasts.
+-- Errors: MA423 somebody else holds this try; MA410 it has ended; MA412 a later try, or another holder, has begun.
+CREATE OR REPLACE FUNCTION metadata.take_attempt(
+  p_attempt uuid, p_run_id text, p_job text, p_step_key text, p_number integer, p_owner text, p_ttl interval
+) RETURNS TABLE (lease_epoch bigint, fencing_token bigint, expires_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -64,19 +67,19 @@ BEGIN
     END IF;
     SELECT l.expires_at INTO v_expires FROM metadata.attempt_lease l
     WHERE l.tenant_id = v_tenant AND l.attempt_id = v_held.attempt_id;
-    IF p_number = v_held.number AND p_owner = v_held.lease_owner THEN
-      UPDATE metadata.attempt_lease l
-      SET heartbeat_at = clock_timestamp(), expires_at = greatest(l.expires_at, clock_timestamp() + p_ttl)
-      WHERE l.tenant_id = v_tenant AND l.attempt_id = v_held.attempt_id RETURNING l.expires_at INTO v_expires;
-      RETURN QUERY SELECT v_held.attempt_id, v_held.lease_epoch, v_held.fencing_token,
-        coalesce(v_expires, v_held.ended_at), true;
+    IF p_attempt = v_held.attempt_id THEN
+      RETURN QUERY SELECT v_held.lease_epoch, v_held.fencing_token, coalesce(v_expires, v_held.ended_at);
       RETURN;
+    END IF;
+    IF EXISTS (SELECT 1 FROM metadata.task_attempt a WHERE a.tenant_id = v_tenant AND a.attempt_id = p_attempt) THEN
+      RAISE EXCEPTION 'attempt % of step % in run % was taken over by %', p_number, p_step_key, p_run_id,
+        v_held.lease_owner USING ERRCODE = 'MA412', CONSTRAINT = 'lease_epoch';
     END IF;
     IF p_number = v_held.number AND v_held.status <> 'running' THEN
       RAISE EXCEPTION 'attempt % of step % in run % is % already', p_number, p_step_key, p_run_id, v_held.status
         USING ERRCODE = 'MA410', CONSTRAINT = 'attempt_ended';
     END IF;
-    IF p_number = v_held.number AND v_expires > clock_timestamp() THEN
+    IF p_number = v_held.number AND p_owner <> v_held.lease_owner AND v_expires > clock_timestamp() THEN
       RAISE EXCEPTION 'attempt % of step % in run % is held by % until %', p_number, p_step_key, p_run_id,
         v_held.lease_owner, v_expires USING ERRCODE = 'MA423', CONSTRAINT = 'attempt_lease';
     END IF;
@@ -89,13 +92,13 @@ BEGIN
   UPDATE metadata.task t SET lease_epoch = t.lease_epoch + 1, updated_at = clock_timestamp()
   WHERE t.tenant_id = v_tenant AND t.task_id = v_task.task_id RETURNING t.* INTO v_task;
   INSERT INTO metadata.task_attempt
-    (tenant_id, task_id, step_key, number, lease_epoch, lease_owner, fencing_token, status, started_at)
-  VALUES (v_tenant, v_task.task_id, v_task.step_key, p_number, v_task.lease_epoch, p_owner, nextval('metadata.fencing_token'),
-    'running', clock_timestamp())
+    (tenant_id, attempt_id, task_id, step_key, number, lease_epoch, lease_owner, fencing_token, status, started_at)
+  VALUES (v_tenant, p_attempt, v_task.task_id, v_task.step_key, p_number, v_task.lease_epoch, p_owner,
+    nextval('metadata.fencing_token'), 'running', clock_timestamp())
   RETURNING * INTO v_made;
   INSERT INTO metadata.attempt_lease AS l (tenant_id, attempt_id, expires_at)
   VALUES (v_tenant, v_made.attempt_id, clock_timestamp() + p_ttl) RETURNING l.expires_at INTO v_expires;
-  RETURN QUERY SELECT v_made.attempt_id, v_made.lease_epoch, v_made.fencing_token, v_expires, false;
+  RETURN QUERY SELECT v_made.lease_epoch, v_made.fencing_token, v_expires;
 END $$;
 
 -- Keep a lease for a while longer, also one that has expired while nobody took it over.

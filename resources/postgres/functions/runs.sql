@@ -35,8 +35,9 @@ END $$;
 --   p_attempts [{run_id, step_key, number, status, started_at, ended_at, failure_class, failure_reason}]
 --   p_position how far the source was read when this was said, kept in the same transaction
 -- Facts add up to the same rows in whatever order, number and batches they come; what says nothing new writes nothing.
--- Of a run the last word of its source counts (as_of; now without it), and after an end only another end. Of an attempt the first start counts, and
--- succeeded before failed before cancelled before lost before running. A run that ended leaves none of its attempts
+-- Of a run the last word of its source counts (as_of; now without it), and after an end only another end. Its name, its
+-- code location and its tags are each the last ones that it was told to have: a fact without them says nothing of them.
+-- Of an attempt the first start counts, and succeeded before failed before cancelled before lost before running. A run that ended leaves none of its attempts
 -- running, but for those that somebody holds a lease of. Answers how many rows of each were written.
 -- Every call takes the rows of its runs first, in order: so the end of a run and the start of a step cannot miss each
 -- other.
@@ -70,20 +71,51 @@ BEGIN
   ), chosen AS (
     SELECT DISTINCT ON (t.run_id) t.* FROM told t
     ORDER BY t.run_id, t.ended_at IS NOT NULL DESC, t.as_of DESC, t.status DESC
+  ), named AS (
+    SELECT DISTINCT ON (t.run_id) t.run_id, t.name, t.as_of FROM told t WHERE t.name IS NOT NULL
+    ORDER BY t.run_id, t.as_of DESC, t.name DESC
+  ), located AS (
+    SELECT DISTINCT ON (t.run_id) t.run_id, t.code_location, t.as_of FROM told t WHERE t.code_location IS NOT NULL
+    ORDER BY t.run_id, t.as_of DESC, t.code_location DESC
+  ), tagged AS (
+    SELECT DISTINCT ON (t.run_id) t.run_id, t.tags, t.as_of FROM told t WHERE t.tags <> '{}'
+    ORDER BY t.run_id, t.as_of DESC, t.tags DESC
   )
   INSERT INTO metadata.job AS j
-    (tenant_id, run_id, source, name, code_location, status, as_of, started_at, ended_at, failure_class,
-     failure_reason, tags)
-  SELECT v_tenant, c.run_id, p_source, c.name, c.code_location, c.status, c.as_of, c.started_at, c.ended_at,
-    c.failure_class, c.failure_reason, coalesce(c.tags, '{}')
-  FROM chosen c ORDER BY c.run_id
+    (tenant_id, run_id, source, status, as_of, started_at, ended_at, failure_class, failure_reason,
+     name, name_as_of, code_location, code_location_as_of, tags, tags_as_of)
+  SELECT v_tenant, c.run_id, p_source, c.status, c.as_of, c.started_at, c.ended_at, c.failure_class, c.failure_reason,
+    n.name, coalesce(n.as_of, '-infinity'), l.code_location, coalesce(l.as_of, '-infinity'),
+    coalesce(g.tags, '{}'), coalesce(g.as_of, '-infinity')
+  FROM chosen c
+  LEFT JOIN named n ON n.run_id = c.run_id
+  LEFT JOIN located l ON l.run_id = c.run_id
+  LEFT JOIN tagged g ON g.run_id = c.run_id
+  ORDER BY c.run_id
   ON CONFLICT (tenant_id, run_id) DO UPDATE SET
-    name = coalesce(excluded.name, j.name), code_location = coalesce(excluded.code_location, j.code_location),
-    status = excluded.status, as_of = excluded.as_of, ended_at = excluded.ended_at,
-    failure_class = excluded.failure_class, failure_reason = excluded.failure_reason, tags = excluded.tags,
+    (status, as_of, ended_at, failure_class, failure_reason) = (
+      SELECT w.status, w.as_of, w.ended_at, w.failure_class, w.failure_reason
+      FROM (VALUES
+        (j.status, j.as_of, j.ended_at, j.failure_class, j.failure_reason),
+        (excluded.status, excluded.as_of, excluded.ended_at, excluded.failure_class, excluded.failure_reason)
+      ) AS w (status, as_of, ended_at, failure_class, failure_reason)
+      ORDER BY w.ended_at IS NOT NULL DESC, w.as_of DESC, w.status DESC LIMIT 1),
+    (name, name_as_of) = (
+      SELECT w.name, w.at FROM (VALUES (j.name, j.name_as_of), (excluded.name, excluded.name_as_of)) AS w (name, at)
+      ORDER BY w.at DESC, w.name DESC NULLS LAST LIMIT 1),
+    (code_location, code_location_as_of) = (
+      SELECT w.code_location, w.at
+      FROM (VALUES (j.code_location, j.code_location_as_of), (excluded.code_location, excluded.code_location_as_of))
+        AS w (code_location, at)
+      ORDER BY w.at DESC, w.code_location DESC NULLS LAST LIMIT 1),
+    (tags, tags_as_of) = (
+      SELECT w.tags, w.at FROM (VALUES (j.tags, j.tags_as_of), (excluded.tags, excluded.tags_as_of)) AS w (tags, at)
+      ORDER BY w.at DESC, w.tags DESC LIMIT 1),
     started_at = least(j.started_at, excluded.started_at), updated_at = clock_timestamp()
-  WHERE (excluded.ended_at IS NOT NULL, excluded.as_of, excluded.status)
-    > (j.ended_at IS NOT NULL, j.as_of, j.status);
+  WHERE (excluded.ended_at IS NOT NULL, excluded.as_of, excluded.status) > (j.ended_at IS NOT NULL, j.as_of, j.status)
+    OR (excluded.name_as_of, excluded.name) > (j.name_as_of, j.name)
+    OR (excluded.code_location_as_of, excluded.code_location) > (j.code_location_as_of, j.code_location)
+    OR (excluded.tags_as_of, excluded.tags) > (j.tags_as_of, j.tags);
   GET DIAGNOSTICS v_jobs = ROW_COUNT;
 
   -- A start that was told of late, by an older word.

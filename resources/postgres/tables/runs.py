@@ -74,6 +74,16 @@ job = Table(
     document("tags"),
     moment("created_at"),
     moment("updated_at"),
+    *(
+        Column(
+            f"{name}_as_of",
+            moment(f"{name}_as_of").type,
+            nullable=False,
+            server_default=text("'-infinity'::timestamptz"),
+            comment=f"When its source said {name}, by its own clock",
+        )
+        for name in ("name", "code_location", "tags")
+    ),
     UniqueConstraint("tenant_id", "run_id", name="job_run_id_key"),
     ForeignKeyConstraint(["tenant_id"], [tenant.c.tenant_id]),
     ForeignKeyConstraint(["tenant_id", "dag_version_id"], [dag_version.c.tenant_id, dag_version.c.dag_version_id]),

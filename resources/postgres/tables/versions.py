@@ -118,6 +118,7 @@ redelivery = Table(
         ["tenant_id", "materialization_id"],
         [materialization.c.tenant_id, materialization.c.materialization_id],
     ),
+    Index("redelivery_run_idx", "tenant_id", "run_id"),
     Index("redelivery_location_idx", "tenant_id", "location", postgresql_where=text("location IS NOT NULL")),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from metadata_assets.io_manager import Audited, MetadataIOManager, begin_attempt
+from metadata_assets.io_manager import Audited, MetadataIOManager
 from resources.configurable import MetadataResource
 
 
@@ -20,10 +20,9 @@ def computed(rows: int) -> pl.DataFrame:
     return pl.DataFrame({"computed": [len(tally.read_text())] * rows})
 
 
-@dg.asset(required_resource_keys={"metadata"})
-def data(context: dg.AssetExecutionContext) -> Any:
+@dg.asset
+def data() -> Any:
     """Audited, so that it is committed before it is published; unless a test wants both at once."""
-    begin_attempt(context.resources.metadata)
     table = computed(rows=1_000)
     note = Path(os.environ["METADATA_PROJECT"]) / "stop while computing"
     if note.exists():
