@@ -185,12 +185,15 @@ def has_materialized(instance: dg.DagsterInstance, run_id: str, asset_key: dg.As
 
 
 def has_refused(instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey) -> bool:
-    """Whether a blocking check of the asset failed in a run."""
-    evaluations = (
-        event.asset_check_evaluation_data
-        for event in _events(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    """Whether a blocking check of the asset keeps it from being published by what it found last in a run.
+
+    It failed, and not only with severity WARN.
+    """
+    found = [one.found for one in evaluations_in(instance, run_id) if one.found.asset_key == asset_key]
+    latest = {(one.check_name, one.partition): one for one in found}
+    return any(
+        one.blocking and not one.passed and one.severity is dg.AssetCheckSeverity.ERROR for one in latest.values()
     )
-    return any(one.asset_key == asset_key and one.blocking and not one.passed for one in evaluations)
 
 
 @dataclass(frozen=True, slots=True)

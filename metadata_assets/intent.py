@@ -80,17 +80,35 @@ def first_delivery(
 
     Raises EndlessReexecution.
     """
+    return _first(
+        instance,
+        run,
+        materialized=lambda parent_id: _dagster.has_materialized(instance, parent_id, asset_key, partition),
+        refused=lambda parent_id: _dagster.has_refused(instance, parent_id, asset_key),
+    )
+
+
+def first_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The id of the run that this one goes on with, whatever that one delivered: itself, or the first that failed.
+
+    Raises EndlessReexecution.
+    """
+    return _first(instance, run, materialized=lambda _parent: False, refused=lambda _parent: False)[0]
+
+
+def _first(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    *,
+    materialized: Callable[[str], bool],
+    refused: Callable[[str], bool],
+) -> tuple[str, dg.DagsterRun | None]:
     for _hop in range(_LONGEST_CHAIN):
         parent_id = run.parent_run_id or run.tags.get(_dagster.PARENT_RUN_ID_TAG)
         if not parent_id:
             return run.run_id, run
         parent = instance.get_run_by_id(parent_id)
-        if not repeats(
-            run,
-            parent,
-            materialized=partial(_dagster.has_materialized, instance, parent_id, asset_key, partition),
-            refused=partial(_dagster.has_refused, instance, parent_id, asset_key),
-        ):
+        if not repeats(run, parent, materialized=partial(materialized, parent_id), refused=partial(refused, parent_id)):
             return run.run_id, run
         if parent is None:
             return parent_id, None

@@ -15,15 +15,20 @@ import dagster as dg
 from pydantic import PrivateAttr
 from upath import UPath
 
-from identity.credentials import scrub
 from identity.errors import MetadataError
-from identity.ids import sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, begin, begun, outputs_of, progress_of
 from metadata_assets.datasets import is_dataset, key_of, publish_policy_of
-from metadata_assets.pinned import read_at, reads_at_a_pin
-from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, check_results, settle_run
+from metadata_assets.pinned import pin_of, read_at
+from metadata_assets.reporting import report
+from metadata_assets.settling import (
+    awaited_checks,
+    check_results,
+    checks_recorded,
+    is_checked,
+    settle_run,
+)
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import (
     CommittedValues,
@@ -41,7 +46,7 @@ from resources.files import intermediate
 from resources.files.formats import as_frame, frame_of
 from resources.locations import EndpointLocation, place
 from resources.metadata_store import MetadataStore
-from resources.models import Committed, Current, Published, PublishPolicy, Read
+from resources.models import Committed, Current, PublishPolicy, Read
 from resources.version_records import Frame
 
 FRAME_METADATA: Final = "metadata_assets/as"
@@ -120,6 +125,7 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
     _token: int | None = PrivateAttr(default=None)
     _is_of_step: bool = PrivateAttr(default=False)
     _unsettled: dict[dg.AssetKey, CanonicalKey] = PrivateAttr(default_factory=dict)
+    _recorded: set[dg.AssetCheckKey] = PrivateAttr(default_factory=set)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster gives it
         """Take a fencing token before any step of this process works.
@@ -128,7 +134,7 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         between: they give way to a run that began after their process did.
         """
         self._token, self._is_of_step = self.metadata.store().next_fencing_token(), False
-        self._unsettled = {}
+        self._unsettled, self._recorded = {}, set()
 
     def get_object_to_set_on_execution_context(self) -> "MetadataIOManager":
         """Take a fencing token for the step that starts: Dagster asks for its resources right before.
@@ -139,9 +145,9 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         return self
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Settle what this process knows to wait for checks: all of its steps have told what they found."""
+        """Settle what this process knows to be checked: all of its steps have told what they found."""
         if self._unsettled and context.instance is not None and context.run is not None:
-            settle_run(context.instance, self.metadata, context.run.run_id, self._unsettled)
+            settle_run(context.instance, self.metadata, context.run.run_id, self._unsettled, recorded=self._recorded)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Write, commit, check, publish. Raises a MetadataError that says what to do; then nothing is published."""
@@ -168,14 +174,17 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
             follow_published(target)
         elif target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed and not awaited):
             published = publish(store, target, committed)
-        elif awaited or step.checks(target.asset_key)[0]:
-            deciding = awaited | audited.blocking if target.policy == "when_checks_pass" else None
+        if is_checked(step, target.asset_key, published):
+            decides = published is None and target.policy == "when_checks_pass"
+            deciding = awaited | audited.blocking if decides else None
             ids = [one.materialization_id for one in committed]
             store.await_checks(step.run.run_id, ids, deciding, complete=complete)
-            self._unsettled[target.asset_key] = target.entity.key
-        reach("report.before")
+            self._settle_later(step, target.asset_key, target.entity.key)
+        replayed = [one.materialization_id for one in committed if one.replayed]
+        ended = store.ended(replayed) if replayed else {}
         why_not = self._overtaken(progress) if published else _why_not(target, failed, awaited)
-        _report(self.metadata, context, step, target, committed, published, why_not)
+        reach("report.before")
+        report(self.metadata, context, step, target, committed, published, why_not, ended)
         reach("report.after")
 
     def load_input(self, context: dg.InputContext) -> object:
@@ -197,17 +206,21 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         checks = context.asset_key in step.checked
         if not checks and policy == "when_checks_pass" and awaited_checks(step, context.asset_key)[0]:
             progress_of(step, self.metadata.store())
-            settle_run(step.instance, self.metadata, step.run.run_id, {context.asset_key: key})
+            recorded = checks_recorded(step, context.asset_key)
+            settle_run(step.instance, self.metadata, step.run.run_id, {context.asset_key: key}, recorded=recorded)
         if not checks:
             return self._published(context, step, key)
         progress = progress_of(step, self.metadata.store())
         wanted = step.partitions_asked_for(context)
-        found = self._examined(context, step, key, policy, wanted) if policy != "immediately" else []
-        found = found or self.metadata.store().current(key, wanted)
+        found = self._examined(context, step, key, policy, wanted)
         if not found:
             raise NothingPublished(dataset=str(key), partitions=few(wanted or [None]))
         values = self._values(context, progress, found)
         return next(iter(values.values())) if len(values) == 1 else values
+
+    def _settle_later(self, step: Step, asset_key: dg.AssetKey, key: CanonicalKey) -> None:
+        self._unsettled[asset_key] = key
+        self._recorded |= checks_recorded(step, asset_key)
 
     def _overtaken(self, progress: Progress) -> str:
         of_process = not self._is_of_step and progress.attempt.fencing_token == self._token
@@ -286,20 +299,20 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
     def _published(self, context: dg.InputContext, step: Step, key: CanonicalKey) -> object:
         store = self.metadata.store()
         wanted = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        at = None
-        if begun(step) is None and not reads_at_a_pin(step, self.pin):
+        at, pin = None, pin_of(step, self.pin)
+        if begun(step) is None and pin is None:
             first = store.begin_step(outputs_of(step), key, wanted)
             progress, current = begin(step, first), first.found
         else:
             progress = progress_of(step, store)
-            at = read_at(step, store, key, self.pin)
+            at = None if pin is None else read_at(step, store, key, pin)
             current = store.current(key, wanted, at=at)
         found = {one.partition: one for one in current}
         metadata = context.definition_metadata or {}
         absent = [partition for partition in wanted if partition not in found]
         if absent and metadata.get(MISSING_METADATA) != "skip":
             if at is not None:
-                raise NothingPinned(dataset=str(key), partitions=few(absent), pin=str(at))
+                raise NothingPinned(dataset=str(key), partitions=few(absent), pin=str(pin))
             raise NothingPublished(dataset=str(key), partitions=few(absent))
         values = self._values(context, progress, list(found.values()))
         return values.get(wanted[0]) if len(wanted) == 1 else values
@@ -312,9 +325,9 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         policy: PublishPolicy,
         wanted: Sequence[str] | None,
     ) -> list[Current]:
-        """What the checks of this run are about, before anybody else sees it; nothing where all is published."""
+        """What the checks of this run are about, whatever readers have; what they found is recorded with it."""
         awaited, complete = awaited_checks(step, context.asset_key)
-        self._unsettled[context.asset_key] = key
+        self._settle_later(step, context.asset_key, key)
         store = self.metadata.store()
         deciding = awaited if policy == "when_checks_pass" else None
         return store.examined(step.run.run_id, store.entity(key), wanted, deciding, complete=complete)
@@ -360,46 +373,6 @@ def _frame_wanted(context: dg.InputContext) -> Frame:
             found: Frame = frame
             return found
     return frame_of(context.dagster_type.typing_type) or "polars"
-
-
-def _report(
-    metadata: MetadataResource,
-    context: dg.OutputContext,
-    step: Step,
-    target: Target,
-    committed: Sequence[Committed],
-    published: Published | None,
-    why_not: str,
-) -> None:
-    """Show in Dagster's own event which record, version and files this is."""
-    for one in committed:
-        details = _details(metadata, one, published, why_not)
-        if len(committed) == 1:
-            context.add_output_metadata(details)
-        else:
-            step.asset_context.add_asset_metadata(details, asset_key=target.asset_key, partition_key=one.partition)
-    versions = sorted(one.data_version or "" for one in committed)
-    data_version = versions[0] if len(versions) == 1 else sha256_of(*versions).hex()[:16]
-    step.asset_context.set_data_version(target.asset_key, dg.DataVersion(data_version))
-
-
-def _details(metadata: MetadataResource, one: Committed, published: Published | None, why_not: str) -> dict[str, Any]:
-    details: dict[str, Any] = {
-        MATERIALIZATION_METADATA: str(one.materialization_id),
-        "metadata_assets/data_version": one.data_version,
-        "metadata_assets/bytes": one.byte_count,
-        "metadata_assets/replayed": one.replayed,
-    }
-    if one.location is not None:
-        endpoint, path = place(one.location)
-        details["path"] = dg.MetadataValue.path(scrub(metadata.storage_of(endpoint).shown(path)))
-    if one.row_count is not None:
-        details["dagster/row_count"] = one.row_count
-    if published is not None and one.materialization_id not in published.fenced:
-        details["metadata_assets/version"] = published.version
-    else:
-        details["metadata_assets/not_published"] = why_not
-    return details
 
 
 def _why_not(target: Target, failed: Sequence[str], awaited: Collection[str]) -> str:

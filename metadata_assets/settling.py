@@ -21,6 +21,7 @@ from metadata_assets.datasets import key_of
 from metadata_assets.noted import as_json, as_text
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
+from resources.models import Published
 from resources.tables import switching
 
 IN_STEP_METADATA: Final = "metadata_assets/in_step"
@@ -44,21 +45,35 @@ def awaited_checks(step: Step, asset_key: dg.AssetKey) -> tuple[frozenset[str], 
     return frozenset(one.name for one in specs if one.blocking and not is_recorded_by_its_step(one)), complete
 
 
-def settle_run(
-    instance: dg.DagsterInstance, metadata: MetadataResource, run_id: str, datasets: Mapping[dg.AssetKey, CanonicalKey]
-) -> list[Settled]:
-    """Publish what a run has in these datasets, where the checks that it waits for have passed. Cheap when none waits.
+def checks_recorded(step: Step, asset_key: dg.AssetKey) -> frozenset[dg.AssetCheckKey]:
+    """The checks of an asset whose results are recorded by their step, and not by what the event log says."""
+    return frozenset(one.key for one in step.checks(asset_key)[0] if is_recorded_by_its_step(one))
 
-    Safe to ask at any time and by many. What is published by this call is told to Dagster as an observation. The views
-    on the endpoints of these datasets follow, also what somebody published before and died. Raises what keeps the view
-    of something behind that is published by this call.
+
+def is_checked(step: Step, asset_key: dg.AssetKey, published: Published | None) -> bool:
+    """Whether checks look at what this step made of an asset: in other steps, or in this one where it keeps it back."""
+    specs, _complete = step.checks(asset_key)
+    return any(published is None or not is_recorded_by_its_step(one) for one in specs)
+
+
+def settle_run(
+    instance: dg.DagsterInstance,
+    metadata: MetadataResource,
+    run_id: str,
+    datasets: Mapping[dg.AssetKey, CanonicalKey],
+    *,
+    recorded: Collection[dg.AssetCheckKey] = (),
+) -> list[Settled]:
+    """Record what checks of these datasets found in a run so far, and publish what waited for that.
+
+    Recorded whoever publishes: what refuses data is known when a person decides. `recorded` as in `settle`. Safe to ask
+    at any time and by many. What is published by this call is told to Dagster as an observation. The views on the
+    endpoints of these datasets follow, also what somebody published before and died. Raises what keeps the view of
+    something behind that is published by this call.
     """
     store = metadata.store()
-    settled = store.settle_checks(runs=[run_id])
-    _tell(instance, metadata, datasets, settled)
-    if any(one.waiting or one.failed for one in settled):
-        later = settle(instance, metadata, datasets, evaluations_in(instance, run_id))
-        settled = [*(one for one in settled if one.settled), *later]
+    found = evaluations_in(instance, run_id)
+    settled = settle(instance, metadata, datasets, found, recorded=recorded, runs=[run_id])
     concerned: dict[str, set[EntityId]] = {key.endpoint: set() for key in datasets.values()}
     for one in settled:
         if one.settled:
@@ -79,13 +94,14 @@ def settle(
     found: Iterable[Evaluation],
     *,
     recorded: Collection[dg.AssetCheckKey] = (),
+    runs: Collection[str] = (),
 ) -> list[Settled]:
     """Record evaluations of the assets in `datasets`, and publish what has passed by them; `follow` switches views.
 
-    `recorded` are checks whose steps record them.
+    `recorded` are checks whose steps record them; `runs` are looked at, too.
     """
     told = [one for one in found if one.found.asset_key in datasets and one.found.asset_check_key not in recorded]
-    if not told:
+    if not told and not runs:
         return []
     store = metadata.store()
     entities = store.entities({datasets[one.found.asset_key] for one in told})
@@ -94,10 +110,11 @@ def settle(
     evaluations = []
     for one in told:
         asset_key, target = one.found.asset_key, one.found.target_materialization_data
-        if target is not None and one.run_id not in planned:
+        elsewhere = target is not None and target.run_id != one.run_id
+        if elsewhere and one.run_id not in planned:
             planned[one.run_id] = planned_in(instance, one.run_id)
         # A run that is to deliver the asset checks what it delivers, even where that never came to be.
-        elsewhere = target is not None and target.run_id != one.run_id and asset_key not in planned[one.run_id]
+        elsewhere = elsewhere and asset_key not in planned[one.run_id]
         evaluations.append(
             CheckEvaluation(
                 dataset=ids[asset_key],
@@ -106,7 +123,7 @@ def settle(
                 target_run_id=target.run_id if target is not None and elsewhere else None,
             )
         )
-    settled = store.settle_checks(evaluations)
+    settled = store.settle_checks(evaluations, runs=runs)
     _tell(instance, metadata, datasets, settled)
     return settled
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from identity.ids import EntityId
 from identity.keys import CanonicalKey
-from resources.models import Published
+from resources.models import Published, VersionKind
 
 At = int | str | datetime | None
 """What a dataset is read at: a version's number, the name of a pin, a moment; None for what is published."""
@@ -36,6 +36,15 @@ class RolledBack:
     restored: int
     partitions_changed: int
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Published data that readers do not have any more: since which version they had it, which ended it, and how."""
+
+    began: int
+    ended: int
+    by: VersionKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +86,14 @@ class Pin:
     removed_at: datetime | None
     removed_by: str | None
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinRead:
+    """What a run reads of a dataset at a pin: `version` is None where the pin has not this dataset."""
+
+    state: PinState
+    version: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ class CheckResults(Noun):
     def await_checks(
         self, run_id: str, materializations: Collection[UUID], awaited: Collection[str] | None, *, complete: bool = True
     ) -> None:
-        """Let what a run delivered wait: for blocking checks by name, or (None) for a person.
+        """Let what a run delivered wait for blocking checks by name, or (None) only say that its checks examine it.
 
         `complete`: these are all of the dataset's; else those are awaited, too, that an earlier run knew of.
         """
@@ -84,10 +84,11 @@ class CheckResults(Noun):
         *,
         complete: bool = True,
     ) -> list[Current]:
-        """What the checks of a run are about: what it delivered, or else the newest committed data not yet published.
+        """What the checks of a run are about: what it delivered, or else the newest committed data not yet published
+        where nothing published has overtaken it, or else what is published.
 
-        The latter only where nothing published has overtaken it. The answer stays the same for the whole run.
-        `version` is the published one, which does not have it. `awaited` as in `await_checks`.
+        The answer stays the same for the whole run. `version` is the published one, whether or not it has that.
+        `awaited` as in `await_checks`.
         """
         for name in (run_id, *(awaited or ())):
             check_name(name)

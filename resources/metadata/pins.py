@@ -13,11 +13,10 @@ from identity.errors import MetadataError
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey, check_name, short_name
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import present_key
+from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.metadata.versions import MomentWithoutZone
-from resources.postgres.refusals import UnknownPin
 from resources.postgres.session import Row
-from resources.version_records import DatasetVersion, Pin
+from resources.version_records import DatasetVersion, Pin, PinRead
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 
@@ -37,6 +36,8 @@ WHERE p.tenant_id = %(tenant)s AND (%(name)s::text IS NULL OR p.name = %(name)s)
   AND (%(every)s OR p.removed_at IS NULL)
 ORDER BY p.name, p.created_at DESC, p.pin_id
 """
+
+_READ = f"SELECT * FROM metadata.read_at_pin(%(run_id)s, %(name)s, {HOLDER})"
 
 
 class PinName(MetadataError):
@@ -105,18 +106,19 @@ class Pins(Noun):
 
     def pins(self, *, removed: bool = False) -> list[Pin]:
         """The pins by name, expired ones too; with `removed` those that were, the newest first below each name."""
-        return [_pin(row) for row in self._pins(None, every=removed)]
+        rows = self.sessions.call(_PINS, {"tenant": self.tenant.value, "name": None, "every": removed})
+        return [_pin(row) for row in rows]
 
-    def pin_named(self, name: str) -> Pin:
-        """The pin of that name, or the last one that was. Raises UnknownPin."""
+    def read_at_pin(self, run_id: str, name: str, dataset: CanonicalKey) -> PinRead:
+        """The version of a dataset that a run reads under the name of a pin: by that number, however late it reads.
+
+        The first answer to a run decides which pin that is, for all of its steps, whatever is pinned under the name
+        later. One round trip. Raises UnknownPin.
+        """
+        check_name(run_id)
         check_name(name)
-        rows = self._pins(name, every=True)
-        if not rows:
-            raise UnknownPin(detail=f"there is no pin {name}")
-        return _pin(min(rows, key=lambda row: row["removed_at"] is not None))
-
-    def _pins(self, name: str | None, *, every: bool) -> list[Row]:
-        return self.sessions.call(_PINS, {"tenant": self.tenant.value, "name": name, "every": every})
+        (row,) = self.sessions.call(_READ, {"run_id": run_id, "name": name, **asked(dataset)})
+        return PinRead(state=row["state"], version=row["version"])
 
 
 def _pin(row: Row, *, replayed: bool = False) -> Pin:

@@ -14,7 +14,7 @@ from resources.metadata.noun import Noun
 from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.models import UNPARTITIONED, Current, Published, Version
 from resources.postgres.session import BOUND, Row
-from resources.version_records import At, Retraction, RolledBack
+from resources.version_records import At, Ended, Retraction, RolledBack
 
 VERSION_AT: Final = (
     f"metadata.version_at(%(name)s, {HOLDER}, %(at_version)s::bigint, %(at_pin)s::text, %(at_moment)s::timestamptz)"
@@ -49,6 +49,16 @@ LEFT JOIN metadata.version v ON v.tenant_id = m.tenant_id AND v.dataset_id = m.d
   AND v.idempotency_key = m.materialization_id::text
 WHERE r.tenant_id = %(tenant)s AND m.tenant_id = %(tenant)s AND m.dataset_id = {HOLDER}
 ORDER BY r.at DESC, r.materialization_id LIMIT %(limit)s
+"""
+
+_ENDED = """
+SELECT p.materialization_id, p.from_version, p.to_version, v.kind
+FROM (
+  SELECT DISTINCT ON (c.materialization_id) c.* FROM metadata.version_partition c
+  WHERE c.tenant_id = %(tenant)s AND c.materialization_id = ANY (%(materializations)s)
+  ORDER BY c.materialization_id, c.from_version DESC) p
+JOIN metadata.version v ON v.tenant_id = p.tenant_id AND v.dataset_id = p.dataset_id AND v.version = p.to_version
+ORDER BY p.materialization_id
 """
 
 _LIST = f"""
@@ -178,6 +188,14 @@ class Versions(Noun):
         """The newest retractions of a dataset."""
         parameters = {"tenant": self.tenant.value, **asked(dataset), "limit": limit}
         return [_retraction(row) for row in self.sessions.call(_RETRACTIONS, parameters)]
+
+    def ended(self, materializations: Collection[UUID]) -> dict[UUID, Ended]:
+        """Which of these were published and are not current any more, and what became of each the last time."""
+        parameters = {"tenant": self.tenant.value, "materializations": list(materializations)}
+        return {
+            row["materialization_id"]: Ended(began=row["from_version"], ended=row["to_version"], by=row["kind"])
+            for row in self.sessions.call(_ENDED, parameters)
+        }
 
     def versions(self, dataset: CanonicalKey | Entity, *, until: int | None = None, limit: int = 50) -> list[Version]:
         """The newest versions of a dataset, or the newest up to the version `until`; counted when they were made."""

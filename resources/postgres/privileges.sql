@@ -13,7 +13,8 @@ GRANT EXECUTE ON FUNCTION
   metadata.part_endpoint, metadata.name_joined
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
-  metadata.publish_by_hand, metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin, metadata.invalidate
+  metadata.publish_by_hand, metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin,
+  metadata.read_at_pin, metadata.invalidate
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.unpublished
 TO metadata_app, metadata_readonly;

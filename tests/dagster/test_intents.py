@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import dagster as dg
 import pytest
 from deployment import Deployment, Strategy, deployed
 
+from metadata_assets._dagster import has_refused
 from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG, EndlessReexecution, first_delivery, repeats
 from resources.metadata_store import MetadataStore
@@ -274,6 +275,49 @@ def test_what_a_blocking_check_refused_is_replaced_by_the_next_try(
     assert again.status is SUCCESS
     assert bench.recorded("judged") == Recorded(2, 1, redeliveries=0)
     assert bench.replays(again, "judged") == [False]
+
+
+@pytest.mark.parametrize("strategy", ["FROM_FAILURE", "ALL_STEPS"])
+def test_what_a_check_only_warns_of_is_delivered_again(make_bench: Callable[..., Bench], strategy: Strategy) -> None:
+    bench = make_bench(retries=1)
+    bench.fail("after before commit")
+    failed = bench.deployment.launch("warned", "after", tags={"dagster/retry_strategy": strategy})
+    assert failed.status is FAILURE
+    assert bench.recorded("warned") == Recorded(1, 1, redeliveries=0), "a warning does not keep it from being published"
+    again = bench.deployment.retry(failed)
+    assert again.status is SUCCESS
+    assert bench.recorded("warned") == Recorded(1, 1, redeliveries=1)
+    assert bench.replays(again, "warned") == [True]
+
+
+@pytest.mark.parametrize(
+    ("found", "refused"),
+    [
+        ([dg.AssetCheckResult(passed=True)], False),
+        ([dg.AssetCheckResult(passed=False)], True),
+        ([dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN)], False),
+        ([dg.AssetCheckResult(passed=False), dg.AssetCheckResult(passed=True)], False),
+        ([dg.AssetCheckResult(passed=True), dg.AssetCheckResult(passed=False)], True),
+    ],
+    ids=["passed", "failed", "warned", "passed after a retry", "failed after a retry"],
+)
+def test_the_latest_error_of_a_blocking_check_refuses(found: list[dg.AssetCheckResult], refused: bool) -> None:
+    left = list(found)
+
+    @dg.asset(
+        check_specs=[dg.AssetCheckSpec("own", asset="data", blocking=True)],
+        retry_policy=dg.RetryPolicy(max_retries=1),
+    )
+    def data() -> Iterator[Any]:
+        yield dg.Output(1)
+        yield left.pop(0)
+        if left:
+            raise ConnectionError
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = dg.materialize([data], instance=instance, raise_on_error=False)
+        assert not left
+        assert has_refused(instance, run.run_id, dg.AssetKey("data")) is refused
 
 
 def test_a_run_whose_parent_was_deleted_is_judged_by_its_own_tags(bench: Bench) -> None:

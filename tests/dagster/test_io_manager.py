@@ -251,3 +251,28 @@ def test_what_was_retracted_is_not_delivered_again(
         dg.materialize([taken], instance=instance, resources=resources, tags=tags)
     assert dg.materialize([taken], instance=instance, resources=resources).success
     assert len(stored.current(key)) == 1
+
+
+def test_what_readers_do_not_have_any_more_is_not_told_as_published(
+    instance: dg.DagsterInstance, resources: Resources, stored: MetadataStore
+) -> None:
+    @dg.asset
+    def number(context: dg.AssetExecutionContext) -> int:
+        return int(context.run.tags[IDEMPOTENCY_KEY_TAG])
+
+    def deliver(intent: int) -> dict[str, Any]:
+        tags = {IDEMPOTENCY_KEY_TAG: str(intent)}
+        (details,) = entries(dg.materialize([number], instance=instance, resources=resources, tags=tags), "number")
+        return {name: details.get(f"metadata_assets/{name}") for name in ("replayed", "version", "not_published")}
+
+    key = key_of(number.key, None)
+    for intent in (1, 2):
+        assert deliver(intent) == {"replayed": False, "version": intent, "not_published": None}
+    assert deliver(2) == {"replayed": True, "version": 2, "not_published": None}
+    stored.rollback(key, to=1, expected=2)
+    told = "published in version 2 and rolled back in version 3; to bring it back, publish it by hand"
+    assert deliver(2) == {"replayed": True, "version": None, "not_published": told}
+    assert deliver(3) == {"replayed": False, "version": 4, "not_published": None}
+    told = "published in version 3 and replaced in version 4; to bring it back, publish it by hand"
+    assert deliver(1) == {"replayed": True, "version": None, "not_published": told}
+    assert stored.version_at(key) == 4

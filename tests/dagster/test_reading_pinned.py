@@ -32,7 +32,7 @@ class Pair:
     """left and right, which say a number, and reader, which notes what it gets of them."""
 
     def __init__(self, instance: dg.DagsterInstance, metadata: MetadataResource) -> None:
-        self.number, self.seen = 0, (0, 0)
+        self.number, self.seen, self.failing = 0, (0, 0), False
 
         @dg.asset
         def left() -> pl.DataFrame:
@@ -44,6 +44,9 @@ class Pair:
 
         @dg.asset
         def reader(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+            if self.failing:
+                self.failing = False
+                raise ConnectionError
             self.seen = (left["a"][0], right["a"][0])
             return left
 
@@ -58,6 +61,9 @@ class Pair:
     def write(self) -> None:
         self.number += 1
         assert self.defs.resolve_job_def("write").execute_in_process(instance=self.instance).success
+
+    def run(self, job: str, **facts: Any) -> dg.ExecuteInProcessResult:
+        return self.defs.resolve_job_def(job).execute_in_process(instance=self.instance, raise_on_error=False, **facts)
 
     def read(self, **facts: Any) -> tuple[int, int]:
         found = self.defs.resolve_job_def("read").execute_in_process(instance=self.instance, **facts)
@@ -203,7 +209,25 @@ def test_a_pin_that_is_made_anew_meanwhile_is_not_read(
     assert dg.materialize([early, late], instance=instance, resources=resources).success
     stored.pin("anew", pinned)
     everything, reading = [early, late, middle, last], [middle, last]
-    with pytest.raises(PinNotOpen, match="another pin than"):
+    with pytest.raises(PinNotOpen, match=r"reads at pin anew, which is removed; .*start a new run"):
         dg.materialize(
             everything, selection=reading, instance=instance, resources=resources, tags={"metadata_assets/pin": "anew"}
         )
+
+
+def test_who_goes_on_with_a_run_reads_its_pin(pair: Pair, stored: MetadataStore) -> None:
+    pair.write()
+    pair.write()
+    stored.pin("june", {LEFT: 1, RIGHT: 1})
+    pair.failing = True
+    failed = pair.run("read", tags={PIN_TAG: "june"})
+    assert not failed.success
+    parent = {"dagster/parent_run_id": failed.run_id, "dagster/root_run_id": failed.run_id, PIN_TAG: "june"}
+    resumed = {**parent, "dagster/is_resume_retry": "true"}
+    assert pair.read(tags=resumed) == (1, 1)
+    stored.unpin("june")
+    stored.pin("june", {LEFT: 2, RIGHT: 2})
+    with pytest.raises(PinNotOpen, match="reads at pin june, which is removed"):
+        pair.read(tags=resumed)
+    assert pair.read(tags=parent) == (2, 2), "a person who executes all again asks for something new"
+    assert pair.read(tags={PIN_TAG: "june"}) == (2, 2)

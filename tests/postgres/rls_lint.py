@@ -44,7 +44,7 @@ ONLY_BY_FUNCTIONS = (
 )
 APPEND_ONLY = (
     *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
-    *("release", "retraction", "pin_item", "invalidation", "metadata_key", "dag_version", "discarded"),
+    *("release", "retraction", "pin_item", "run_pin", "invalidation", "metadata_key", "dag_version", "discarded"),
     *("check_result", "candidate"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"

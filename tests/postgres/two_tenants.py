@@ -51,6 +51,7 @@ def fill(store: MetadataStore) -> None:
     result = CheckResult(name="rows", run_id="run", evaluation=1, passed=True, blocking=True)
     store.record_checks([one.materialization_id], [result])
     store.pin("board", {DELAYS: 1})
+    store.read_at_pin("run", "board", DELAYS)
     store.invalidate(DELAYS, reason="late flights")
     (bad,) = store.commit(attempt(), [delivery(store, "bad")], {})
     store.retract(bad.materialization_id, reason="wrong units")

@@ -235,7 +235,8 @@ def pins(w: World, text: str) -> Iterator[Doing]:
     w.store.publish([w.store.commit(w.attempt(), [w.staged()], {})[0].materialization_id])
     yield lambda: w.store.pin(text, {w.key("one"): None})
     yield lambda: w.store.pin(f"p{new_number()}", {w.key("one"): None}, reason=text)
-    yield lambda: (w.store.pins(removed=True), w.store.pin_named(text))
+    yield lambda: w.store.pins(removed=True)
+    yield lambda: w.store.read_at_pin(text, text, w.key("one"))
     yield lambda: w.store.unpin(text)
 
 
@@ -300,7 +301,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.version_at": versions,
     "MetadataStore.pin": pins,
     "MetadataStore.unpin": pins,
-    "MetadataStore.pin_named": pins,
+    "MetadataStore.read_at_pin": pins,
     "MetadataStore.invalidate": invalidations,
     "MetadataStore.why_stale": invalidations,
     "MetadataStore.explain_partition": explanations,

@@ -1,6 +1,7 @@
 """pin, release and reads as of a version: what has a name never moves, what is released together is seen together."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from resources.metadata.versions import MomentWithoutZone
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import AmbiguousPublish, IdempotencyConflict, UnknownMaterialization
 from resources.postgres.refusals import NotAtVersion, PinRefused, PinTaken, ReleaseRefused, UnknownPin, UnknownVersion
-from resources.version_records import At
+from resources.version_records import At, PinRead
 
 
 def publish(lake: Lake, name: str, partition: str | None = None, *, times: int = 1) -> list[uuid.UUID]:
@@ -87,7 +88,6 @@ def test_a_pin_stays_where_it_is_whatever_happens(lake: Lake) -> None:
     lake.store.retract(first["delays"][0], reason="bad")
     assert held(lake, "delays", name) == first["delays"]
     assert held(lake, "flights", name) == first["flights"]
-    assert lake.store.pin_named(name) == pin
     assert pin in lake.store.pins()
 
 
@@ -315,3 +315,44 @@ def test_readers_see_all_of_a_release_or_nothing_of_it(
         reader.result(timeout=60)
     assert all(len(versions) == 1 for versions in seen)
     assert len(seen) > 2
+
+
+def test_a_run_reads_the_pin_that_was_open_when_it_first_asked(lake: Lake, look: Look) -> None:
+    lake.datasets("delays", "flights")
+    publish(lake, "delays", times=2)
+    publish(lake, "flights")
+    delays, flights = lake.key("delays"), lake.key("flights")
+    name, run, other = f"{lake.endpoint}-board", *(f"{lake.endpoint} run {number}" for number in (1, 2))
+    with pytest.raises(UnknownPin, match=f"there is no pin {name}"):
+        lake.store.read_at_pin(run, name, delays)
+    lake.store.pin(name, {delays: 1})
+    assert lake.store.read_at_pin(run, name, delays) == PinRead(state="open", version=1)
+    assert lake.store.read_at_pin(run, name, flights) == PinRead(state="open", version=None)
+    lake.store.unpin(name)
+    assert lake.store.read_at_pin(other, name, delays).state == "removed"
+    lake.store.pin(name, {delays: 2}, expires_at=(soon := database_time(look) + timedelta(milliseconds=500)))
+    assert lake.store.read_at_pin(run, name, delays) == PinRead(state="removed", version=1)
+    assert lake.store.read_at_pin(other, name, delays) == PinRead(state="open", version=2)
+    while database_time(look) <= soon:
+        time.sleep(0.05)
+    lake.store.pin(name, {delays: 2})
+    assert lake.store.read_at_pin(other, name, delays).state == "removed", "an expired pin made room for another one"
+
+
+def test_steps_that_ask_at_once_read_one_pin(lake: Lake) -> None:
+    lake.datasets("delays")
+    publish(lake, "delays", times=2)
+    delays, name = lake.key("delays"), f"{lake.endpoint}-board"
+    lake.store.pin(name, {delays: 1})
+
+    def step(run: str) -> set[int | None]:
+        told = [lake.store.read_at_pin(run, name, delays) for _time in range(10)]
+        return {one.version for one in told if one.state == "open"}
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(10):
+            steps = [pool.submit(step, f"{lake.endpoint} run {number}") for _step in range(6)]
+            for moved in range(4):
+                lake.store.unpin(name)
+                lake.store.pin(name, {delays: moved % 2 + 1})
+            assert len(set[int | None]().union(*(one.result() for one in steps))) <= 1

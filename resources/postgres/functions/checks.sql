@@ -21,7 +21,7 @@ BEGIN
   RETURN v_new;
 END $$;
 
--- Let what a run delivered wait for checks. p_awaited: the blocking ones that publish it, null where a person does.
+-- Let what a run delivered be looked at by checks. p_awaited: the blocking ones that publish it, null where none does.
 -- p_complete: these are all that there are; else those are added that an earlier run knew. The first answer for a
 -- partition of a run stands: a run delivers it once, however often it tries.
 CREATE OR REPLACE FUNCTION metadata.await_checks(
@@ -45,7 +45,8 @@ $$;
 
 -- What the checks of a run examine of a dataset: what the run delivered or, where it delivered nothing, the newest
 -- committed data of each partition that were never published, are fit to be, and that nothing published or retracted
--- has overtaken. All checks of a run examine the same, however late they look. No row where there is nothing of the kind.
+-- has overtaken or, where there are none, what is published. All checks of a run examine the same, however late they
+-- look, and what they found is recorded with that. No row where there is nothing of the kind.
 CREATE OR REPLACE FUNCTION metadata.examine(
   p_run_id text, p_dataset uuid, p_partitions text[], p_awaited text[], p_complete boolean
 ) RETURNS TABLE (partition_key text, materialization_id uuid)
@@ -53,14 +54,21 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   v_tenant uuid := metadata.current_tenant();
+  v_examined uuid[];
 BEGIN
   PERFORM pg_advisory_xact_lock(uuid_hash_extended(p_dataset, 15));
   IF NOT EXISTS (
     SELECT 1 FROM metadata.candidate c
     WHERE c.tenant_id = v_tenant AND c.run_id = p_run_id AND c.dataset_id = p_dataset) THEN
-    PERFORM metadata.await_checks(p_run_id, ARRAY(
-      SELECT n.materialization_id FROM metadata.newest_unpublished(v_tenant, p_dataset, p_partitions, true) n),
-      p_awaited, p_complete);
+    v_examined := ARRAY(
+      SELECT n.materialization_id FROM metadata.newest_unpublished(v_tenant, p_dataset, p_partitions, true) n);
+    IF cardinality(v_examined) = 0 THEN
+      v_examined := ARRAY(
+        SELECT c.materialization_id FROM metadata.version_partition c
+        WHERE c.tenant_id = v_tenant AND c.dataset_id = p_dataset AND c.to_version IS NULL
+          AND (p_partitions IS NULL OR c.partition_key = ANY (p_partitions)));
+    END IF;
+    PERFORM metadata.await_checks(p_run_id, v_examined, p_awaited, p_complete);
   END IF;
   RETURN QUERY
     SELECT c.partition_key, c.materialization_id FROM metadata.candidate c
@@ -71,7 +79,7 @@ END $$;
 
 -- Record what checks found and publish what has passed by that: of the candidates of each run and dataset all or none,
 -- exactly once, whoever asks and however often. What was published before stays as it is, and what was retracted or
--- collected does not count, unless that is all: then `refused` says so.
+-- collected does not count, unless that is all: then `refused` says so of what has passed.
 --   p_evaluations [{run_id, dataset_id, partition_key, target_run_id, name, evaluation, passed, blocking, severity,
 --                   description, metadata}]
 -- An evaluation is about what its run examines or delivered and, where that is nothing, about what the target run did;
@@ -141,13 +149,15 @@ BEGIN
         WHERE f.tenant_id = v_tenant AND f.materialization_id = c.materialization_id AND f.name = a.name
         ORDER BY f.evaluation DESC, f.at DESC, f.run_id LIMIT 1) r ON true
       WHERE c.tenant_id = v_tenant AND c.run_id = ANY (v_runs) AND c.dataset_id = ANY (v_datasets)
+    ), counting AS (
+      SELECT w.*, w.usable OR NOT bool_or(w.usable) OVER (PARTITION BY w.run_id, w.dataset_id) AS counts FROM verdict w
     )
     SELECT v.run_id, v.dataset_id, array_agg(DISTINCT v.materialization_id) FILTER (WHERE v.seen),
       coalesce(array_agg(DISTINCT v.materialization_id) FILTER (WHERE NOT v.seen AND v.usable),
         CASE WHEN NOT bool_or(v.seen) THEN array_agg(DISTINCT v.materialization_id) END, '{}'),
-      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE NOT v.fine AND v.usable), '{}'),
-      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE v.fine IS NULL AND v.usable), '{}')
-    FROM verdict v GROUP BY v.run_id, v.dataset_id ORDER BY v.dataset_id, v.run_id
+      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE NOT v.fine AND v.counts), '{}'),
+      coalesce(array_agg(DISTINCT v.name) FILTER (WHERE v.fine IS NULL AND v.counts), '{}')
+    FROM counting v GROUP BY v.run_id, v.dataset_id ORDER BY v.dataset_id, v.run_id
   LOOP
     version := NULL; published := '{}'; fenced := '{}'; settled := false; refused := NULL;
     IF cardinality(failed) = 0 AND cardinality(waiting) = 0 AND cardinality(v_open) > 0 THEN

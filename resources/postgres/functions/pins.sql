@@ -143,3 +143,42 @@ BEGIN
   END IF;
   RETURN v_published;
 END $$;
+
+-- The version of a dataset that a run reads under the name of a pin, null where the pin has not this dataset; and what has
+-- become of the pin. The first answer to a run decides which pin that is, for all of its steps, processes and tries:
+-- whatever is pinned under the name later. A pin that is not open is not kept for a run that has none yet.
+-- Errors: MA404 pin: there never was one of that name.
+CREATE OR REPLACE FUNCTION metadata.read_at_pin(p_run_id text, p_pin text, p_dataset uuid)
+RETURNS TABLE (state text, version bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_pin uuid;
+  v_over boolean;
+BEGIN
+  LOOP
+    SELECT r.pin_id INTO v_pin FROM metadata.run_pin r
+    WHERE r.tenant_id = v_tenant AND r.run_id = p_run_id AND r.name = p_pin;
+    EXIT WHEN FOUND;
+    INSERT INTO metadata.run_pin (tenant_id, run_id, name, pin_id, actor)
+    SELECT v_tenant, p_run_id, p_pin, p.pin_id, current_setting('metadata.actor') FROM metadata.pin p
+    WHERE p.tenant_id = v_tenant AND p.name = p_pin AND p.removed_at IS NULL
+      AND (p.expires_at IS NULL OR p.expires_at > clock_timestamp())
+    ON CONFLICT (tenant_id, run_id, name) DO NOTHING;
+    CONTINUE WHEN FOUND;
+    SELECT p.pin_id, p.removed_at IS NOT NULL OR coalesce(p.expires_at <= clock_timestamp(), false)
+    INTO v_pin, v_over FROM metadata.pin p WHERE p.tenant_id = v_tenant AND p.name = p_pin
+    ORDER BY p.removed_at IS NULL DESC, p.created_at DESC, p.pin_id LIMIT 1;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'there is no pin %', p_pin USING ERRCODE = 'MA404', CONSTRAINT = 'pin';
+    END IF;
+    EXIT WHEN v_over;  -- else another step was faster, or somebody pinned it in this moment
+  END LOOP;
+  RETURN QUERY
+    SELECT CASE WHEN p.removed_at IS NOT NULL THEN 'removed' WHEN p.expires_at <= clock_timestamp() THEN 'expired'
+        ELSE 'open' END, (
+      SELECT i.version FROM metadata.pin_item i
+      WHERE i.tenant_id = v_tenant AND i.pin_id = p.pin_id AND i.dataset_id = p_dataset)
+    FROM metadata.pin p WHERE p.tenant_id = v_tenant AND p.pin_id = v_pin;
+END $$;

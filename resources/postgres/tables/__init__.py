@@ -16,7 +16,7 @@ from resources.postgres.tables.runs import (
     task_attempt,
 )
 from resources.postgres.tables.tenancy import audit, idempotency, outbox, tenant
-from resources.postgres.tables.versioning import invalidation, metadata_key, pin, pin_item, release, retraction
+from resources.postgres.tables.versioning import invalidation, metadata_key, pin, pin_item, release, retraction, run_pin
 from resources.postgres.tables.versions import (
     dataset,
     materialization,
@@ -61,6 +61,7 @@ __all__ = [
     "relationship",
     "release",
     "retraction",
+    "run_pin",
     "schema_field",
     "staging_lease",
     "task",

@@ -1,4 +1,5 @@
-"""release, retraction, pin, pin_item, invalidation: what people say about versions; metadata_key: search by key."""
+"""release, retraction, pin, pin_item, invalidation: what people say of versions; run_pin: which pin a run reads;
+metadata_key: search by key."""
 
 from sqlalchemy import (
     BigInteger,
@@ -8,6 +9,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -65,6 +67,18 @@ pin = Table(
     moment("updated_at"),
     Index("pin_open_name_key", "tenant_id", "name", unique=True, postgresql_where=text("removed_at IS NULL")),
     Index("pin_name_idx", "tenant_id", "name", "created_at"),
+)
+
+run_pin = Table(
+    "run_pin",
+    METADATA,
+    tenant_id(),
+    Column("run_id", Text, primary_key=True, comment="The run that was asked first, when others go on with it"),
+    Column("name", Text, primary_key=True),
+    uuid("pin_id"),
+    words("actor"),
+    moment("at"),
+    ForeignKeyConstraint(["tenant_id", "pin_id"], [pin.c.tenant_id, pin.c.pin_id]),
 )
 
 pin_item = Table(

@@ -92,6 +92,19 @@ def judged() -> Iterator[Any]:
     yield from results
 
 
+@dg.multi_asset(
+    outs={"warned": dg.AssetOut(metadata={"metadata_assets/publish": "when_checks_pass"}), "after": dg.AssetOut()},
+    check_specs=[dg.AssetCheckSpec("is_long", asset="warned", blocking=True)],
+)
+def warning() -> Iterator[Any]:
+    """Its blocking check fails with severity WARN, which keeps nothing from being published."""
+    yield dg.Output(computed("warned"), "warned")
+    severity = dg.AssetCheckSeverity.WARN
+    yield dg.AssetCheckResult(asset_key="warned", check_name="is_long", passed=False, severity=severity)
+    fail_if_asked("after before commit")
+    yield dg.Output(computed("after"), "after")
+
+
 @dg.schedule(job_name="count", cron_schedule="* * * * *", execution_timezone="UTC")
 def each_minute() -> dg.RunRequest:
     return dg.RunRequest()
@@ -104,7 +117,7 @@ def asking() -> list[dg.RunRequest]:
 
 metadata = MetadataResource()
 defs = dg.Definitions(
-    assets=[numbers, doubled, persistent, halves, days, together, judged],
+    assets=[numbers, doubled, persistent, halves, days, together, judged, warning],
     jobs=[dg.define_asset_job("count", selection=["numbers"])],
     schedules=[each_minute],
     sensors=[asking],
