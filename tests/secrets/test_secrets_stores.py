@@ -5,6 +5,7 @@ import typing
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from inspect import getmembers, isfunction
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -83,8 +84,10 @@ def stored(url: str) -> list[str]:
 def test_a_planted_password_is_nowhere_afterwards(
     world: World, metadata_url: str, caplog: pytest.LogCaptureFixture, methods: list[str]
 ) -> None:
+    """A third of the spellings for each, another one than for its neighbours: what knows them is the same for all."""
+    third = islice(SPELLINGS.items(), methods_by_case().index(methods) % 3, None, 3)
     case = CASES[methods[0]]
-    said = {spelling: said_by(*case(world, text)) for spelling, (text, _piece) in SPELLINGS.items()}
+    said = {spelling: said_by(*case(world, text)) for spelling, (text, _piece) in third}
     assert {spelling: leaks(*some) for spelling, some in said.items() if leaks(*some)} == {}
     assert leaks(*stored(metadata_url), caplog.text) == []
 
