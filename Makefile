@@ -39,7 +39,7 @@ types: setup  ## mypy, strict
 contracts: setup  ## The layers import downwards only
 	$(BIN)/lint-imports
 
-ci-check: lint types contracts test  ## All of the above, in under 8 minutes on 2 cores
+ci-check: lint types contracts test  ## All of the above
 
 SECONDS ?= 60
 TRIALS ?= 50
