@@ -10,6 +10,7 @@ from identity.ids import Entity, EntityId
 from identity.keys import check_name
 from resources.check_models import Checked, CheckEvaluation, CheckResult, CheckVerdict, Settled
 from resources.metadata.noun import Noun
+from resources.metadata.versions import current_of
 from resources.models import UNPARTITIONED, Current
 from resources.postgres.session import Row
 
@@ -18,8 +19,8 @@ _RECORD = "SELECT metadata.record_checks(%(results)s) AS new"
 _AWAIT = "SELECT metadata.await_checks(%(run_id)s, %(materializations)s, %(awaited)s, %(complete)s)"
 
 _EXAMINE = """
-SELECT c.partition_key, d.published_version, m.materialization_id, m.location, m.manifest_sha256, m.row_count,
-  m.data_version
+SELECT c.partition_key, d.published_version AS version, m.materialization_id, m.location, m.manifest_sha256,
+  m.row_count, m.data_version
 FROM metadata.examine(%(run_id)s, %(dataset)s, %(partitions)s, %(awaited)s, %(complete)s) c
 JOIN metadata.materialization m ON m.tenant_id = %(tenant)s AND m.materialization_id = c.materialization_id
 JOIN metadata.dataset d ON d.tenant_id = m.tenant_id AND d.dataset_id = m.dataset_id
@@ -103,19 +104,7 @@ class CheckResults(Noun):
                 "complete": complete,
             },
         )
-        return [
-            Current(
-                dataset=dataset,
-                partition=row["partition_key"] or None,
-                version=row["published_version"],
-                materialization_id=row["materialization_id"],
-                location=row["location"],
-                manifest_sha256=row["manifest_sha256"],
-                row_count=row["row_count"],
-                data_version=row["data_version"],
-            )
-            for row in rows
-        ]
+        return [current_of(dataset, row) for row in rows]
 
     def settle_checks(
         self, evaluations: Sequence[CheckEvaluation] = (), *, runs: Collection[str] = ()

@@ -250,19 +250,24 @@ def current_in(tenant: TenantId, dataset: CanonicalKey | Entity, rows: Iterable[
     """The answer of `current` in the rows of its statement."""
     key = dataset.key if isinstance(dataset, Entity) else dataset
     return [
-        Current(
-            dataset=Entity.from_database(tenant, key, row["dataset_id"], row["birth_sha256"]),
-            partition=row["partition_key"] or None,
-            version=row["version"],
-            materialization_id=row["materialization_id"],
-            location=row["location"],
-            manifest_sha256=row["manifest_sha256"],
-            row_count=row["row_count"],
-            data_version=row["data_version"],
-        )
+        current_of(Entity.from_database(tenant, key, row["dataset_id"], row["birth_sha256"]), row)
         for row in rows
         if row["materialization_id"] is not None
     ]
+
+
+def current_of(dataset: Entity, row: Row) -> Current:
+    """What a row says that a partition of the dataset has."""
+    return Current(
+        dataset=dataset,
+        partition=row["partition_key"] or None,
+        version=row["version"],
+        materialization_id=row["materialization_id"],
+        location=row["location"],
+        manifest_sha256=row["manifest_sha256"],
+        row_count=row["row_count"],
+        data_version=row["data_version"],
+    )
 
 
 def publish_request(materializations: Collection[UUID], key: str | None = None) -> Row:

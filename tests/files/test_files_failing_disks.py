@@ -6,32 +6,17 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from garbage_world import Look, World
-from psycopg.rows import dict_row
 from upath import UPath
 
 from resources.files.staging import StagingFailed
 from resources.metadata_store import MetadataStore
-from resources.postgres.session import Row
 
 BIG = random.Random(1).randbytes(100_000).hex()
 TOLD = r"could not write .*: (No space left on device|File too large); nothing was committed, make room"
-
-
-@pytest.fixture
-def look(metadata_url: str) -> Iterator[Look]:
-    with psycopg.connect(metadata_url, row_factory=dict_row, autocommit=True) as connection:
-
-        def run(statement: str, *parameters: object) -> list[Row]:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
-
-        yield run
 
 
 def failed(world: World, told: str, value: object = BIG) -> str:
