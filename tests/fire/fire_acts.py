@@ -89,11 +89,14 @@ class Operator(ABC):
         )
 
     def keep(self) -> None:
-        """Pin present or earlier versions, read through the pin while others change everything, and let it go."""
+        """Pin present or earlier versions, read through the pin while others change everything, and let it go.
+
+        Also the first version that is not kept: it may be collected in this moment, and is pinned or refused.
+        """
         name, until = f"p{uuid.uuid4().hex}", datetime.now(UTC) + timedelta(seconds=PINNED_SECONDS)
         whole = len(self.datasets) > 1 and self.random.random() < 0.5
         some = self.datasets if whole else self.random.sample(self.datasets, 1)
-        back = 0 if whole else self.random.randint(0, self.plan.keep_versions)
+        back = 0 if whole else self.random.randint(0, self.plan.keep_versions + 1)
         try:
             wanted = {one.key: self.store.version_at(one) - back if back else None for one in some}
             pin = insisting(lambda: self.store.pin(name, wanted, expires_at=until))

@@ -114,6 +114,7 @@ def names_read(session: Session) -> Counter[str]:
 
 def rows_read(store: MetadataStore, look: Look, *tables: str) -> int:
     """How many rows of these tables were read so far, whole or by an index, by whoever."""
+    look("SELECT pg_stat_force_next_flush()")  # or what this connection has read so far is told up to a minute later
     with store.session() as session:  # the one connection of the pool
         session.rows("SELECT pg_stat_force_next_flush()")
     (row,) = look(
