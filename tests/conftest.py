@@ -1,7 +1,6 @@
 """The real things that tests run on: one embedded PostgreSQL for the session, a fresh database for each test."""
 
-import itertools
-import os
+import gc
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy.engine import make_url
+from scratch_databases import ScratchDatabases
 
 from identity.ids import tenant_id
 from resources.metadata_store import MetadataStore
@@ -27,6 +26,13 @@ settings.load_profile("default")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TENANTS = ("default", "other")
 _TEMPLATE = "migrated_template"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: look for garbage among the rest only, and less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session")
@@ -56,37 +62,34 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def make_database(server: Server) -> Callable[..., str]:
-    """A function that makes a scratch database and answers with its URL: empty, or `migrated=True`."""
-    numbers = itertools.count()
-
-    def make(*, migrated: bool = False) -> str:
-        name = f"scratch_{os.getpid()}_{next(numbers)}"
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            template = _TEMPLATE if migrated else "template1"
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-        return server.url(name)
-
-    return make
+def migrated_databases(server: Server) -> ScratchDatabases:
+    """Control planes with the tenants `default` and `other`."""
+    return ScratchDatabases(server, _TEMPLATE)
 
 
 @pytest.fixture(scope="session")
-def drop_database(server: Server) -> Callable[[str], None]:
+def empty_databases(server: Server) -> ScratchDatabases:
+    """Databases without anything."""
+    return ScratchDatabases(server, "template1")
+
+
+@pytest.fixture(scope="session")
+def make_database(migrated_databases: ScratchDatabases, empty_databases: ScratchDatabases) -> Callable[..., str]:
+    """A function that makes a scratch database and answers with its URL: empty, or `migrated=True`."""
+    return lambda *, migrated=False: (migrated_databases if migrated else empty_databases).make()
+
+
+@pytest.fixture(scope="session")
+def drop_database(empty_databases: ScratchDatabases) -> Callable[[str], None]:
     """A function that removes a scratch database, so that the disk never has to write most of what tests write."""
-
-    def drop(url: str) -> None:
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{make_url(url).database}" WITH (FORCE)')
-
-    return drop
+    return empty_databases.drop
 
 
 @pytest.fixture
-def metadata_url(make_database: Callable[..., str], drop_database: Callable[[str], None]) -> Iterator[str]:
+def metadata_url(migrated_databases: ScratchDatabases) -> Iterator[str]:
     """A fresh, migrated control plane with the tenants `default` and `other`."""
-    url = make_database(migrated=True)
-    yield url
-    drop_database(url)
+    with migrated_databases.one() as url:
+        yield url
 
 
 @pytest.fixture

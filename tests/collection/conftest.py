@@ -99,25 +99,25 @@ END $$
 
 
 @pytest.fixture(scope="session")
-def empty_databases() -> list[str]:
+def cleared_databases() -> list[str]:
     """Those that no test uses now: a database takes longer to make than to clear."""
     return []
 
 
 @pytest.fixture
-def make_source(make_database: Callable[..., str], empty_databases: list[str]) -> Iterator[Callable[..., Source]]:
+def make_source(make_database: Callable[..., str], cleared_databases: list[str]) -> Iterator[Callable[..., Source]]:
     """A function that makes a source out of SQL statements."""
     made = []
 
     def make(*statements: str) -> Source:
-        made.append(Source(empty_databases.pop() if empty_databases else make_database()))
+        made.append(Source(cleared_databases.pop() if cleared_databases else make_database()))
         made[-1].run(*statements)
         return made[-1]
 
     yield make
     for source in made:
         source.run(_CLEAR)
-        empty_databases.append(source.url)
+        cleared_databases.append(source.url)
 
 
 @pytest.fixture

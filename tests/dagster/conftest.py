@@ -1,11 +1,12 @@
 """A real Dagster instance on PostgreSQL, as dagster.yaml describes it, and a fresh control plane beside it."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from scratch_databases import ScratchDatabases
 
 from metadata_assets.io_manager import MetadataIOManager
 from resources.configurable import MetadataResource, close_all
@@ -23,12 +24,18 @@ def dagster_url(server: Server) -> str:
 
 
 @pytest.fixture
+def data_url(empty_databases: ScratchDatabases) -> Iterator[str]:
+    """A data plane without anything."""
+    with empty_databases.one() as url:
+        yield url
+
+
+@pytest.fixture
 def environment(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     dagster_url: str,
-    make_database: Callable[..., str],
-    drop_database: Callable[[str], None],
+    data_url: str,
     metadata_url: str,
 ) -> Iterator[dict[str, str]]:
     """The environment of a process of this deployment, set for this test."""
@@ -40,14 +47,13 @@ def environment(
         "METADATA_PROJECT": str(tmp_path),
         "METADATA_DATABASE_URL": metadata_url,
         "DAGSTER_POSTGRES_URL": dagster_url,
-        "DATA_DATABASE_URL": make_database(),
+        "DATA_DATABASE_URL": data_url,
         "DAGSTER_HOME": str(home),
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     yield variables
     close_all()
-    drop_database(variables["DATA_DATABASE_URL"])
 
 
 @pytest.fixture
