@@ -21,6 +21,7 @@ from resources.postgres.session import Sessions
 settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+settings.register_profile("thorough", settings.get_profile("default"))  # `make chaos`; see tests/thorough.py
 settings.load_profile("default")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -49,7 +50,8 @@ def server() -> Iterator[Server]:
     home = Path(tempfile.mkdtemp(prefix="metadata-tests-"))
     running = attach(home)
     with psycopg.connect(running.url("postgres"), autocommit=True) as connection:
-        for setting in ("fsync", "full_page_writes"):  # the machine may crash: nobody wants these data
+        # The machine may crash: nobody wants these data. Statistics change when a test says so.
+        for setting in ("fsync", "full_page_writes", "autovacuum"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
         connection.execute("SELECT pg_reload_conf()")
     ensure_databases(running, [_TEMPLATE])

@@ -1,5 +1,6 @@
 """The one place where errors become messages and exit codes."""
 
+import functools
 import io
 import os
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from identity.errors import MetadataError
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     start = Start(environ=dict(os.environ if environ is None else environ), cwd=Path.cwd)
     try:
         _check_encoding(given)
-        outcome = typer.main.get_command(app)(given, prog_name=PROGRAM, standalone_mode=False, obj=start)
+        outcome = _program()(given, prog_name=PROGRAM, standalone_mode=False, obj=start)
         print(end="", flush=True)  # a disk that is full says so here, not when Python ends
         return int(outcome or ExitCode.OK)
     except (KeyboardInterrupt, typer.Abort):
@@ -78,6 +80,12 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, people get a message and scripts a code
         return _report(error, given, start.environ)
+
+
+@functools.cache
+def _program() -> TyperGroup:
+    """All commands. They are made of their functions once: that takes longer than most of them."""
+    return typer.main.get_group(app)
 
 
 def _check_encoding(arguments: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from resources.postgres import embedded
 from resources.postgres.databases import Databases, locate
 from resources.postgres.engine import APP_ROLE, app_engine, check_server, plain_engine
 from resources.postgres.isolation import isolation_problems
-from resources.postgres.migrate import check_current, stamp
+from resources.postgres.release import check_current, stamp
 from resources.postgres.session import Sessions
 from resources.settings import VARIABLE, Plane, Settings
 from resources.tables.store import TableStorage

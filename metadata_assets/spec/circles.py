@@ -1,13 +1,16 @@
 """What only all datasets together can get wrong: circles, and names that Dagster could not tell apart."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-import networkx as nx
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 from identity.keys import CanonicalKey, short_name
 from metadata_assets.spec.entries import Entry, Known
 from metadata_assets.spec.problems import Problem
 from metadata_assets.spec.project import Dataset, asset_key
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def one_name_each(datasets: Iterable[Dataset], known: Known) -> Iterator[Problem]:
@@ -23,12 +26,20 @@ def one_name_each(datasets: Iterable[Dataset], known: Known) -> Iterator[Problem
 
 def circles(datasets: Mapping[CanonicalKey, Dataset], known: Known) -> Iterator[Problem]:
     """Datasets that need themselves."""
-    graph = nx.DiGraph(
-        (dataset.key, dependency.key)
+    needed = {
+        dataset.key: [dependency.key for dependency in dataset.depends_on if dependency.key in datasets]
         for dataset in datasets.values()
-        for dependency in dataset.depends_on
-        if dependency.key in datasets
-    )
+    }
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError:
+        yield from _circles(needed, known)
+
+
+def _circles(needed: Mapping[CanonicalKey, Collection[CanonicalKey]], known: Known) -> Iterator[Problem]:
+    import networkx as nx  # whoever has no circle need not wait for it
+
+    graph = nx.DiGraph((key, dependency) for key, dependencies in needed.items() for dependency in dependencies)
     for circle in nx.strongly_connected_components(graph):
         start = min(circle)
         if len(circle) > 1 or graph.has_edge(start, start):
@@ -37,6 +48,8 @@ def circles(datasets: Mapping[CanonicalKey, Dataset], known: Known) -> Iterator[
 
 def _around(graph: "nx.DiGraph[CanonicalKey]", start: CanonicalKey) -> list[CanonicalKey]:
     """The shortest way from start back to start."""
+    import networkx as nx
+
     ways = [nx.shortest_path(graph, follower, start) for follower in sorted(graph.successors(start))]
     return [start, *min(ways, key=len)]
 

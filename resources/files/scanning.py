@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow.dataset as pads
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from upath import UPath
 
@@ -25,6 +24,8 @@ class Manifested:
         """Polars reads local files itself; others through the file system that the path has, with its settings."""
         if places.is_local(self.path):
             return pl.scan_parquet(str(self.path))
+        import pyarrow.dataset as pads  # and pandas, where there is one: no step that writes should wait for them
+
         files = PyFileSystem(FSSpecHandler(self.path.fs))
         return pl.scan_pyarrow_dataset(pads.dataset([self.path.path], format="parquet", filesystem=files))
 

@@ -9,7 +9,7 @@ from identity.ids import DEFAULT_TENANT
 from resources.postgres import embedded
 from resources.postgres.engine import APP_ROLE, check_server, plain_engine, with_driver
 from resources.postgres.errors import SchemaNotCurrent
-from resources.postgres.migrate import NO_SCHEMA, check_current, migrate
+from resources.postgres.release import NO_SCHEMA, check_current
 from resources.settings import Plane, Settings
 
 
@@ -77,5 +77,7 @@ def _bring_up_to_date(engine: sa.Engine, tenant: str) -> None:
     try:
         check_current(engine, tenant=tenant)
     except SchemaNotCurrent as behind:
+        from resources.postgres.migrate import migrate  # and Alembic, which every step would wait for
+
         migrate(engine, tenants=(DEFAULT_TENANT, tenant) if behind.found == NO_SCHEMA else (DEFAULT_TENANT,))
         check_current(engine, tenant=tenant)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_calls import Answer, Call
+from cli_calls import Call
 
 from resources.postgres import embedded
 from resources.postgres.server import binaries
@@ -82,7 +82,8 @@ def test_data_that_another_server_works_on_are_left_alone(alone: Call, home: Pat
     with tempfile.TemporaryDirectory(prefix="metadata-tests-") as sockets:
         other = _start_by_hand(data_of(home), Path(sockets))
         try:
-            refused = _until_locked(alone)
+            _until_ready(data_of(home))
+            refused = alone("datasets")
         finally:
             other.terminate()
             other.wait(timeout=60)
@@ -105,8 +106,8 @@ def _start_by_hand(data: Path, sockets: Path) -> "subprocess.Popen[bytes]":
     )
 
 
-def _until_locked(alone: Call) -> Answer:
+def _until_ready(data: Path) -> None:
     until = time.monotonic() + 60
-    while (answer := alone("datasets")).code == 0 and time.monotonic() < until:
+    while not (data / "postmaster.pid").exists() or "ready" not in (data / "postmaster.pid").read_text():
+        assert time.monotonic() < until, "the other server did not start"
         time.sleep(0.1)
-    return answer

@@ -18,7 +18,7 @@ ALLOWED = {
         "identity/ids.py": "the only file that hashes what is identified",
         "resources/files/*.py": "the digests of files",
         "resources/tables/store.py": "the digests of tables and of what the registry says of them",
-        "resources/postgres/migrate.py": "the digest of the SQL functions, to see that they changed",
+        "resources/postgres/release.py": "the digest of the SQL functions, to see that they changed",
         "resources/postgres/server/cluster.py": "a short name for the socket directory of one machine",
         "examples/flights/sources.py": "the digest of its SQL files, to see that they changed",
     },

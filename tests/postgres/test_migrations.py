@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.engine import make_url
 
@@ -22,7 +23,8 @@ from resources.models import Asset, AssetType
 from resources.postgres.embedded import Server, attach, stop
 from resources.postgres.engine import app_engine, plain_engine
 from resources.postgres.errors import SchemaNotCurrent, SchemaTooNew, TenantUnknown
-from resources.postgres.migrate import check_current, head, migrate, stamp
+from resources.postgres.migrate import migrate
+from resources.postgres.release import check_current, head, revisions, stamp
 from resources.postgres.server import binaries
 from resources.postgres.server import cluster as clusters
 from resources.postgres.server.account import server_account
@@ -188,11 +190,17 @@ def test_a_schema_of_a_newer_release_is_left_alone(metadata_url: str) -> None:
     assert run(metadata_url, _INVENTORY) == before
 
 
-@pytest.mark.parametrize("part", ["_functions", "head"])
+def test_the_revisions_are_those_that_alembic_walks() -> None:
+    scripts = ScriptDirectory(str(REPOSITORY / "resources" / "postgres" / "migrations"))
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == revisions()
+    assert scripts.get_current_head() == head()
+
+
+@pytest.mark.parametrize("part", ["functions", "head"])
 def test_other_functions_or_another_revision_are_another_release(
     migrated_url: str, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    monkeypatch.setattr(f"resources.postgres.migrate.{part}", lambda: "of another release")
+    monkeypatch.setattr(f"resources.postgres.release.{part}", lambda: "of another release")
     with pytest.raises(SchemaNotCurrent):
         check_current(plain_engine(migrated_url), tenant="default")
 

@@ -23,7 +23,7 @@ assert _spec.loader is not None
 _fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_fixtures)
 dagster_url, environment, instance = _fixtures.dagster_url, _fixtures.environment, _fixtures.instance
-metadata, stored = _fixtures.metadata, _fixtures.stored
+data_url, metadata, stored = _fixtures.data_url, _fixtures.metadata, _fixtures.stored
 
 _numbers = itertools.count()
 
