@@ -123,7 +123,7 @@ def pinning_without_sharing_the_row(url: str) -> None:
     """A pin is no reason to wait for whoever collects."""
     condemning_slowly(url)
     pins = _replaced((_FUNCTIONS / "pins.sql").read_text(), _PIN_LOCK, "ORDER BY d.dataset_id;")
-    _change(url, _replaced(pins, _PINNED, f"  PERFORM pg_sleep(0.04);\n{_PINNED}"))
+    _change(url, _replaced(pins, _PINNED, f"  PERFORM pg_sleep(0.15);\n{_PINNED}"))
 
 
 _MARK = "  UPDATE metadata.staging_lease l SET state = 'reaping'\n  FROM ("

@@ -27,15 +27,15 @@ from resources.postgres.session import Sessions
 
 pytestmark = pytest.mark.fire
 
-SECONDS = 2.0
-CROWDS = 8
+SECONDS = 1.0
+CROWDS = 40
 Crowd = Callable[..., list[str]]
 
 DELIVERING = {"deliver": 1.0}
 GOING_BACK = {"deliver": 1.0, "roll_back": 3.0}
 COLLECTING = {"overtake": 3.0, "collect": 2.0}
 RELEASING = {"release": 2.0, "keep": 3.0}
-PINNING = {"overtake": 2.0, "keep": 4.0, "collect": 1.0}
+PINNING = {"overtake": 4.0, "keep": 4.0, "collect": 2.0}
 GIVING_WAY = {"give_way": 1.0}
 HOLDING = {"hold": 1.0}
 COMING_LATE = {"come_late": 4.0, "collect": 1.0}
@@ -80,7 +80,7 @@ def crowd(server: Server, make_database: Callable[..., str]) -> Crowd:
     return gather_a_crowd
 
 
-def found_out(gather: Callable[[], list[str]], what: str) -> bool:
+def found_out(gather: Callable[[], list[str]], what: str | tuple[str, ...]) -> bool:
     """Whether one of a few crowds met it: a machine that is busy with something else may need more than one."""
     return any(problem.startswith(what) for _crowd in range(CROWDS) for problem in gather())
 
@@ -93,14 +93,14 @@ def found_out(gather: Callable[[], list[str]], what: str) -> bool:
         (rolling_back_whatever_is_there, GOING_BACK, "contradicting: a rollback"),
         (publishing_without_the_row, COLLECTING, "condemned"),
         (condemning_in_one_statement, COLLECTING, "condemned"),
-        (pinning_without_sharing_the_row, PINNING, "condemned"),
+        (pinning_without_sharing_the_row, PINNING, ("condemned", "collected")),
         (publishing_whoever_is_last, GIVING_WAY, "contradicting: an earlier attempt replaced a later one"),
         (holding_whoever_asks, HOLDING, "contradicting: attempt"),
         (reaping_without_marking, COMING_LATE, "collected"),
     ],
 )
 def test_a_mutant_of_the_functions_is_found_out(
-    crowd: Crowd, mutate: Callable[[str], None], acts: Mapping[str, float], found: str
+    crowd: Crowd, mutate: Callable[[str], None], acts: Mapping[str, float], found: str | tuple[str, ...]
 ) -> None:
     assert found_out(lambda: crowd(acts, mutate), found)
 
