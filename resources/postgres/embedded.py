@@ -183,7 +183,7 @@ def status(home: Path) -> Status:
             version=clusters.initialised_by(cluster) if cluster else None,
             data_directory=cluster.data if cluster else None,
             socket_directory=cluster.sockets if cluster else None,
-            user_pids=tuple(sorted(openers.get("users.lock", set()) - guards)),
+            user_pids=tuple(sorted(pid for pid in openers.get("users.lock", set()) if not supervisor.is_one(pid))),
             supervisor_pid=next(iter(guards), None),
         )
 
