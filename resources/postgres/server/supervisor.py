@@ -41,10 +41,12 @@ def ensure(home: Path, data: Path) -> None:
 
 
 def is_one(pid: int) -> bool:
-    """Whether this process is a supervisor, also one that has given its post up and stops its server."""
+    """Whether this process is a supervisor, also one that has given its post up and stops its server, or has ended."""
     try:
         return _BOOT in psutil.Process(pid).cmdline()
-    except psutil.Error:
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
         return False
 
 
