@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from identity.ids import Entity
-from identity.keys import CanonicalKey, key_text
+from identity.keys import CanonicalKey, check_name, key_text
 from resources.graph.edges import EdgeChanges, Link, assert_edges
 from resources.metadata.assets import registered, said_by_callers
 from resources.metadata.columns import close_fields, write_fields
@@ -52,7 +52,7 @@ RETURNING a.asset_id, a.qualified_name, a.key_sha256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """One look of another tool. `producer` and `project` say whose; `endpoints` are those it looked at, whole.
+    """One look of another tool. `producer` and `project` say whose; `endpoints` are the registered ones it is about.
 
     Each asset's metadata have one entry, under `slot`: what is there belongs to this look. What an edge's source reads
     belongs to the endpoint of the source. `described` are the assets that are the project's own; of others its
@@ -66,6 +66,10 @@ class Import:
     described: frozenset[CanonicalKey]
     edges: frozenset[Edge]
     gaps: tuple[Gap, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.producer)
+        check_name(self.project)
 
     @property
     def slot(self) -> str:

@@ -10,6 +10,7 @@ from metadata_assets.importers.dbt import import_project, read_project
 from metadata_assets.importers.dbt_relations import Target, Targets
 from resources.metadata.imports import Import, Imported
 from resources.metadata_store import MetadataStore
+from resources.models import Endpoint
 
 Entry = dict[str, Any]
 JAFFLE = "openlineage-dbt/integration/common/tests/dbt/postgres/target/manifest.json"
@@ -82,9 +83,10 @@ def written(folder: Path, document: object, name: str = "manifest.json") -> Path
 def imported(
     store: MetadataStore, file: Path, *targets: Target, seen: Path | None = None, name: str | None = None
 ) -> tuple[Import, Imported]:
-    """Import a file below some endpoints; below `wh`, a PostgreSQL that has any database, without one."""
-    project = read_project(file, seen, name=name)
-    return import_project(store, project, Targets(targets or (Target("wh", "postgres"),)))
+    """Import a file below some endpoints, which it registers; below `wh`, a PostgreSQL, without one."""
+    targets = targets or (Target("wh", "postgres"),)
+    store.register_endpoints([Endpoint(slug=one.slug, system=one.system) for one in targets])
+    return import_project(store, read_project(file, seen, name=name), Targets(targets))
 
 
 def short(key: CanonicalKey) -> str:
