@@ -17,7 +17,7 @@ COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
     "edges: {opened, closed}, gaps: [{name, reason}], fingerprint, error}]}"
 )
-IMPORTED = (
+DBT_IMPORTED = (
     "{dry_run, project, adapter, schema_version, endpoints: [{endpoint, scope}], assets, columns, tests, "
     "edges: {total, opened, closed}, taken_back, rows_written, complete, gaps: [{name, reason}]}"
 )

@@ -21,7 +21,7 @@ imports = typer.Typer(help="Read what other tools wrote.", no_args_is_help=True)
         "import dbt target/manifest.json --catalog target/catalog.json --endpoint warehouse",
         "import dbt target/manifest.json --endpoint raw --endpoint analytics=warehouse --dry-run --json",
     ],
-    document=documents.IMPORTED,
+    document=documents.DBT_IMPORTED,
 )
 def dbt(
     cli: Cli,
