@@ -22,12 +22,21 @@ REQUIRED = [
     *("clean", "collect", "collection add", "collection create", "collection delete", "collection list"),
     *("collection move", "collection remove", "collection show", "dataset show", "datasets", "demo", "dev", "doctor"),
     *("explain", "gc"),
-    "import dbt",
     *("identity create", "identity delete", "identity ensure", "identity import", "identity key", "identity link"),
     *("identity list", "identity merge", "identity move", "identity names", "identity register", "identity rename"),
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
     "identity unregister",
-    *("invalidate", "lineage", "materialization show", "materializations", "migrate", "pin", "pins", "publish"),
+    *(
+        "import dbt",
+        "invalidate",
+        "lineage",
+        "materialization show",
+        "materializations",
+        "migrate",
+        "pin",
+        "pins",
+        "publish",
+    ),
     *("release", "releases", "retract", "rollback", "runs", "stale", "unpin", "versions"),
 ]
 

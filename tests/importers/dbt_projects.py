@@ -85,7 +85,8 @@ def imported(
 ) -> tuple[Import, Imported]:
     """Import a file below some endpoints, which it registers; below `wh`, a PostgreSQL, without one."""
     targets = targets or (Target("wh", "postgres"),)
-    store.register_endpoints([Endpoint(slug=one.slug, system=one.system) for one in targets])
+    known = {one.slug for one in store.endpoints()}
+    store.register_endpoints([Endpoint(slug=one.slug, system=one.system) for one in targets if one.slug not in known])
     return import_project(store, read_project(file, seen, name=name), Targets(targets))
 
 
