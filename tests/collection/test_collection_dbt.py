@@ -23,6 +23,9 @@ TABLES = (
 )
 
 
+NOWHERE = {"nowhere": {"name": "nowhere", "description": "written down, and not in the table"}}
+
+
 def project(database: str, folder: Path) -> tuple[Path, Path]:
     """What dbt says about TABLES: quoted and not, compiled and not, through an ephemeral model."""
     document = manifest(
@@ -46,7 +49,15 @@ def project(database: str, folder: Path) -> tuple[Path, Path]:
             relation_name=None,
             config={"materialized": "ephemeral"},
         ),
-        node("model", "orders_v2", "model.shop.priced", database=database, alias="orders", relation_name=None),
+        node(
+            "model",
+            "orders_v2",
+            "model.shop.priced",
+            database=database,
+            alias="orders",
+            relation_name=None,
+            columns=NOWHERE,
+        ),
         node(
             "model",
             "Daily",
@@ -111,6 +122,9 @@ def test_a_table_is_one_thing_whichever_comes_first(
     asset = store.asset(dataset_key("shop", source=database.database, schema="public", table="stg_orders"))
     assert {one.name: one.type for one in asset.fields or ()} == {"id": "integer", "amount": "numeric(10,2)"}
     assert asset.metadata["dbt:shop"]["columns"]["id"]["description"] == "Number of the order"
+
+    made = store.asset(dataset_key("shop", source=database.database, schema="public", table="orders"))
+    assert [one.name for one in made.fields or ()] == ["id", "amount", "code"]
 
     stored = contents(metadata_url)
     database.collect_into(store)

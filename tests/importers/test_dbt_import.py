@@ -1,5 +1,7 @@
 """What an import of a dbt project writes, what the next one closes, and what neither touches."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -197,9 +199,12 @@ def test_two_projects_about_one_table_do_not_disturb_each_other(
 
 
 def test_a_source_that_is_a_model_of_the_same_project_is_one_asset(store: MetadataStore, tmp_path: Path) -> None:
-    document = manifest(source("orders"), node("model", "orders"), node("model", "top", "source.shop.orders"))
+    document = manifest(
+        source("orders"), node("model", "orders", "source.shop.orders"), node("model", "top", "source.shop.orders")
+    )
     look, _done = imported(store, written(tmp_path, document))
     assert len(look.assets) == 2
+    assert {(edge.source.table, edge.target.table) for edge in look.edges} == {("top", "orders")}, "none to itself"
     assert store.asset(table("orders")).metadata["dbt:shop"]["also"] == ["source.shop.orders"]
 
 
@@ -262,3 +267,24 @@ def test_columns_that_somebody_else_described_stand(store: MetadataStore, tmp_pa
     store.register_assets([Asset(key=table("orders"), type=AssetType.DATASET, metadata={"steward": "jo"})])
     imported(store, written(tmp_path, manifest(node("model", "orders", columns=columns("id")))))
     assert store.asset(table("orders")).metadata["steward"] == "jo"
+
+
+def test_what_is_collected_in_this_moment_keeps_the_columns_of_the_collection(
+    store: MetadataStore, metadata_url: str, tmp_path: Path
+) -> None:
+    """The import has looked already, and waits for the collection that describes the table."""
+    file = written(tmp_path, manifest(node("model", "orders")))
+    imported(store, file)
+    seen = written(tmp_path, catalog({"model.shop.orders": {"id": "int"}}), "catalog.json")
+    marks = """UPDATE metadata.asset SET metadata = metadata || '{"relation": "table"}'"""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with store.session() as collection, psycopg.connect(metadata_url, autocommit=True) as looking:
+            collection.rows(marks)
+            later = pool.submit(imported, store, file, seen=seen)
+            deadline = time.monotonic() + 20
+            while looking.execute(waiting).fetchone() == (0,) and time.monotonic() < deadline and not later.done():
+                time.sleep(0.01)
+            assert not later.done(), "it waits"
+        _look, done = later.result(timeout=20)
+    assert (done.columns_written, store.asset(table("orders")).fields) == (0, ())
