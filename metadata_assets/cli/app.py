@@ -10,6 +10,7 @@ from metadata_assets.cli.commands import PROGRAM, accept_before_commands, comman
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.identity import identity
+from metadata_assets.cli.imports import imports
 from metadata_assets.cli.references import collection
 from metadata_assets.cli.versioning import versioning
 
@@ -53,6 +54,7 @@ app.add_typer(_dataset, name="dataset")
 app.add_typer(_materialization, name="materialization")
 app.add_typer(identity, name="identity")
 app.add_typer(collection, name="collection")
+app.add_typer(imports, name="import")
 app.add_typer(versioning)
 
 

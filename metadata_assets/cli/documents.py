@@ -17,6 +17,10 @@ COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
     "edges: {opened, closed}, gaps: [{name, reason}], fingerprint, error}]}"
 )
+DBT_IMPORTED = (
+    "{dry_run, project, adapter, schema_version, endpoints: [{endpoint, scope}], assets, columns, tests, "
+    "edges: {total, opened, closed}, taken_back, rows_written, complete, gaps: [{name, reason}]}"
+)
 DATASETS = "[{name, key, type, publish, version, partitions, rows, materializations, updated_at}]"
 DATASET = (
     "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], closed_at, id, "

@@ -26,7 +26,17 @@ REQUIRED = [
     *("identity list", "identity merge", "identity move", "identity names", "identity register", "identity rename"),
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
     "identity unregister",
-    *("invalidate", "lineage", "materialization show", "materializations", "migrate", "pin", "pins", "publish"),
+    *(
+        "import dbt",
+        "invalidate",
+        "lineage",
+        "materialization show",
+        "materializations",
+        "migrate",
+        "pin",
+        "pins",
+        "publish",
+    ),
     *("release", "releases", "retract", "rollback", "runs", "stale", "unpin", "versions"),
 ]
 

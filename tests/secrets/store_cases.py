@@ -14,6 +14,7 @@ from identity.keys import CanonicalKey, dataset_key
 from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
+from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Field, Read, Staged
@@ -135,6 +136,14 @@ def assets(w: World, text: str) -> list[Asset]:
         {"fields": (field,)},
     ]
     return [w.asset(f"a{new_number()}", **fact) for fact in facts]
+
+
+def imports(w: World, text: str) -> Iterator[Doing]:
+    here = {"endpoints": (f"e{w.number}",), "described": frozenset(), "edges": frozenset()}
+    for one in assets(w, text):
+        yield lambda one=one: w.store.write_import(Import(producer="p", project="x", assets=(one,), **here))
+    for said in ({"producer": text, "project": "x"}, {"producer": "p", "project": text}):
+        yield lambda said=said: w.store.write_import(Import(assets=(w.asset("one"),), **said, **here))
 
 
 def renames(w: World, text: str) -> Iterator[Doing]:
@@ -272,6 +281,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.unmerge": merges,
     "MetadataStore.publish": lambda w, text: iter([lambda: w.store.publish([uuid.uuid4()], key=text)]),
     "MetadataStore.register_assets": lambda w, text: iter([lambda: w.store.register_assets(assets(w, text))]),
+    "MetadataStore.write_import": imports,
     "MetadataStore.register_datasets": lambda w, text: iter(
         [lambda: w.store.register_datasets([(one, "manually") for one in assets(w, text)])]
     ),

@@ -15,6 +15,7 @@ from store_cases import CASES, World, new_number
 
 from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph_store import GraphStore
+from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, Attempt, Endpoint, Read, Staged
@@ -22,7 +23,21 @@ from resources.postgres.session import Sessions
 from resources.runs import AttemptFact, Lease, RunFact
 
 TEXTS = {
-    *(str, Any, Asset, Attempt, AttemptFact, CheckEvaluation, CheckResult, Endpoint, LegacyRow, Lease, Read, RunFact),
+    *(
+        str,
+        Any,
+        Asset,
+        Attempt,
+        AttemptFact,
+        CheckEvaluation,
+        CheckResult,
+        Endpoint,
+        Import,
+        LegacyRow,
+        Lease,
+        Read,
+        RunFact,
+    ),
     Staged,
 }
 

@@ -1,0 +1,57 @@
+"""The surface of `import`: what other tools wrote, read into the store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metadata_assets.cli import documents
+from metadata_assets.cli.commands import command
+from metadata_assets.cli.context import Cli
+from metadata_assets.cli.exit_codes import ExitCode
+
+imports = typer.Typer(help="Read what other tools wrote.", no_args_is_help=True)
+
+
+@command(
+    imports,
+    "dbt",
+    examples=[
+        "import dbt target/manifest.json",
+        "import dbt target/manifest.json --catalog target/catalog.json --endpoint warehouse",
+        "import dbt target/manifest.json --endpoint raw --endpoint analytics=warehouse --dry-run --json",
+    ],
+    document=documents.DBT_IMPORTED,
+)
+def dbt(
+    cli: Cli,
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="The manifest.json that dbt compiled.", show_default=False)
+    ],
+    catalog: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The catalog.json of `dbt docs generate`: types of columns."),
+    ] = None,
+    endpoints: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--endpoint",
+            metavar="[DATABASE=]SLUG",
+            help="Where its databases are; may be repeated. The project's endpoints of its system without it.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The dbt project's name, where the manifest does not say it.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
+) -> ExitCode:
+    """Read a dbt project: its sources, seeds, snapshots and models, their columns, tests and lineage.
+
+    Tables get the names that `collect` gives them, so that whichever comes first, each is one dataset. The same
+    manifest again writes nothing; edges that a new one lacks are closed. What reads a node that the manifest lacks is
+    a gap: then nothing is closed, and the exit code is 5.
+    """
+    from metadata_assets.cli.importing import import_dbt
+
+    return import_dbt(cli, manifest, catalog=catalog, endpoints=endpoints or [], name=name, dry_run=dry_run)

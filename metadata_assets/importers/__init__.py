@@ -1,0 +1,1 @@
+"""What other tools wrote about data, read into the same identities, records and edges."""

@@ -1,0 +1,222 @@
+"""Imports: what another tool says about data, its assets, columns and edges, written as one look in one transaction."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from identity.ids import Entity
+from identity.keys import CanonicalKey, check_name, key_text
+from resources.graph.edges import EdgeChanges, Link, assert_edges
+from resources.metadata.assets import registered, said_by_callers
+from resources.metadata.columns import close_fields, write_fields
+from resources.metadata.noun import Noun
+from resources.metadata.plans import Column, Plan
+from resources.models import Asset, Edge, Field, Gap
+from resources.postgres.session import Row, Session
+
+BY: Final = "declared_by"
+"""What the metadata of a column have that was declared and not collected: whose it is."""
+
+_SAID = """
+SELECT h.key, a.description, a.metadata -> %(slot)s ->> 'description' AS said
+FROM metadata.holders_of(%(keys)s) h
+JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
+"""
+
+_LOCK = """
+SELECT a.asset_id FROM metadata.asset a
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(assets)s) ORDER BY a.asset_id FOR NO KEY UPDATE
+"""
+
+_COLUMNS = """
+SELECT a.asset_id, a.metadata ? 'relation' AS collected, f.name, f.type, f.nullable, f.position, f.metadata,
+  f.deleted_at IS NULL AS open
+FROM metadata.asset a
+LEFT JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(assets)s)
+ORDER BY a.asset_id, f.deleted_at NULLS LAST, f.field_id
+"""
+
+_TAKE_BACK = """
+UPDATE metadata.asset a SET metadata = a.metadata - %(slot)s, version = a.version + 1, updated_at = clock_timestamp()
+FROM (
+  SELECT k.asset_id FROM metadata.asset k
+  JOIN metadata.endpoint e ON e.tenant_id = k.tenant_id AND e.endpoint_id = k.endpoint_id
+  WHERE k.tenant_id = %(tenant)s AND e.slug = ANY (%(endpoints)s) AND k.metadata ? %(slot)s
+    AND k.asset_id <> ALL (%(assets)s)
+  ORDER BY k.asset_id FOR NO KEY UPDATE OF k) gone
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = gone.asset_id
+RETURNING a.asset_id, a.qualified_name, a.key_sha256
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """One look of another tool. `producer` and `project` say whose; `endpoints` are the registered ones it is about.
+
+    Each asset's metadata have one entry, under `slot`: what is there belongs to this look. What an edge's source reads
+    belongs to the endpoint of the source. `described` are the assets that are the project's own; of others its
+    description counts where nobody else gave one.
+    """
+
+    producer: str
+    project: str
+    endpoints: tuple[str, ...]
+    assets: tuple[Asset, ...]
+    described: frozenset[CanonicalKey]
+    edges: frozenset[Edge]
+    gaps: tuple[Gap, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.producer)
+        check_name(self.project)
+
+    @property
+    def slot(self) -> str:
+        return f"{self.producer}:{self.project}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether it names everything. If not, it closes nothing."""
+        return not self.gaps
+
+    def scope(self, endpoint: str) -> str:
+        """The scope of the edges whose sources are at an endpoint."""
+        return f"{self.project}@{endpoint}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What an import did. `taken_back` are assets that it does not name any more; they stay, its word on them goes."""
+
+    rows_written: int
+    edges: EdgeChanges
+    columns_written: int
+    taken_back: int
+
+
+@dataclass(frozen=True, slots=True)
+class Imports(Noun):
+    """Write what other tools say."""
+
+    def write_import(self, look: Import) -> Imported:
+        """Bring assets, columns and edges to what a look says: all of it or nothing.
+
+        The same look again writes nothing. What a collection saw of a table's columns stands; other producers' edges
+        and metadata stay as they are. As many statements for a thousand assets as for one. Raises ReservedMetadata,
+        OneThingTwice.
+        """
+        look = replace(look, assets=tuple(said_by_callers(asset) for asset in look.assets))
+        return self.sessions.perform(lambda session: _write(session, look))
+
+
+def _write(session: Session, look: Import) -> Imported:
+    assets = [replace(asset, description=said) for asset, said in _descriptions(session, look)]
+    written, entities = registered(session, assets)
+    gone = _taken_back(session, look, entities)
+    fields = {entities[asset.key]: asset.fields or () for asset in assets}
+    fields |= {one: () for one in gone if one.key not in entities}
+    columns = _columns(session, look, fields)
+    edges = _edges(session, look, entities)
+    return Imported(
+        rows_written=written + len(gone) + columns + edges.opened + edges.closed,
+        edges=edges,
+        columns_written=columns,
+        taken_back=len(gone),
+    )
+
+
+def _descriptions(session: Session, look: Import) -> Iterator[tuple[Asset, str | None]]:
+    """Each asset and the description to write: of what is somebody else's only where there is none but ours."""
+    keys = sorted(key_text(asset.key) for asset in look.assets if asset.key not in look.described)
+    rows = session.rows(_SAID, {"tenant": session.tenant_value, "slot": look.slot, "keys": keys}) if keys else []
+    known = {row["key"]: (row["description"], row["said"]) for row in rows}
+    for asset in look.assets:
+        now, said = known.get(str(asset.key), (None, None))
+        ours = asset.key in look.described or now is None or now == said
+        yield asset, (asset.description or None) if ours else None
+
+
+def _taken_back(session: Session, look: Import, entities: Mapping[CanonicalKey, Entity]) -> list[Entity]:
+    if not look.complete:
+        return []
+    ids = [entity.id.value for entity in entities.values()]
+    parameters = {"tenant": session.tenant_value, "slot": look.slot, "endpoints": list(look.endpoints), "assets": ids}
+    return [
+        Entity.from_database(
+            session.tenant, CanonicalKey.parse(row["qualified_name"]), row["asset_id"], row["key_sha256"]
+        )
+        for row in session.rows(_TAKE_BACK, parameters)
+    ]
+
+
+def _columns(session: Session, look: Import, fields: Mapping[Entity, tuple[Field, ...]]) -> int:
+    plan, ids = _column_plan(session, look, fields)
+    if not (plan.fields_closed or plan.fields_created or plan.fields_changed or plan.fields_reopened):
+        return 0
+    assets = sorted(entity.id.value for entity in fields)
+    session.rows(_LOCK, {"tenant": session.tenant_value, "assets": assets})  # before a collection describes them
+    plan, ids = _column_plan(session, look, fields)
+    return close_fields(session, plan.fields_closed, ids) + write_fields(session, plan, ids)
+
+
+def _column_plan(
+    session: Session, look: Import, fields: Mapping[Entity, tuple[Field, ...]]
+) -> tuple[Plan, Mapping[CanonicalKey, Entity]]:
+    """What changes in the columns that were declared; those that a collection or another look described stand."""
+    assets = sorted(entity.id.value for entity in fields)
+    stored: dict[Any, dict[str, Row]] = {}
+    collected = set()
+    for row in session.rows(_COLUMNS, {"tenant": session.tenant_value, "assets": assets}):
+        known = stored.setdefault(row["asset_id"], {})
+        if row["collected"]:
+            collected.add(row["asset_id"])
+        if row["name"] is not None:
+            known.setdefault(row["name"], row)  # an open one comes first
+    created: list[Column] = []
+    changed: list[Column] = []
+    reopened: list[Column] = []
+    closed: list[Column] = []
+    for entity, wanted in fields.items():
+        if entity.id.value in collected:
+            continue
+        known = stored.get(entity.id.value, {})
+        for given in wanted:
+            field = replace(given, metadata={**given.metadata, BY: look.slot})
+            there: Row | None = known.get(field.name)
+            if there is None:
+                created.append((entity.key, field))
+            elif not there["open"]:
+                reopened.append((entity.key, field))
+            elif there["metadata"].get(BY) == look.slot and _field(there) != field:
+                changed.append((entity.key, field))
+        names = {field.name for field in wanted}
+        if look.complete:
+            closed += [
+                (entity.key, _field(row))
+                for name, row in known.items()
+                if name not in names and row["open"] and row["metadata"].get(BY) == look.slot
+            ]
+    plan = Plan(
+        endpoint="",
+        fingerprint="",
+        complete=look.complete,
+        fields_created=tuple(created),
+        fields_changed=tuple(changed),
+        fields_reopened=tuple(reopened),
+        fields_closed=tuple(closed),
+    )
+    return plan, {entity.key: entity for entity in fields}
+
+
+def _field(row: Row) -> Field:
+    return Field(**{name: row[name] for name in ("name", "type", "nullable", "position", "metadata")})
+
+
+def _edges(session: Session, look: Import, entities: Mapping[CanonicalKey, Entity]) -> EdgeChanges:
+    opened = closed = 0
+    for endpoint in sorted(look.endpoints):
+        links = [Link(entities[e.source], entities[e.target]) for e in look.edges if e.source.endpoint == endpoint]
+        done = assert_edges(session, links, producer=look.producer, scope=look.scope(endpoint), complete=look.complete)
+        opened, closed = opened + done.opened, closed + done.closed
+    return EdgeChanges(opened, closed)

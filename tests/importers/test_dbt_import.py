@@ -1,0 +1,290 @@
+"""What an import of a dbt project writes, what the next one closes, and what neither touches."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from benchmarks.wire import traced
+from identity.keys import CanonicalKey, dataset_key
+from metadata_assets.importers.dbt import import_project, look_of, read_project
+from metadata_assets.importers.dbt_relations import Target, Targets
+from metadata_assets.importers.errors import InvalidNode
+from resources.metadata.assets import UnknownKey
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Endpoint, Field
+from tests.collection.conftest import contents
+from tests.importers.conftest import Edges
+from tests.importers.dbt_projects import JAFFLE, Entry, catalog, imported, manifest, node, source, written
+
+
+def table(name: str, endpoint: str = "wh", database: str = "db") -> CanonicalKey:
+    return dataset_key(endpoint, source=database, schema="public", table=name)
+
+
+def rows(url: str) -> list[object]:
+    """All rows, whoever looked at them or tried to write."""
+    return [row for _table, found in sorted(contents(url).items()) for _xmin, _xmax, row in found]
+
+
+def driver_of(store: MetadataStore) -> psycopg.Connection:
+    """The connection that the pool keeps."""
+    fairy = store.sessions.engine.raw_connection()
+    driver = fairy.driver_connection
+    fairy.close()
+    assert isinstance(driver, psycopg.Connection)
+    return driver
+
+
+def columns(*names: str, **types: str) -> Entry:
+    return {name: {"name": name, "description": f"about {name}", "data_type": types.get(name)} for name in names}
+
+
+FIRST, AGAIN = 20, 10
+"""How many statements an import is, the first time and when nothing changed."""
+
+REAL = {
+    "dagster-dbt/sample_manifest.json": ("duckdb", 7, 5, 0),
+    "dagster-dbt/cloud_v2_manifest.json": ("snowflake", 8, 8, 0),
+    JAFFLE: ("postgres", 8, 8, 0),
+    JAFFLE.replace("postgres", "duckdb"): ("duckdb", 5, 0, 5),
+    JAFFLE.replace("postgres", "snapshot"): ("postgres", 3, 2, 0),
+}
+
+
+@pytest.mark.parametrize("file", REAL)
+def test_real_manifests_are_read_and_once_is_enough(
+    store: MetadataStore, metadata_url: str, shared_data: Path, file: str
+) -> None:
+    system, assets, edges, gaps = REAL[file]
+    target = Target("wh", system)
+    look, done = imported(store, shared_data / file, target, name="jaffle")
+    assert (len(look.assets), len(look.edges), len(look.gaps)) == (assets, edges, gaps)
+    assert done.edges.opened == edges
+    stored = contents(metadata_url)
+    _look, again = imported(store, shared_data / file, target, name="jaffle")
+    assert (again.rows_written, contents(metadata_url)) == (0, stored)
+
+
+def test_tests_owners_and_tags_are_facts_of_what_they_are_about(store: MetadataStore, shared_data: Path) -> None:
+    imported(store, shared_data / JAFFLE, name="jaffle")
+    facts = store.asset(table("orders", database="postgres")).metadata["dbt:jaffle"]
+    assert {one["kind"] for one in facts["tests"]} == {"accepted_values", "not_null", "relationships", "unique"}
+    (relationship,) = [one for one in facts["tests"] if one["kind"] == "relationships"]
+    assert relationship == {
+        "name": "relationships_orders_customer_id__customer_id__ref_customers_",
+        "kind": "relationships",
+        "column": "customer_id",
+        "severity": "error",
+        "arguments": {"to": "ref('customers')", "field": "customer_id"},
+    }
+    customers = store.asset(table("customers", database="postgres")).metadata["dbt:jaffle"]
+    assert "relationships" not in {one["kind"] for one in customers["tests"]}, "it is about orders"
+
+
+def test_what_a_project_says_about_its_models(store: MetadataStore, tmp_path: Path) -> None:
+    document = manifest(
+        source("raw", description="as loaded"),
+        node(
+            "model",
+            "orders",
+            "source.shop.raw",
+            description="Sold",
+            tags=["daily"],
+            group="finance",
+            access="public",
+            meta={"owner": "ann", "tier": 1},
+            columns={
+                "id": {"name": "id", "description": "Number", "constraints": [{"type": "not_null"}]},
+                "n": {"name": "n"},
+            },
+        ),
+    ) | {"groups": {"group.shop.finance": {"name": "finance", "package_name": "shop", "owner": {"email": "fin@x.org"}}}}
+    imported(store, written(tmp_path, document))
+    asset = store.asset(table("orders"))
+    assert asset.description == "Sold"
+    assert asset.fields == (
+        Field(
+            name="id",
+            type="unknown",
+            nullable=False,
+            position=1,
+            metadata={"comment": "Number", "declared_by": "dbt:shop"},
+        ),
+        Field(name="n", type="unknown", nullable=True, position=2, metadata={"declared_by": "dbt:shop"}),
+    )
+    assert asset.metadata["dbt:shop"] == {
+        "unique_id": "model.shop.orders",
+        "resource_type": "model",
+        "materialized": "table",
+        "package": "shop",
+        "description": "Sold",
+        "tags": ["daily"],
+        "owners": ["ann", "fin@x.org"],
+        "group": "finance",
+        "access": "public",
+        "meta": {"owner": "ann", "tier": 1},
+        "columns": {"id": {"description": "Number", "constraints": [{"type": "not_null"}]}},
+    }
+    assert store.asset(table("raw")).description == "as loaded"
+
+
+def test_what_the_next_manifest_lacks_is_closed(store: MetadataStore, edges: Edges, tmp_path: Path) -> None:
+    raw, other = source("raw"), source("other")
+    both = node("model", "orders", "source.shop.raw", "source.shop.other", columns=columns("id", "n"))
+    top = node("model", "top", "model.shop.orders", columns=columns("x"))
+    imported(store, written(tmp_path, manifest(raw, other, both, top)))
+    assert edges() == {"shop@wh": {("orders", "raw"), ("orders", "other"), ("top", "orders")}}
+
+    one = node("model", "orders", "source.shop.raw", columns=columns("id"))
+    _look, done = imported(store, written(tmp_path, manifest(raw, one)))
+    assert edges() == {"shop@wh": {("orders", "raw")}}
+    assert (done.edges.closed, done.taken_back) == (2, 2)
+    assert [field.name for field in store.asset(table("orders")).fields or ()] == ["id"]
+    gone = store.asset(table("top"))
+    assert (gone.closed_at, gone.metadata, gone.fields) == (None, {}, ()), "it stays; the project's words do not"
+
+
+def test_a_manifest_that_lacks_what_it_reads_closes_nothing(store: MetadataStore, edges: Edges, tmp_path: Path) -> None:
+    raw = source("raw")
+    orders = node("model", "orders", "source.shop.raw", columns=columns("id"))
+    imported(store, written(tmp_path, manifest(raw, orders)))
+    cut = node("model", "top", "model.shop.orders", "model.shop.nowhere")
+    look, done = imported(store, written(tmp_path, manifest(node("model", "orders"), cut)))
+    assert [gap.name for gap in look.gaps] == ["model.shop.top"]
+    assert "model.shop.nowhere" in look.gaps[0].reason
+    assert edges() == {"shop@wh": {("orders", "raw"), ("top", "orders")}}
+    assert (done.edges.closed, done.taken_back) == (0, 0)
+    assert store.asset(table("raw")).metadata
+    assert store.asset(table("orders")).fields
+
+
+def test_ephemeral_models_are_passed_through_even_in_a_circle(tmp_path: Path) -> None:
+    ephemeral = {"config": {"materialized": "ephemeral"}, "relation_name": None}
+    document = manifest(
+        source("raw"),
+        node("model", "a", "source.shop.raw", "model.shop.b", **ephemeral),
+        node("model", "b", "model.shop.a", **ephemeral),
+        node("model", "orders", "model.shop.b"),
+    )
+    look = look_of(read_project(written(tmp_path, document)), Targets([Target("wh", "postgres")]))
+    assert {asset.key for asset in look.assets} == {table("raw"), table("orders")}
+    assert {(edge.source, edge.target) for edge in look.edges} == {(table("orders"), table("raw"))}
+
+
+def test_two_projects_about_one_table_do_not_disturb_each_other(
+    store: MetadataStore, metadata_url: str, edges: Edges, tmp_path: Path
+) -> None:
+    """One makes it and the other reads it, as projects of several teams do."""
+    maker = written(
+        tmp_path, manifest(node("model", "orders", description="Sold", columns=columns("id", "n"))), "maker.json"
+    )
+    reads = node("model", "report", "source.shop.orders")
+    said = source("orders", description="of the others", columns=columns("id"))
+    reader = written(tmp_path, manifest(said, reads, project="bi"), "reader.json")
+    for first, second in ((maker, reader), (reader, maker)):
+        imported(store, first)
+        imported(store, second)
+    asset = store.asset(table("orders"))
+    assert asset.description == "Sold", "who makes it says what it is"
+    assert sorted(asset.metadata) == ["dbt:bi", "dbt:shop"]
+    assert [field.name for field in asset.fields or ()] == ["id", "n"]
+    assert edges() == {"bi@wh": {("report", "orders")}}
+    stored = contents(metadata_url)
+    imported(store, maker)
+    imported(store, reader)
+    assert contents(metadata_url) == stored
+
+
+def test_a_source_that_is_a_model_of_the_same_project_is_one_asset(store: MetadataStore, tmp_path: Path) -> None:
+    document = manifest(
+        source("orders"), node("model", "orders", "source.shop.orders"), node("model", "top", "source.shop.orders")
+    )
+    look, _done = imported(store, written(tmp_path, document))
+    assert len(look.assets) == 2
+    assert {(edge.source.table, edge.target.table) for edge in look.edges} == {("top", "orders")}, "none to itself"
+    assert store.asset(table("orders")).metadata["dbt:shop"]["also"] == ["source.shop.orders"]
+
+
+def test_a_catalog_tells_types_and_how_columns_are_spelled(store: MetadataStore, tmp_path: Path) -> None:
+    model = node("model", "orders", database="DB", relation_name="DB.PUBLIC.orders", columns=columns("id"))
+    seen = catalog({"model.shop.orders": {"ID": "NUMBER(38,0)", "AT": "TIMESTAMP_NTZ"}})
+    file = written(tmp_path, manifest(model, adapter="snowflake"))
+    imported(store, file, Target("wh", "snowflake"), seen=written(tmp_path, seen, "catalog.json"))
+    asset = store.asset(dataset_key("wh", source="DB", schema="PUBLIC", table="ORDERS"))
+    assert [(field.name, field.type) for field in asset.fields or ()] == [
+        ("ID", "NUMBER(38,0)"),
+        ("AT", "TIMESTAMP_NTZ"),
+    ]
+    assert (asset.fields or ())[0].metadata["comment"] == "about id"
+    assert asset.metadata["dbt:shop"]["columns"]["ID"] == {"description": "about id"}
+
+
+def test_a_thousand_models_take_as_many_questions_as_ten(store: MetadataStore, tmp_path: Path) -> None:
+    store.register_endpoints([Endpoint(slug="wh", system="postgres")])
+    targets = Targets([Target("wh", "postgres")])
+    counted = []
+    for number in (10, 1000):
+        nodes = [
+            node("model", f"m{number}_{n}", f"model.shop.m{number}_{max(n - 1, 0)}", columns=columns("id", "n"))
+            for n in range(number)
+        ]
+        file = written(tmp_path, manifest(*nodes, project=f"p{number}"), f"{number}.json")
+        project = read_project(file)
+        for _again in range(2):
+            with traced(driver_of(store)) as wire:
+                import_project(store, project, targets)
+            counted.append((wire.statements, wire.transactions))
+    assert counted == [(FIRST, 1), (AGAIN, 1)] * 2
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(store: MetadataStore, metadata_url: str, tmp_path: Path) -> None:
+    store.register_endpoints([Endpoint(slug="wh", system="postgres")])
+    stored = contents(metadata_url)
+    bad = manifest(node("model", "fine"), node("model", "bad", description="a\0b"))
+    with pytest.raises(InvalidNode, match=r"model\.shop\.bad: a text: it contains the NUL"):
+        imported(store, written(tmp_path, bad))
+    assert contents(metadata_url) == stored
+    with pytest.raises(UnknownKey):
+        store.asset(table("fine"))
+
+
+def test_everything_of_one_import_is_one_transaction(store: MetadataStore, metadata_url: str, tmp_path: Path) -> None:
+    """Its last statement fails: the database of this tenant takes no edges now."""
+    file = written(tmp_path, manifest(source("raw"), node("model", "orders", "source.shop.raw")))
+    imported(store, written(tmp_path, manifest(source("first")), "first.json"))
+    with psycopg.connect(metadata_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE metadata.relationship ADD CONSTRAINT closed CHECK (scope <> 'shop@wh')")
+    stored = rows(metadata_url)
+    with pytest.raises(psycopg.Error):
+        imported(store, file)
+    assert rows(metadata_url) == stored
+
+
+def test_columns_that_somebody_else_described_stand(store: MetadataStore, tmp_path: Path) -> None:
+    store.register_assets([Asset(key=table("orders"), type=AssetType.DATASET, metadata={"steward": "jo"})])
+    imported(store, written(tmp_path, manifest(node("model", "orders", columns=columns("id")))))
+    assert store.asset(table("orders")).metadata["steward"] == "jo"
+
+
+def test_what_is_collected_in_this_moment_keeps_the_columns_of_the_collection(
+    store: MetadataStore, metadata_url: str, tmp_path: Path
+) -> None:
+    """The import has looked already, and waits for the collection that describes the table."""
+    file = written(tmp_path, manifest(node("model", "orders")))
+    imported(store, file)
+    seen = written(tmp_path, catalog({"model.shop.orders": {"id": "int"}}), "catalog.json")
+    marks = """UPDATE metadata.asset SET metadata = metadata || '{"relation": "table"}'"""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with store.session() as collection, psycopg.connect(metadata_url, autocommit=True) as looking:
+            collection.rows(marks)
+            later = pool.submit(imported, store, file, seen=seen)
+            deadline = time.monotonic() + 20
+            while looking.execute(waiting).fetchone() == (0,) and time.monotonic() < deadline and not later.done():
+                time.sleep(0.01)
+            assert not later.done(), "it waits"
+        _look, done = later.result(timeout=20)
+    assert (done.columns_written, store.asset(table("orders")).fields) == (0, ())
