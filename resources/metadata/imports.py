@@ -182,14 +182,13 @@ def _column_plan(
             continue
         known = stored.get(entity.id.value, {})
         for given in wanted:
-            field = replace(given, metadata={**given.metadata, BY: look.slot})
-            there: Row | None = known.get(field.name)
+            there: Row | None = known.get(given.name)
             if there is None:
-                created.append((entity.key, field))
+                created.append((entity.key, _declared(look, given)))
             elif not there["open"]:
-                reopened.append((entity.key, field))
-            elif there["metadata"].get(BY) == look.slot and _field(there) != field:
-                changed.append((entity.key, field))
+                reopened.append((entity.key, _declared(look, given)))
+            elif there["metadata"].get(BY) == look.slot and not _as_given(look, there, given):
+                changed.append((entity.key, _declared(look, given)))
         names = {field.name for field in wanted}
         if look.complete:
             closed += [
@@ -207,6 +206,16 @@ def _column_plan(
         fields_closed=tuple(closed),
     )
     return plan, {entity.key: entity for entity in fields}
+
+
+def _declared(look: Import, field: Field) -> Field:
+    return replace(field, metadata={**field.metadata, BY: look.slot})
+
+
+def _as_given(look: Import, row: Row, field: Field) -> bool:
+    """Whether a stored column is as it was declared. Values are compared: to make fields of all is slow."""
+    now = (row["type"], row["nullable"], row["position"], row["metadata"])
+    return now == (field.type, field.nullable, field.position, {**field.metadata, BY: look.slot})
 
 
 def _field(row: Row) -> Field:

@@ -12,7 +12,7 @@ from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.importers.dbt import import_project, look_of, read_project
 from metadata_assets.importers.dbt_relations import Target, Targets
 from metadata_assets.importers.errors import InvalidNode
-from resources.metadata.assets import UnknownKey
+from resources.metadata.assets import OneThingTwice, UnknownKey
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint, Field
 from tests.collection.conftest import contents
@@ -288,3 +288,31 @@ def test_what_is_collected_in_this_moment_keeps_the_columns_of_the_collection(
             assert not later.done(), "it waits"
         _look, done = later.result(timeout=20)
     assert (done.columns_written, store.asset(table("orders")).fields) == (0, ())
+
+
+def test_the_same_project_at_once_is_one_import(
+    store: MetadataStore, metadata_url: str, edges: Edges, tmp_path: Path
+) -> None:
+    store.register_endpoints([Endpoint(slug="wh", system="postgres")])
+    nodes = [node("model", f"m{n}", f"model.shop.m{max(n - 1, 0)}", columns=columns("id", "n")) for n in range(30)]
+    file = written(tmp_path, manifest(*nodes))
+    with ThreadPoolExecutor(4) as pool:
+        done = [one.result(timeout=60)[1] for one in [pool.submit(imported, store, file) for _ in range(4)]]
+    assert sum(one.edges.opened for one in done) == len(edges()["shop@wh"]) == 29
+    found = contents(metadata_url)
+    assert (len(found["asset"]), len(found["schema_field"])) == (30, 60)
+
+
+def test_a_name_that_became_another_one_leads_to_the_same_table(
+    store: MetadataStore, edges: Edges, tmp_path: Path
+) -> None:
+    """The source renamed its table, and dbt still says the old name."""
+    file = written(tmp_path, manifest(source("raw"), node("model", "orders", "source.shop.raw")))
+    imported(store, file)
+    store.rename({table("raw"): table("raw_v2")}, reason="renamed there")
+    _look, done = imported(store, file)
+    assert (done.rows_written, edges()) == (0, {"shop@wh": {("orders", "raw_v2")}})
+    both = written(tmp_path, manifest(source("raw"), source("raw_v2")), "both.json")
+    with pytest.raises(OneThingTwice, match="names of one thing"):
+        imported(store, both)
+    assert edges() == {"shop@wh": {("orders", "raw_v2")}}
