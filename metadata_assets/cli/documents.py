@@ -82,6 +82,7 @@ EXPLAINED = (
     "refused: [{action, version, why}], cut: [{what, shown}]}"
 )
 LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
+PATHS = "{from, to, steps, paths, more, nodes: [{key, name, type}], edges: [{source, target}]}"
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
