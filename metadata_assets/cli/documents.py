@@ -83,6 +83,10 @@ EXPLAINED = (
 )
 LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
 PATHS = "{from, to, steps, paths, more, nodes: [{key, name, type}], edges: [{source, target}]}"
+GRAPH = (
+    "{assets, edges, circles, parts: [{assets, first}], longest_chain, unread: {count, first}, unmade: {count, first}, "
+    "alone: {count, first}, cut}"
+)
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"

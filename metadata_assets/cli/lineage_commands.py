@@ -121,6 +121,26 @@ def lineage(
     )
 
 
+@command(_graph, "check", examples=["graph check", "graph check --limit 1000 --json"], document=documents.GRAPH)
+def check(
+    cli: Cli,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, metavar="N", help="How many of each kind are listed, up to 100,000.")
+    ] = 10,
+    as_of: AsOf = None,
+) -> ExitCode:
+    """Look at the whole graph: its circles, its connected parts, its longest chain, and what is at its ends.
+
+    A circle is no error: a dataset that reads its own day before has one. Of assets that are made from each other in
+    many ways, one shortest circle is told. `unread`: made from something, and nothing is made from it; `unmade`: the
+    other way round; `alone`: without any edge. All are keys; `cut` names the lists that are longer than what is told.
+    With --as-of the document has `as_of`.
+    """
+    from metadata_assets.cli.whole_graph import check_graph
+
+    return check_graph(cli, limit=limit, as_of=as_of)
+
+
 def _refuse(given: dict[str, bool], where: str) -> None:
     for option, is_given in given.items():
         if is_given:
