@@ -15,6 +15,7 @@ from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.explanations import Explanations
+from resources.metadata.impact import Impacts
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
 from resources.metadata.pins import Pins
@@ -44,6 +45,7 @@ class MetadataStore(
     Invalidations,
     CheckResults,
     Explanations,
+    Impacts,
 ):
     """The nouns of the store, for one tenant and actor.
 

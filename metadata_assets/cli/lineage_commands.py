@@ -141,6 +141,33 @@ def check(
     return check_graph(cli, limit=limit, as_of=as_of)
 
 
+@command(
+    lineages,
+    "impact",
+    examples=["impact lake/nyc/flights", "impact jfk/public/flights --json"],
+    document=documents.IMPACT,
+)
+def impact(
+    cli: Cli,
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="endpoint/schema/table, or the full key mid1:…", show_default=False)
+    ],
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, metavar="N", help="How many of each kind are listed, up to 100,000.")
+    ] = 100,
+) -> ExitCode:
+    """Say what breaks if a dataset or a table goes: what is made from it, who reads it, who counts on that.
+
+    Of what is made from it now, over any number of steps: the published version, and how many of the partitions that
+    readers get were really made from it (`partitions_made`), as `invalidate --dry-run` would tell them one by one.
+    `pins` and `collections` are those that have it or any of that; `releases` those that what is published came with.
+    `cut` names the lists of which there is more. Changes nothing.
+    """
+    from metadata_assets.cli.impact import show_impact
+
+    return show_impact(cli, key, limit=limit)
+
+
 def _refuse(given: dict[str, bool], where: str) -> None:
     for option, is_given in given.items():
         if is_given:

@@ -19,7 +19,9 @@ class Graph:
         self.scope = f"scope {next(_scopes)}"
 
     def links(self, edges: Sequence[str]) -> list[Link]:
-        return [Link(*map(self.lake.entity, edge.split("<"))) for edge in edges]
+        pairs = [tuple(map(self.lake.key, edge.split("<"))) for edge in edges]
+        found = self.lake.store.entities({key for pair in pairs for key in pair})
+        return [Link(found[source], found[target]) for source, target in pairs]
 
     def told(self, *edges: str, producer: str = "mirror", scope: str = "", complete: bool = True) -> EdgeChanges:
         self.lake.assets(*{name for edge in edges for name in edge.split("<")})
