@@ -143,6 +143,19 @@ def test_what_breaks_if_a_thing_goes(run: Run, writer: Writer, filled: dict[str,
     assert str(filled["month"])
 
 
+def test_impact_counts_what_readers_get_now(run: Run, writer: Writer, filled: dict[str, UUID]) -> None:
+    """Not what was replaced, not partitions that read something else, not pins that were removed."""
+    assert filled
+    writer.store.pin("gone", {DELAYS: 1})
+    writer.store.unpin("gone")
+    writer.write(DELAYS, DAYS[0], writer.read(WEATHER, DAYS[0]))
+    writer.write(MONTH, "2013-01", writer.read(DELAYS, DAYS[1]))
+    found = run("impact", "lake/nyc/flights", "--json").json
+    assert [one["partitions_made"] for one in found["made"]] == [1, 1]
+    assert [one["partitions"] for one in found["readers"]] == [1]
+    assert found["pins"] == []
+
+
 def test_what_was_stale_by_invalidation_is_what_impact_counts(run: Run, filled: dict[str, UUID]) -> None:
     assert filled
     stale = run("invalidate", "lake/nyc/flights", "--reason", "r", "--dry-run", "--json").json["stale"]

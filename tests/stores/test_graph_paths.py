@@ -61,6 +61,11 @@ def test_a_depth_bounds_the_paths(graph: Graph, every: bool) -> None:
     assert paths(graph, "a", "d", every=every, depth=3) == ["a b c d"]
 
 
+def test_a_depth_bounds_every_path_though_all_its_assets_are_near(graph: Graph) -> None:
+    graph.told("d<c", "c<b", "b<a", "d<a")
+    assert paths(graph, "a", "d", every=True, depth=2) == ["a d"]
+
+
 @pytest.mark.parametrize("every", [False, True])
 def test_paths_of_then(graph: Graph, look: Look, every: bool) -> None:
     graph.told("c<b", "b<a")

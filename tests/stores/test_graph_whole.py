@@ -37,6 +37,7 @@ def test_the_whole_graph_is_loaded_as_it_is_and_as_it_was(store: MetadataStore, 
 
     def told(found: WholeGraph) -> tuple[set[str], set[str]]:
         edges = {f"{CanonicalKey.parse(b).table}<{CanonicalKey.parse(a).table}" for a, b in found.edges}
+        assert len(edges) == len(found.edges)
         return {CanonicalKey.parse(key).table for key in found.nodes}, edges
 
     assert told(graph.store.whole()) == ({"apart", "first", "b", "c"}, {"c<b", "first<c"})
