@@ -21,12 +21,6 @@ class LineageFormat(StrEnum):
     DOT = "dot"
 
 
-class NothingAsked(MetadataError):
-    """say of what: lineage KEY; or how one is made from another: lineage --from KEY --to KEY"""
-
-    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
-
-
 class OnlyOfPaths(MetadataError):
     """{option} has no meaning {where}; leave it out"""
 
@@ -106,7 +100,7 @@ def lineage(
         _refuse(of_one, "with --from and --to")
         return show_paths(cli, from_, to, every=every, limit=limit or 20, depth=depth, format_=format_, as_of=as_of)
     if key is None or from_ is not None or to is not None:
-        raise NothingAsked
+        raise typer.BadParameter("say of what: lineage KEY, or lineage --from KEY --to KEY")
     from metadata_assets.cli.lineage import show_lineage
 
     _refuse({"--all": every, "--limit": limit is not None}, "without --from and --to")
