@@ -15,6 +15,7 @@ from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.explanations import Explanations
+from resources.metadata.impact import Impacts
 from resources.metadata.imports import Imports
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
@@ -45,6 +46,7 @@ class MetadataStore(
     Invalidations,
     CheckResults,
     Explanations,
+    Impacts,
     Imports,
 ):
     """The nouns of the store, for one tenant and actor.

@@ -11,16 +11,9 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.identity import identity
 from metadata_assets.cli.imports import imports
+from metadata_assets.cli.lineage_commands import lineages
 from metadata_assets.cli.references import collection
 from metadata_assets.cli.versioning import versioning
-
-
-class LineageFormat(StrEnum):
-    """How lineage is written."""
-
-    TREE = "tree"
-    JSON = "json"
-    MERMAID = "mermaid"
 
 
 class Migration(StrEnum):
@@ -56,6 +49,7 @@ app.add_typer(identity, name="identity")
 app.add_typer(collection, name="collection")
 app.add_typer(imports, name="import")
 app.add_typer(versioning)
+app.add_typer(lineages)
 
 
 @command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"], document=documents.DEV)
@@ -262,40 +256,6 @@ def explain(
     from metadata_assets.cli.explaining import explain as explained
 
     return explained(cli, what, partitions=partition or [])
-
-
-@command(
-    app,
-    "lineage",
-    examples=[
-        "lineage lake/nyc/daily_delays",
-        "lineage jfk/public/flights --down --depth 2",
-        "lineage lake/nyc/carrier_month --format mermaid > lineage.mmd",
-    ],
-    document=documents.LINEAGE,
-)
-def lineage(
-    cli: Cli,
-    key: Key,
-    up: Annotated[bool, typer.Option("--up/--down", help="What it is made from, or what is made from it.")] = True,
-    depth: Depth = None,
-    format_: Annotated[
-        LineageFormat | None,
-        typer.Option("--format", metavar="tree|json|mermaid", help="A tree without it.", show_default=False),
-    ] = None,
-    show_identities: Annotated[
-        bool, typer.Option("--show-identities", help="The identity nodes that lead to each, too.")
-    ] = False,
-) -> ExitCode:
-    """Show what a dataset is made from, or what is made from it.
-
-    With --show-identities the document has `identities` as well: `{key: [reference]}`.
-    """
-    from metadata_assets.cli.lineage import show_lineage
-
-    return show_lineage(
-        cli, key, direction="up" if up else "down", depth=depth, format_=format_, identities=show_identities
-    )
 
 
 @command(

@@ -86,6 +86,18 @@ EXPLAINED = (
     "refused: [{action, version, why}], cut: [{what, shown}]}"
 )
 LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
+PATHS = "{from, to, steps, paths, more, nodes: [{key, name, type}], edges: [{source, target}]}"
+GRAPH = (
+    "{assets, edges, circles, parts: [{assets, first}], longest_chain, unread: {count, first}, unmade: {count, first}, "
+    "alone: {count, first}, cut}"
+)
+_AFFECTED = "name, key, type, steps, version, published_at, partitions, partitions_made"
+IMPACT = (
+    f"{{{_AFFECTED}, count, made: [{{{_AFFECTED}}}], readers: [{{name, key, partitions, read_at, run, job}}], "
+    "pins: [{pin, name, key, version, state, created_by, created_at}], "
+    "releases: [{release, name, key, version, actor, released_at}], "
+    "collections: [{slug, title, reference, key}], cut}"
+)
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"

@@ -1,7 +1,7 @@
 """`identity show`, `rename`, `move`, `merge` and `unmerge`: what things are called and were called."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from metadata_assets.cli.catalog import NAME_TAKEN
 from metadata_assets.cli.columns import column_as_written, names_column, show_column
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.moments import moment
 from metadata_assets.cli.naming import NotAThing, Places, is_key, key_as_written, key_to_rename, thing_called
 from metadata_assets.cli.output import facts, printable, table
 from resources.metadata.assets import UnknownKey, is_id
@@ -22,13 +23,6 @@ from resources.metadata.endpoint_aliases import provisional_slug
 from resources.metadata.legacy_names import legacy_key
 from resources.metadata_store import MetadataStore
 from resources.models import Alias, Renamed
-
-
-class NotAMoment(MetadataError):
-    """{text} is not a time; write it like 2026-03-01 or 2026-03-01T12:00:00+00:00"""
-
-    text: str
-    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
 class UnpairedName(MetadataError):
@@ -84,15 +78,6 @@ def show_names(cli: Cli, name: str, *, as_of: str | None) -> ExitCode:
     }
     cli.show(answer, _about(entity, present, asked, at, closed, taken), "", _names(names), *_similar(similar))
     return ExitCode.OK
-
-
-def moment(text: str) -> datetime:
-    """A time as people write it; without a zone it is in UTC. Raises NotAMoment."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise NotAMoment(text=shown(text)) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _held(one: Alias, at: datetime) -> bool:

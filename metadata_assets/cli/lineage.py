@@ -1,22 +1,27 @@
-"""Lineage as text: a tree, a Mermaid diagram, a document. Pure, apart from `show_lineage`."""
+"""Lineage as text: a tree, a document. Pure, apart from `show_lineage`."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from datetime import datetime
 from typing import ClassVar, assert_never
 
 from rich.text import Text
 from rich.tree import Tree
 
 from identity.errors import MetadataError
+from identity.ids import Entity
 from identity.keys import CanonicalKey, short_name
-from identity.nodes import IdentityKey
-from metadata_assets.cli.app import LineageFormat
 from metadata_assets.cli.context import Cli
+from metadata_assets.cli.diagrams import NO_IDENTITIES, Identities, dot, mermaid
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.lineage_commands import LineageFormat
+from metadata_assets.cli.moments import moment
+from metadata_assets.cli.naming import key_as_written
 from metadata_assets.cli.output import document, printable
 from metadata_assets.cli.trees import Branch, draw
 from resources.graph.walk import Lineage
-from resources.models import AssetType, Direction
+from resources.metadata.assets import UnknownKey, is_id
+from resources.metadata_store import MetadataStore
+from resources.models import Direction
 
 
 class TwoFormats(MetadataError):
@@ -26,9 +31,10 @@ class TwoFormats(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
-Identities = Mapping[CanonicalKey, Sequence[IdentityKey]]
-NO_IDENTITIES: Identities = {}
-_RELATIONS = {AssetType.TABLE, AssetType.VIEW, AssetType.MATERIALIZED_VIEW, AssetType.FOREIGN_TABLE}
+class IdentitiesOfThen(MetadataError):
+    """--show-identities tells of now, --as-of of then; leave one out"""
+
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
 def show_lineage(
@@ -39,19 +45,24 @@ def show_lineage(
     depth: int | None,
     format_: LineageFormat | None,
     identities: bool = False,
+    as_of: str | None = None,
 ) -> ExitCode:
-    if cli.json_output and format_ not in (None, LineageFormat.JSON):
-        raise TwoFormats(format=format_)
+    form = format_meant(cli, format_)
+    at = None if as_of is None else moment(as_of)
+    if identities and at is not None:
+        raise IdentitiesOfThen
     with cli.opened() as opened:
-        start = opened.store.thing(name).entity
-        found = opened.graph.lineage(start, direction, depth=depth)
+        start = thing_then(opened.store, name, at)
+        found = opened.graph.lineage(start, direction, depth=depth, at=at)
         nodes = opened.graph.identities_of(list(found.nodes)) if identities else NO_IDENTITIES
-    match LineageFormat.JSON if cli.json_output else format_ or LineageFormat.TREE:
+    match form:
         case LineageFormat.JSON:
             led = {key: [str(one) for one in nodes[key]] for key in sorted(nodes)}
             cli.write(document({**described(found), **({"identities": led} if identities else {})}))
         case LineageFormat.MERMAID:
             cli.write(mermaid(found, nodes))
+        case LineageFormat.DOT:
+            cli.write(dot(found, nodes))
         case LineageFormat.TREE:
             cli.out.print(drawn(found, nodes))
         case other:
@@ -59,11 +70,30 @@ def show_lineage(
     return ExitCode.OK
 
 
+def format_meant(cli: Cli, format_: LineageFormat | None) -> LineageFormat:
+    """JSON with --json, else what --format says, else a tree. Raises TwoFormats."""
+    if cli.json_output and format_ not in (None, LineageFormat.JSON):
+        raise TwoFormats(format=format_)
+    return LineageFormat.JSON if cli.json_output else format_ or LineageFormat.TREE
+
+
+def thing_then(store: MetadataStore, name: str, at: datetime | None) -> Entity:
+    """What a name meant at a moment; where it meant nothing then, what it means now. Raises as `thing` does."""
+    thing = store.thing(name)
+    if at is None or is_id(name):
+        return thing.entity
+    try:
+        return store.entity_at(key_as_written(store, thing, name), at)
+    except UnknownKey:
+        return thing.entity
+
+
 def described(found: Lineage) -> dict[str, object]:
     """The graph as JSON: `source` is made from `target`."""
     return {
         "start": found.start,
         "direction": found.direction,
+        **({} if found.at is None else {"as_of": found.at}),
         "nodes": [{"key": key, "name": short_name(key), "type": kind} for key, kind in sorted(found.nodes.items())],
         "edges": [{"source": edge.source, "target": edge.target} for edge in found.edges],
     }
@@ -81,29 +111,6 @@ def drawn(found: Lineage, identities: Identities = NO_IDENTITIES) -> Tree:
         yield from (Branch(_label(found, other), other) for other in sorted(neighbours.get(key, ())))
 
     return draw(found.start, _label(found, found.start), below)
-
-
-def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
-    """The graph as a Mermaid flowchart, data flowing from left to right. Source tables are cylinders."""
-    names = {key: f"n{number}" for number, key in enumerate(sorted(found.nodes))}
-    lines = ["flowchart LR"]
-    for key, name in names.items():
-        opening, closing = ("[(", ")]") if found.nodes[key] in _RELATIONS else ("[", "]")
-        lines.append(f'  {name}{opening}"{_quoted(short_name(key))}"{closing}')
-    lines += [f"  {names[edge.target]} --> {names[edge.source]}" for edge in found.edges]
-    for number, (key, one) in enumerate((to, by) for to in sorted(identities) for by in identities[to]):
-        lines += [f'  i{number}(["{_quoted(str(one))}"])', f"  i{number} -.-> {names[key]}"]
-    if found.start in names:
-        lines.append(f"  style {names[found.start]} stroke-width:3px")
-    return "\n".join(lines) + "\n"
-
-
-_NOT_PLAIN = re.compile(r"[^\w ./:-]")
-
-
-def _quoted(label: str) -> str:
-    """The label for between quotes: everything that could mean something there as Mermaid's `#code;`."""
-    return _NOT_PLAIN.sub(lambda match: f"#{ord(match[0])};", label)
 
 
 def _label(found: Lineage, key: CanonicalKey) -> Text:

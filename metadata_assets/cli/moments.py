@@ -25,6 +25,21 @@ class NotAnEnd(MetadataError):
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
+class NotAMoment(MetadataError):
+    """{text} is not a time; write it like 2026-03-01 or 2026-03-01T12:00:00+00:00"""
+
+    text: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+def moment(text: str) -> datetime:
+    """A time as people write it; without a zone it is in UTC. Raises NotAMoment."""
+    at = _moment(text)
+    if at is None:
+        raise NotAMoment(text=shown(text))
+    return at
+
+
 def version_meant(text: str | None) -> At:
     """A number, a pin's name (it begins with a letter) or a moment; UTC where none is said. Raises NotAVersion."""
     if text is None or text[:1].isalpha():

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from psycopg.types.json import Jsonb
@@ -74,6 +75,17 @@ def number(field: str, value: int, *, least: int = 1, most: int = LARGEST_NUMBER
         raise TypeError(f"{field} is an int")
     if not least <= value <= most:
         raise InvalidInput(field=field, reason="it is out of bounds", fix=f"use {least:,} to {most:,}")
+    return value
+
+
+def moment(field: str, value: datetime | None) -> datetime | None:
+    """A moment that is the same everywhere. Raises InvalidInput when it has no time zone, TypeError."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise TypeError(f"{field} is a datetime")
+    if value.tzinfo is None:
+        raise InvalidInput(field=field, reason="it has no time zone", fix="use datetime(…, tzinfo=UTC)")
     return value
 
 

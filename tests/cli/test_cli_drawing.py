@@ -7,7 +7,8 @@ import pytest
 from rich.console import RenderableType
 
 from identity.keys import CanonicalKey, dataset_key, short_name
-from metadata_assets.cli.lineage import described, drawn, mermaid
+from metadata_assets.cli.diagrams import dot, mermaid
+from metadata_assets.cli.lineage import described, drawn
 from metadata_assets.cli.output import console, document, plain, printable, table
 from resources.graph.walk import Lineage
 from resources.models import AssetType, Direction, Edge
@@ -104,6 +105,28 @@ def test_no_name_breaks_out_of_mermaid(name: str) -> None:
     assert sum(bool(_NODE.fullmatch(line)) for line in middle) == 2
     assert sum(bool(_EDGE.fullmatch(line)) for line in middle) == 1
     assert len(middle) == 3
+
+
+_STRING = r'"(?:[^"\\]|\\["\\])*"'
+_DOT_NODE = re.compile(rf"  n\d+ \[label={_STRING}( shape=cylinder)?( penwidth=3)?\]")
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "a\\", 'a\\"] n9 [label="', "\x1b[31m", "\\N\\G"])
+def test_no_name_breaks_out_of_dot(name: str) -> None:
+    drawing = dot(graph((name, "T"), start=name)).splitlines()
+    assert drawing[:3] == ["digraph lineage {", "  rankdir=LR", "  node [shape=box]"]
+    assert [bool(_DOT_NODE.fullmatch(line)) for line in drawing[3:5]] == [True, True]
+    assert re.fullmatch(r"  n\d -> n\d", drawing[5])
+    assert drawing[6:] == ["}"]
+
+
+def test_dot_draws_data_flowing_to_what_is_made_from_it() -> None:
+    assert dot(graph(("a", "B"))).splitlines()[3:] == [
+        '  n0 [label="lake/nyc/B" shape=cylinder]',
+        '  n1 [label="lake/nyc/a" penwidth=3]',
+        "  n0 -> n1",
+        "}",
+    ]
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "[red]markup[/red]", "\x1b[31mred\x1b[0m", "\u202eltr", ":smile:"])

@@ -21,22 +21,12 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 REQUIRED = [
     *("clean", "collect", "collection add", "collection create", "collection delete", "collection list"),
     *("collection move", "collection remove", "collection show", "dataset show", "datasets", "demo", "dev", "doctor"),
-    *("explain", "gc"),
+    *("explain", "gc", "graph check"),
     *("identity create", "identity delete", "identity ensure", "identity import", "identity key", "identity link"),
     *("identity list", "identity merge", "identity move", "identity names", "identity register", "identity rename"),
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
-    "identity unregister",
-    *(
-        "import dbt",
-        "invalidate",
-        "lineage",
-        "materialization show",
-        "materializations",
-        "migrate",
-        "pin",
-        "pins",
-        "publish",
-    ),
+    *("identity unregister", "impact", "import dbt"),
+    *("invalidate", "lineage", "materialization show", "materializations", "migrate", "pin", "pins", "publish"),
     *("release", "releases", "retract", "rollback", "runs", "stale", "unpin", "versions"),
 ]
 
@@ -108,6 +98,7 @@ def test_what_asks_the_store_does_not_wait_for_dagster(tmp_path: Path) -> None:
         (["materialization", "show", "lake/nyc/flights", "--partition", "2013-01-15"], documents.MATERIALIZATION),
         (["versions", "lake/nyc/flights"], documents.VERSIONS),
         (["lineage", "lake/nyc/flights"], documents.LINEAGE),
+        (["lineage", "--from", "lake/nyc/flights", "--to", "lake/nyc/daily_delays"], documents.PATHS),
         (["runs"], documents.RUNS),
         (["runs", "external"], documents.RUN),
         (["doctor"], documents.DOCTOR),

@@ -1,43 +1,16 @@
 """Edges and walks: who says what depends on what, until when, and what follows from it."""
 
-import itertools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
+from graphs import Graph
 from store_inputs import Lake
 
 from identity.ids import Entity
 from resources.graph.edges import EdgeChanges, Link, ReservedProducer
-from resources.graph_store import GraphStore
 from resources.models import AssetType, Edge, Read
 from resources.postgres.session import Row
-
-_scopes = itertools.count()
-
-
-class Graph:
-    """Edges between datasets of one endpoint, by name: "a<b" says that a is made from b."""
-
-    def __init__(self, lake: Lake) -> None:
-        self.lake, self.store = lake, GraphStore(lake.store.sessions)
-        self.scope = f"scope {next(_scopes)}"
-
-    def links(self, edges: Sequence[str]) -> list[Link]:
-        return [Link(*map(self.lake.entity, edge.split("<"))) for edge in edges]
-
-    def told(self, *edges: str, producer: str = "mirror", scope: str = "", complete: bool = True) -> EdgeChanges:
-        self.lake.assets(*{name for edge in edges for name in edge.split("<")})
-        links = self.links(edges)
-        return self.store.assert_edges(links, producer=producer, scope=scope or self.scope, complete=complete)
-
-    def edges(self, start: str, direction: str = "up", depth: int | None = None) -> set[str]:
-        found = self.store.lineage(self.lake.entity(start), direction, depth=depth)
-        assert list(found.edges) == sorted(set(found.edges))
-        return {f"{edge.source.table}<{edge.target.table}" for edge in found.edges}
-
-    def nodes(self, start: str, direction: str = "up", depth: int | None = None) -> set[str]:
-        return {key.table for key in self.store.lineage(self.lake.entity(start), direction, depth=depth).nodes}
 
 
 @pytest.fixture

@@ -1,0 +1,151 @@
+"""The whole graph in memory: circles, connected parts, the longest chain, and what is at its ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from resources.graph.walk import NODES, Walk
+from resources.models import AssetType
+from resources.postgres.session import Session
+
+if TYPE_CHECKING:  # a fifth of a second, which only questions to the whole graph need
+    import networkx
+
+_EDGES = """
+SELECT DISTINCT r.source_asset_id::text AS source, r.target_asset_id::text AS target FROM metadata.relationship r
+WHERE r.tenant_id = %(tenant)s AND r.type = 'DEPENDS_ON' AND {valid}
+"""
+
+_ASSETS = NODES.replace("a.asset_id,", "a.asset_id::text, a.deleted_at IS NULL AS is_there,") + "ORDER BY 1"
+
+Steps = tuple[str, ...]
+"""Canonical keys as text, in the direction in which data flow."""
+
+
+@dataclass(frozen=True)
+class WholeGraph:
+    """Every asset that is there or has an edge, and every edge: `(source, made)`, in the direction in which data flow.
+
+    Keys are texts: a hundred thousand of them are read, and a few are shown. Answers are in the order of keys, where
+    nothing else is said.
+    """
+
+    nodes: Mapping[str, AssetType]
+    edges: tuple[tuple[str, str], ...]
+    at: datetime | None = None
+
+    def circles(self) -> list[Steps]:
+        """One circle of each knot, a shortest one through its first asset, which is not said again at the end.
+
+        A knot is a set of assets each of which is made from each other one, or from itself.
+        """
+        return [self._circle(knot) for knot in self._knots if len(knot) > 1 or self._graph.has_edge(knot[0], knot[0])]
+
+    def parts(self) -> list[Steps]:
+        """The connected parts with more than one asset, the largest first: no edge leads from one into another."""
+        import networkx
+
+        found = [tuple(sorted(part)) for part in networkx.weakly_connected_components(self._graph) if len(part) > 1]
+        return sorted(found, key=lambda part: (-len(part), part))
+
+    def longest_chain(self) -> Steps:
+        """The critical path: the longest chain of assets each of which is made from the one before.
+
+        What is in one knot counts as one step and is crossed the short way, for a circle has no longest way through it.
+        """
+        import networkx
+
+        knots: networkx.DiGraph[int] = networkx.condensation(self._graph, scc=self._knots)
+        chain: list[int] = networkx.dag_longest_path(knots, weight="")
+        if len(chain) < 2:
+            return ()
+        members = [set(self._knots[number]) for number in chain]
+        crossings = [
+            min((a, b) for a in here for b in self._graph.successors(a) if b in there)
+            for here, there in pairwise(members)
+        ]
+        way: list[str] = [crossings[0][0]]
+        for (_from, entry), (leaving, _to) in pairwise(crossings):
+            way += self._within(entry, leaving)
+        return (*way, crossings[-1][1])
+
+    def unread(self) -> list[str]:
+        """What nothing is made from, though it is made from something: the ends, or what nobody needs."""
+        read, made = self._read, self._made
+        return [key for key in self.nodes if key in made and key not in read]
+
+    def unmade(self) -> list[str]:
+        """What is made from nothing that is known, though something is made from it: where data come in."""
+        read, made = self._read, self._made
+        return [key for key in self.nodes if key in read and key not in made]
+
+    def alone(self) -> list[str]:
+        """What has no edge at all."""
+        joined = self._read | self._made
+        return [key for key in self.nodes if key not in joined]
+
+    @cached_property
+    def _read(self) -> set[str]:
+        return {source for source, made in self.edges if source != made}
+
+    @cached_property
+    def _made(self) -> set[str]:
+        return {made for source, made in self.edges if source != made}
+
+    @cached_property
+    def _graph(self) -> "networkx.DiGraph[str]":
+        import networkx
+
+        graph: networkx.DiGraph[str] = networkx.DiGraph()
+        graph.add_nodes_from(self.nodes)
+        graph.add_edges_from(self.edges)
+        return graph
+
+    @cached_property
+    def _knots(self) -> list[Steps]:
+        """All assets, each in the set of those that it is made from and that are made from it."""
+        import networkx
+
+        return sorted(tuple(sorted(knot)) for knot in networkx.strongly_connected_components(self._graph))
+
+    def _circle(self, knot: Steps) -> Steps:
+        start = knot[0]
+        if self._graph.has_edge(start, start):
+            return (start,)
+        import networkx
+
+        nearer: dict[str, str] = {}
+        for node, before in networkx.bfs_predecessors(self._graph.subgraph(knot), start):
+            nearer[node] = before
+            if self._graph.has_edge(node, start):
+                break
+        way = [node]
+        while way[-1] != start:
+            way.append(nearer[way[-1]])
+        return tuple(reversed(way))
+
+    def _within(self, start: str, end: str) -> Steps:
+        import networkx
+
+        return tuple(networkx.shortest_path(self._graph, start, end))
+
+
+def load(session: Session, *, at: datetime | None) -> WholeGraph:
+    """The graph of now or of a moment; one statement for its edges, one for its assets."""
+    asked = Walk(session, at)
+    edges = asked.rows(_EDGES)
+    joined = {row[end] for row in edges for end in ("source", "target")}
+    rows = [row for row in asked.rows(_ASSETS) if row["is_there"] or row["asset_id"] in joined]
+    keys = {row["asset_id"]: row["qualified_name"] for row in rows}
+    return WholeGraph(
+        nodes={row["qualified_name"]: AssetType(row["type"]) for row in sorted(rows, key=_by_key)},
+        edges=tuple(sorted((keys[row["target"]], keys[row["source"]]) for row in edges)),
+        at=at,
+    )
+
+
+def _by_key(row: Mapping[str, str]) -> str:
+    return row["qualified_name"]
