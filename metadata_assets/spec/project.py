@@ -11,6 +11,7 @@ import dagster as dg
 from identity.keys import CanonicalKey
 from metadata_assets.spec.partitions import Mapping, Partitions
 from metadata_assets.spec.problems import At
+from metadata_assets.spec.queries import Query
 from resources.locations import EndpointLocation
 from resources.models import PublishPolicy
 
@@ -83,7 +84,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A declared dataset: what it is, what it is made of and by which function."""
+    """A declared dataset: what it is, what it is made of, and by which function or SELECT: one of the two."""
 
     key: CanonicalKey
     description: str | None
@@ -93,7 +94,8 @@ class Dataset:
     columns: tuple[Column, ...]
     partitions: Partitions | None
     depends_on: tuple[Dependency, ...]
-    python: Function
+    python: Function | None
+    sql: Query | None
     code_version: str | None
     checks: tuple[Check, ...]
     publish: PublishPolicy

@@ -1,0 +1,72 @@
+"""DuckDB as the datasets of a project use it: in memory, alone, with nothing in reach but what it is given."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+
+from identity.errors import shown
+from metadata_assets.spec.problems import At, did_you_mean
+from metadata_assets.spec.queries import Query
+
+_ALONE = {
+    "enable_external_access": "false",  # a SELECT reads its declared inputs: no file, no network, no extension
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "errors_as_json": "true",
+}
+
+
+@contextmanager
+def alone() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory of its own, its time zone UTC, until the block ends."""
+    with duckdb.connect(":memory:", config=_ALONE) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET python_enable_replacements = false")  # `FROM df` never means a Python variable
+        yield connection
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What DuckDB has against a statement: where, why and the way out."""
+
+    at: At
+    reason: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.at}: {self.reason}; {self.fix}"
+
+
+def refused(error: duckdb.Error, query: Query) -> Refused:
+    """DuckDB's error at its place in the file of the SELECT; at the file's beginning where DuckDB knows none."""
+    details = _details(error)
+    reason, *others = details.get("exception_message", "it cannot be computed").splitlines()
+    begun = query.statement.encode()[: int(details.get("position", 0))]
+    return Refused(query.at(len(begun.decode("utf-8", "ignore"))), shown(reason), _fix(details, others))
+
+
+def _fix(details: dict[str, str], others: list[str]) -> str:
+    candidates = [one for one in details.get("candidates", "").split(",") if one]
+    match details.get("exception_type"), details.get("error_subtype"):
+        case _, "COLUMN_NOT_FOUND" if candidates:
+            return did_you_mean(details.get("name", ""), candidates)
+        case "Parser", _:
+            return "correct the SQL there"
+        case "Permission", _:
+            return "read data as {{ ref('…') }} or {{ source('…', '…', '…') }}, which are recorded as its inputs"
+        case "Conversion", _:
+            return "correct the value or use TRY_CAST, which gives null"
+    return shown(" ".join(others)) or "correct the SQL there"
+
+
+def _details(error: duckdb.Error) -> dict[str, str]:
+    """What an error says about itself, as DuckDB writes it in JSON behind the name of its kind."""
+    text = str(error)
+    try:
+        found = json.loads(text[text.index("{") :])
+    except ValueError:
+        return {"exception_message": text}
+    return {str(name): str(value) for name, value in found.items()}
