@@ -17,7 +17,7 @@ from metadata_assets.partitioning import partition_mapping, partitions_definitio
 from metadata_assets.project_code import load_function
 from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
-from metadata_assets.spec import Dataset, Problem, Project, ProjectInvalid, asset_key
+from metadata_assets.spec import Column, Dataset, Problem, Project, ProjectInvalid, asset_key
 
 Definition = dg.AssetsDefinition | dg.AssetSpec
 
@@ -33,7 +33,8 @@ def definitions_for(project: Project) -> list[Definition]:
     if problems:
         first = {problem.reason: problem for problem in reversed(problems)}  # a broken module is told once
         raise ProjectInvalid(project=str(project.folder), problems=list(first.values()))
-    assets = [_asset(project, one) for one in found if isinstance(one, Implemented)]
+    columns = _derived_columns(project)
+    assets = [_asset(project, one, columns) for one in found if isinstance(one, Implemented)]
     return [*(source_spec(key) for key in project.sources), *assets]
 
 
@@ -95,8 +96,18 @@ def _select(dataset: Dataset, inputs: Mapping[str, Input]) -> Callee | None:
     return sql_callee(dataset.sql, dataset, inputs)
 
 
-def _asset(project: Project, one: Implemented) -> dg.AssetsDefinition:
-    dataset = one.dataset
+def _derived_columns(project: Project) -> Mapping[CanonicalKey, Sequence[Column]]:
+    """The columns of datasets that are a SELECT, as far as they can be known before it runs."""
+    if not any(dataset.sql for dataset in project.datasets):
+        return {}
+    from metadata_assets.sql.derived import promised, select_columns
+
+    found = select_columns(project)
+    return {key: promised(project.datasets_by_key[key], one) for key, one in found.items()}
+
+
+def _asset(project: Project, one: Implemented, derived: Mapping[CanonicalKey, Sequence[Column]]) -> dg.AssetsDefinition:
+    dataset = replace(one.dataset, columns=tuple(derived.get(one.dataset.key, one.dataset.columns)))
     name = step_name(dataset.key)
     out = dg.AssetOut.from_spec(asset_spec(dataset), backfill_policy=_backfill_policy(dataset))
 

@@ -10,6 +10,7 @@ from metadata_assets.cli.commands import PROGRAM, accept_before_commands, comman
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.identity import identity
+from metadata_assets.cli.projects import projects
 from metadata_assets.cli.references import collection
 from metadata_assets.cli.versioning import versioning
 
@@ -54,6 +55,7 @@ app.add_typer(_materialization, name="materialization")
 app.add_typer(identity, name="identity")
 app.add_typer(collection, name="collection")
 app.add_typer(versioning)
+app.add_typer(projects)
 
 
 @command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"], document=documents.DEV)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -124,8 +125,12 @@ class Project:
         own = {dataset.key for dataset in self.datasets}
         return tuple(sorted({dep.key for dataset in self.datasets for dep in dataset.depends_on} - own))
 
+    @cached_property
+    def datasets_by_key(self) -> MappingOf[CanonicalKey, Dataset]:
+        return {dataset.key: dataset for dataset in self.datasets}
+
     def dataset(self, key: CanonicalKey) -> Dataset | None:
-        return next((dataset for dataset in self.datasets if dataset.key == key), None)
+        return self.datasets_by_key.get(key)
 
 
 def asset_key(key: CanonicalKey) -> dg.AssetKey:

@@ -69,16 +69,14 @@ def _text(folder: Path, file: str, entry: Entry) -> str | Problem:
     return text
 
 
-def _resolved(
-    file: str, text: str, entry: Entry, known: Known, read: SqlFile
-) -> Iterator[tuple[Reference, Relation]]:
+def _resolved(file: str, text: str, entry: Entry, known: Known, read: SqlFile) -> Iterator[tuple[Reference, Relation]]:
     """Each reference with what it means. Fills in the inputs and the problems."""
     for one in references(file, text):
         if isinstance(one, Problem):
             read.problems.append(one)
             continue
         at = place(file, text, one.start)
-        key = _named(one.arguments[0], known) if one.function == "ref" else _source(*one.arguments, known)
+        key = _named(one.arguments[0], known) if one.function == "ref" else _source(known, *one.arguments)
         if isinstance(key, tuple):
             read.problems.append(Problem(at, "", *key))
         elif key is not None:
@@ -161,7 +159,7 @@ def _unknown(name: str, known: Known, names: Sequence[str]) -> Refusal:
     return f"no dataset {shown(name)!r}", did_you_mean(name, sorted(set(names))) if known.keys else "declare it first"
 
 
-def _source(slug: str, schema: str, table: str, known: Known) -> CanonicalKey | Refusal | None:
+def _source(known: Known, slug: str, schema: str, table: str) -> CanonicalKey | Refusal | None:
     endpoint = known.endpoints.get(slug)
     if endpoint is None:
         blameless = slug in known.invalid or known.endpoints_unread

@@ -1,6 +1,6 @@
 """A dataset's SELECT, computed by DuckDB over the inputs of a run: an Arrow table, and what is known of its columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,9 +12,10 @@ from identity.errors import MetadataError
 from identity.keys import short_name
 from metadata_assets.signatures import Callee, Input, Parameter
 from metadata_assets.source_table import SourceTable
-from metadata_assets.spec import Dataset, Query, Relation
+from metadata_assets.spec import Dataset, Query, Relation, asset_key
 from metadata_assets.spec.queries import quoted
-from metadata_assets.sql.engine import alone, refused
+from metadata_assets.sql.columns import Origin, columns_read, origins_of
+from metadata_assets.sql.engine import Refused, alone, asked
 from metadata_assets.sql.statements import PARTITION
 
 
@@ -53,10 +54,24 @@ class SqlFunction:
         partition = arguments.pop(PARTITION, None)
         if any(value == {} for value in arguments.values() if isinstance(value, dict)):
             return None
-        inputs = {one: _table(one, arguments[one.name]) for one in self.query.relations}
+        inputs = self._inputs(arguments)
         table = computed_table(self.query, inputs, partition)
-        self.answered[partition] = _shown(table)
+        self.answered[partition] = _shown(self.query, inputs, table)
         return table
+
+    def _inputs(self, arguments: Mapping[str, Any]) -> Mapping[Relation, pa.Table]:
+        """Every input as a table; of a table of a source only the columns that are read."""
+        given = {one: arguments[one.name] for one in self.query.relations}
+        sources = {one: value for one, value in given.items() if isinstance(value, SourceTable)}
+        found = {one: _table(one, value) for one, value in given.items() if one not in sources}
+        empty = {one: value.query("SELECT * FROM {table} LIMIT 0") for one, value in sources.items()}
+        names = {one: table.column_names for one, table in found.items()} | {one: f.columns for one, f in empty.items()}
+        return found | {one: _read(value, columns_read(self.query, names, one)) for one, value in sources.items()}
+
+
+def _read(source: SourceTable, columns: Sequence[str]) -> pa.Table:
+    wanted = "*" if any("{table}" in name for name in columns) else ", ".join(quoted(name) for name in columns)
+    return source.query(f"SELECT {wanted or '*'} FROM {{table}}").to_arrow()
 
 
 def sql_callee(query: Query, dataset: Dataset, inputs: Mapping[str, Input]) -> Callee:
@@ -75,8 +90,6 @@ def _parameter(relation: Relation, wanted: Input) -> Parameter:
 
 def _table(relation: Relation, given: Any) -> pa.Table:
     """What one partition gets of an input, as one table: the rows of several partitions together."""
-    if isinstance(given, SourceTable):
-        return given.query("SELECT * FROM {table}").to_arrow()
     tables = list(given.values()) if isinstance(given, dict) else [given]
     for one in tables:
         if not isinstance(one, pa.Table):
@@ -89,20 +102,31 @@ def _table(relation: Relation, given: Any) -> pa.Table:
 
 def computed_table(query: Query, inputs: Mapping[Relation, pa.Table], partition: str | None) -> pa.Table:
     """What the SELECT answers over these inputs. Raises SqlFailed at its line and column."""
-    parameters = {PARTITION: partition} if query.takes_partition else None
-    try:
-        with alone() as connection:
-            for number, (relation, table) in enumerate(inputs.items()):
-                connection.register(f"input_{number}", table)
-                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
-                connection.execute(f"CREATE VIEW {relation} AS SELECT * FROM input_{number}")
-            answer = connection.sql(query.statement, params=parameters)
-            return answer.to_arrow_table()
-    except duckdb.Error as error:
-        told = refused(error, query)
-    raise SqlFailed(at=str(told.at), reason=told.reason, fix=told.fix)
+    with alone() as connection:
+        for number, (relation, table) in enumerate(inputs.items()):
+            connection.register(f"input_{number}", table)
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
+            connection.execute(f"CREATE VIEW {relation} AS SELECT * FROM input_{number}")
+        answer = asked(connection, query, partition, duckdb.DuckDBPyRelation.to_arrow_table)
+    if isinstance(answer, Refused):
+        raise SqlFailed(at=str(answer.at), reason=answer.reason, fix=answer.fix)
+    return answer
 
 
-def _shown(table: pa.Table) -> Mapping[str, Any]:
+def _shown(query: Query, inputs: Mapping[Relation, pa.Table], table: pa.Table) -> Mapping[str, Any]:
+    """For Dagster: the columns as they are, and which columns of the inputs each comes from."""
     columns = [dg.TableColumn(one.name, str(one.type)) for one in table.schema]
-    return {"dagster/column_schema": dg.TableSchema(columns=columns)}
+    names = {relation: given.column_names for relation, given in inputs.items()}
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        **column_lineage(origins_of(query, names, table.column_names)),
+    }
+
+
+def column_lineage(origins: Mapping[str, Sequence[Origin]]) -> Mapping[str, dg.TableColumnLineage]:
+    """The metadata that Dagster draws column lineage from; nothing where none is known."""
+    deps = {
+        name: [dg.TableColumnDep(asset_key(relation.key), column) for relation, column in found]
+        for name, found in origins.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}

@@ -1,17 +1,18 @@
 """DuckDB as the datasets of a project use it: in memory, alone, with nothing in reach but what it is given."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import duckdb
 
 from identity.errors import shown
-from metadata_assets.spec.problems import At, did_you_mean
+from metadata_assets.spec.problems import At, nearest
 from metadata_assets.spec.queries import Query
 
-_ALONE = {
+_ALONE: Final[dict[str, str | bool | int | float | list[str]]] = {
     "enable_external_access": "false",  # a SELECT reads its declared inputs: no file, no network, no extension
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -40,19 +41,42 @@ class Refused:
         return f"{self.at}: {self.reason}; {self.fix}"
 
 
+Answer = TypeVar("Answer")
+
+
+def asked(
+    connection: duckdb.DuckDBPyConnection,
+    query: Query,
+    partition: str | None,
+    read: Callable[[duckdb.DuckDBPyRelation], Answer],
+) -> Answer | Refused:
+    """What `read` makes of the SELECT's answer, or why there is none."""
+    parameters = {"partition": partition} if query.takes_partition else None
+    try:
+        return read(connection.sql(query.statement, params=parameters))
+    except duckdb.Error as error:
+        failed = error
+    try:  # asked again like this, DuckDB says where: the statement of a relation is another text than the file's
+        connection.execute(query.statement, parameters)
+    except duckdb.Error as error:
+        return refused(error, query)
+    return refused(failed, query)
+
+
 def refused(error: duckdb.Error, query: Query) -> Refused:
     """DuckDB's error at its place in the file of the SELECT; at the file's beginning where DuckDB knows none."""
     details = _details(error)
-    reason, *others = details.get("exception_message", "it cannot be computed").splitlines()
+    reason, *others = details["exception_message"].splitlines() or ["it cannot be computed"]
     begun = query.statement.encode()[: int(details.get("position", 0))]
-    return Refused(query.at(len(begun.decode("utf-8", "ignore"))), shown(reason), _fix(details, others))
+    return Refused(query.at(len(begun.decode("utf-8", "ignore"))), shown(reason.rstrip("!.")), _fix(details, others))
 
 
 def _fix(details: dict[str, str], others: list[str]) -> str:
     candidates = [one for one in details.get("candidates", "").split(",") if one]
     match details.get("exception_type"), details.get("error_subtype"):
         case _, "COLUMN_NOT_FOUND" if candidates:
-            return did_you_mean(details.get("name", ""), candidates)
+            near = nearest(details.get("name", ""), candidates) or candidates[:3]
+            return f"did you mean {' or '.join(near)}?"
         case "Parser", _:
             return "correct the SQL there"
         case "Permission", _:
@@ -68,5 +92,5 @@ def _details(error: duckdb.Error) -> dict[str, str]:
     try:
         found = json.loads(text[text.index("{") :])
     except ValueError:
-        return {"exception_message": text}
-    return {str(name): str(value) for name, value in found.items()}
+        found = {}
+    return {"exception_message": text} | {str(name): str(value) for name, value in found.items()}

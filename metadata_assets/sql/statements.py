@@ -42,7 +42,9 @@ def _not_one_select(query: Query, found: list[duckdb.Statement]) -> Problem | No
         return Problem(at, "", f"{len(found)} statements are in it", "keep one SELECT, and use WITH for its steps")
     tree = tree_of(query)
     if found[0].type is duckdb.StatementType.MULTI:
-        return Problem(At(query.file), "", "its columns depend on the data", "write PIVOT … ON … IN (…) with its values")
+        return Problem(
+            At(query.file), "", "its columns depend on the data", "write PIVOT … ON … IN (…) with its values"
+        )
     if found[0].type is not duckdb.StatementType.SELECT or isinstance(tree, exp.Describe | exp.Summarize | exp.Show):
         kind = found[0].type.name if found[0].type is not duckdb.StatementType.SELECT else "description"
         return Problem(At(query.file), "", f"a SELECT belongs here, not a statement {kind}", "write a SELECT")
@@ -62,7 +64,7 @@ def _parameters(query: Query, names: set[str], *, is_divided: bool) -> Iterator[
             yield Problem(at, "", f"nothing provides the parameter {written}", fix)
 
 
-def tree_of(query: Query) -> exp.Expression | None:
+def tree_of(query: Query) -> exp.Expr | None:
     """The statement as sqlglot understands it; None where only DuckDB does."""
     try:
         return sqlglot.parse_one(query.statement, dialect=DIALECT)
