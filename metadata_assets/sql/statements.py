@@ -40,14 +40,14 @@ def _not_one_select(query: Query, found: list[duckdb.Statement]) -> Problem | No
         start = query.statement.index(found[1].query, len(found[0].query))
         at = query.at(start + len(found[1].query) - len(found[1].query.lstrip(" \t\r\n;")))
         return Problem(at, "", f"{len(found)} statements are in it", "keep one SELECT, and use WITH for its steps")
-    tree = tree_of(query)
     if found[0].type is duckdb.StatementType.MULTI:
         return Problem(
             At(query.file), "", "its columns depend on the data", "write PIVOT … ON … IN (…) with its values"
         )
-    if found[0].type is not duckdb.StatementType.SELECT or isinstance(tree, exp.Describe | exp.Summarize | exp.Show):
-        kind = found[0].type.name if found[0].type is not duckdb.StatementType.SELECT else "description"
-        return Problem(At(query.file), "", f"a SELECT belongs here, not a statement {kind}", "write a SELECT")
+    if found[0].type is not duckdb.StatementType.SELECT:
+        return Problem(At(query.file), "", f"a SELECT belongs here, not {found[0].type.name}", "write a SELECT")
+    if isinstance(tree_of(query), exp.Describe | exp.Summarize | exp.Show):
+        return Problem(At(query.file), "", "it describes a table and has no rows of it", "write a SELECT")
     return None
 
 
