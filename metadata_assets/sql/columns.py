@@ -3,15 +3,16 @@
 Names and lineage are read from the SQL by sqlglot, types are DuckDB's own answer over empty inputs. Nothing is run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import duckdb
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.lineage import lineage
+from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope, traverse_scope
 
@@ -76,7 +77,7 @@ _NOT_UNDERSTOOD = (SqlglotError, ValueError, KeyError, IndexError, AttributeErro
 """What sqlglot raises for SQL that it does not understand. DuckDB decides whether that is valid."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Qualified:
     """A SELECT in which each column says of which table it is, without stars. Names are in lower case here."""
 
@@ -84,6 +85,8 @@ class _Qualified:
     schema: Any
     relations: Mapping[tuple[str, str], Relation]
     spelled: Mapping[tuple[Relation, str], str]
+    written: Mapping[str, str]
+    """The names of its columns as they are written, by them in lower case."""
 
     @classmethod
     def of(cls, query: Query, inputs: Mapping[Relation, Columns]) -> "_Qualified | None":
@@ -92,8 +95,11 @@ class _Qualified:
             tables = schema.setdefault(relation.schema.lower(), {})
             tables[relation.table.lower()] = {name.lower(): "TEXT" for name in columns}
         try:
+            parsed = sqlglot.parse_one(query.statement, dialect=DIALECT)
+            selects = parsed.selects if isinstance(parsed, exp.Query) else []
+            written = {one.alias_or_name.lower(): one.alias_or_name for one in selects}
             tree = qualify(
-                sqlglot.parse_one(query.statement, dialect=DIALECT),
+                parsed,
                 dialect=DIALECT,
                 schema=schema,
                 validate_qualify_columns=False,
@@ -102,7 +108,7 @@ class _Qualified:
             return None
         relations = {(one.schema.lower(), one.table.lower()): one for one in query.relations}
         spelled = {(one, name.lower()): name for one, columns in inputs.items() for name in columns}
-        return cls(tree, schema, relations, spelled)
+        return cls(tree, schema, relations, spelled, written)
 
     def names(self) -> list[str] | None:
         """What the columns are called; None while a star is left, because not all inputs are known."""
@@ -115,38 +121,36 @@ class _Qualified:
         return list(self.tree.selects) if isinstance(self.tree, exp.Query) else []
 
     def _spelled(self, select: exp.Expr) -> str:
-        try:
-            found = {name for _relation, name in self._origins(select.alias_or_name)}
-        except _NOT_UNDERSTOOD:
-            found = set()
         name = select.alias_or_name
-        return next((one for one in found if one.lower() == name), name)
+        found = {column for _relation, column in self._origins.get(name, ())}
+        return next((one for one in found if one.lower() == name), self.written.get(name, name))
 
     def origins(self, names: Sequence[str]) -> dict[str, tuple[Origin, ...]]:
         """By the names that DuckDB has for the columns: they are ours in the same order."""
         selects = [one.alias_or_name for one in self._selects()]
         if len(selects) != len(names):
-            ours = {one: one for one in selects}
-            selects = [ours.get(name.lower(), "") for name in names]
-        found: dict[str, tuple[Origin, ...]] = {}
-        for name, select in zip(names, selects, strict=True):
-            try:
-                found[name] = tuple(sorted(set(self._origins(select)), key=lambda one: (one[0].key, one[1])))
-            except _NOT_UNDERSTOOD:
-                continue
+            selects = [name.lower() for name in names]
+        found = {name: self._origins.get(select, ()) for name, select in zip(names, selects, strict=True)}
         return {name: origins for name, origins in found.items() if origins}
 
-    def _origins(self, name: str) -> Iterator[Origin]:
-        scope = build_scope(self.tree)
-        if scope is None or not name:
-            return
-        column = exp.column(exp.to_identifier(name, quoted=True))
-        node = lineage(column, self.tree, self.schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
+    @cached_property
+    def _origins(self) -> Mapping[str, tuple[Origin, ...]]:
+        """By our names. All at once: what many columns come through is walked once."""
+        try:
+            scope = build_scope(self.tree)
+            nodes = lineage(None, self.tree, self.schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
+        except _NOT_UNDERSTOOD:
+            return {}
+        return {name: self._leaves(node) for name, node in nodes.items()}
+
+    def _leaves(self, node: Node) -> tuple[Origin, ...]:
+        found: set[Origin] = set()
         for leaf in node.walk():
             relation = self._relation(leaf.expression)
             if relation is not None and leaf.name != "*":
                 read = sqlglot.parse_one(leaf.name).name
-                yield relation, self.spelled.get((relation, read.lower()), read)
+                found.add((relation, self.spelled.get((relation, read.lower()), read)))
+        return tuple(sorted(found, key=lambda one: (one[0].key, one[1])))
 
     def _relation(self, table: object) -> Relation | None:
         return self.relations.get((table.db.lower(), table.name.lower())) if isinstance(table, exp.Table) else None

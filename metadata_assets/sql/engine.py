@@ -1,7 +1,8 @@
 """DuckDB as the datasets of a project use it: in memory, alone, with nothing in reach but what it is given."""
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -59,14 +60,23 @@ def asked(
     try:  # asked again like this, DuckDB says where: the statement of a relation is another text than the file's
         connection.execute(query.statement, parameters)
     except duckdb.Error as error:
-        return refused(error, query)
-    return refused(failed, query)
+        failed = error
+    columns = connection.execute("SELECT DISTINCT column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    return refused(failed, query, [name for (name,) in columns])
 
 
-def refused(error: duckdb.Error, query: Query) -> Refused:
+_NO_COLUMN = re.compile(r'[\w ]+ "(?P<table>.*)" does not have a column named "(?P<column>.*)"')
+
+
+def refused(error: duckdb.Error, query: Query, columns: Sequence[str] = ()) -> Refused:
     """DuckDB's error at its place in the file of the SELECT; at the file's beginning where DuckDB knows none."""
     details = _details(error)
     reason, *others = details["exception_message"].splitlines() or ["it cannot be computed"]
+    unknown = _NO_COLUMN.fullmatch(reason)
+    if unknown:
+        reason = f"{unknown['table']} has no column {unknown['column']}"
+        details = {"error_subtype": "COLUMN_NOT_FOUND", "name": unknown["column"], **details}
+        details["candidates"] = ",".join(nearest(unknown["column"], columns))
     begun = query.statement.encode()[: int(details.get("position", 0))]
     return Refused(query.at(len(begun.decode("utf-8", "ignore"))), shown(reason.rstrip("!.")), _fix(details, others))
 

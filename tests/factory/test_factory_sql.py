@@ -205,6 +205,7 @@ def select(write_project: Any, sql: Sql) -> Callable[[str], SqlFunction]:
     ("text", "says"),
     [
         ("SELECT 'é' AS a\n  , carrier::INT\nFROM {{ ref('flights') }}", r"2:12: Could not convert .*; .*TRY_CAST"),
+        ("SELECT\n f.latte FROM {{ ref('flights') }} f", r"2:2: f has no column latte; did you mean late\?"),
         ("SELECT medium(late)\nFROM {{ ref('flights') }} f", r'1:8: Scalar Function .*; Did you mean "median"\?'),
         ("FROM {{ ref('flights') }},\n read_csv('/etc/passwd')", "2:2: Cannot access file .* recorded as its inputs"),
         ("SELECT error('no') FROM {{ ref('flights') }}", "1:1: no; correct the SQL there"),
