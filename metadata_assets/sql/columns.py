@@ -159,7 +159,8 @@ class _Qualified:
         """The columns of an input that are read anywhere, in lower case; None where that cannot be told."""
         found: set[str] = set()
         joins = self.tree.find_all(exp.Join)
-        if self.tree.find(exp.Columns, exp.Pivot) or any(one.args.get("method") == "NATURAL" for one in joins):
+        hidden = self.tree.find(exp.Columns, exp.Pivot, exp.TableColumn)
+        if hidden or any(one.args.get("method") == "NATURAL" for one in joins):
             return None  # they read columns that they do not name
         for scope in traverse_scope(self.tree):
             if any(one.is_star for one in getattr(scope.expression, "selects", ())):

@@ -1,6 +1,7 @@
 """Datasets that are one SELECT, materialized by Dagster: what is read, committed and told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import load_project
+from metadata_assets.sql.columns import columns_read
 from metadata_assets.sql.computing import NotATable, PartitionsDisagree, SqlFailed, SqlFunction
 from resources.locations import place
 from resources.metadata_store import MetadataStore
@@ -218,10 +220,9 @@ def test_what_goes_wrong_is_told_at_its_line(select: Any, text: str, says: str) 
 
 def test_only_declared_inputs_are_in_reach(select: Any) -> None:
     """Not even a variable of the Python that asks: DuckDB would read a table that has its name."""
-    table = pa.table({"carrier": ["AA"]})
-    assert select("FROM query_table('tab' || 'le'), {{ ref('flights') }}") is not None
+    query = replace(select("FROM {{ ref('flights') }}").query, statement='FROM "table"')
     with pytest.raises(SqlFailed, match="Table with name table does not exist"):
-        select("FROM query_table('tab' || 'le'), {{ ref('flights') }}")(flights=table)
+        SqlFunction(query)(flights=pa.table({"carrier": ["AA"]}))
 
 
 def test_inputs_that_are_not_one_table_are_refused_by_name(select: Any) -> None:
@@ -230,6 +231,7 @@ def test_inputs_that_are_not_one_table_are_refused_by_name(select: Any) -> None:
         function(flights=[1])
     with pytest.raises(PartitionsDisagree, match="the partitions of lake/nyc/flights do not fit into one table"):
         function(flights={"a": pa.table({"a": [1]}), "b": pa.table({"a": ["x"]})})
+    assert function(flights={}) is None, "of an input that may be missing"
     both = function(flights={"a": pa.table({"a": [1]}), "b": pa.table({"a": [0.5], "b": [2]})})
     assert both.to_pydict() == {"a": [1.0, 0.5], "b": [None, 2]}
 
@@ -250,3 +252,20 @@ def test_columns_are_known_before_anything_runs(write_project: Any, sql: Sql) ->
         ("one", "int32"),
     ]
     assert spec.kinds == {"sql", "parquet"}
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("SELECT late FROM {{ ref('flights') }} WHERE day > 1", ["day", "late"]),
+        ("SELECT count(*) FROM {{ ref('flights') }}", ["day"]),
+        ("SELECT COLUMNS('l.*') FROM {{ ref('flights') }}", ["day", "carrier", "late"]),
+        ("SELECT f FROM {{ ref('flights') }} f", ["day", "carrier", "late"]),
+        ("SELECT 1 FROM {{ ref('flights') }} NATURAL JOIN (SELECT 1 AS late)", ["late"]),
+        ("SELECT x FROM {{ ref('flights') }} PIVOT (sum(late) FOR carrier IN ('x'))", ["day", "carrier", "late"]),
+    ],
+)
+def test_a_column_that_may_be_needed_is_read(select: Any, text: str, needed: list[str]) -> None:
+    query = select(text).query
+    (flights,) = query.relations
+    assert columns_read(query, {flights: ["day", "carrier", "late"]}, flights) == needed
