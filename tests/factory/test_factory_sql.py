@@ -219,9 +219,9 @@ def test_what_goes_wrong_is_told_at_its_line(select: Any, text: str, says: str) 
 
 
 def test_only_declared_inputs_are_in_reach(select: Any) -> None:
-    """Not even a variable of the Python that asks: DuckDB would read a table that has its name."""
-    query = replace(select("FROM {{ ref('flights') }}").query, statement='FROM "table"')
-    with pytest.raises(SqlFailed, match="Table with name table does not exist"):
+    """Not even a variable of the Python that asks: DuckDB would look at the one that has the table's name."""
+    query = replace(select("FROM {{ ref('flights') }}").query, statement="FROM connection")
+    with pytest.raises(SqlFailed, match="Table with name connection does not exist"):
         SqlFunction(query)(flights=pa.table({"carrier": ["AA"]}))
 
 
