@@ -27,7 +27,7 @@ dev: setup  ## The same project in the Dagster UI on localhost:3000
 	$(BIN)/metadata-assets dev
 
 test: setup  ## The whole test suite
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -50,8 +50,7 @@ def server() -> Iterator[Server]:
     home = Path(tempfile.mkdtemp(prefix="metadata-tests-"))
     running = attach(home)
     with psycopg.connect(running.url("postgres"), autocommit=True) as connection:
-        # The machine may crash: nobody wants these data. Statistics change when a test says so.
-        for setting in ("fsync", "full_page_writes", "autovacuum"):
+        for setting in ("fsync", "full_page_writes"):  # the machine may crash: nobody wants these data
             connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
         connection.execute("SELECT pg_reload_conf()")
     ensure_databases(running, [_TEMPLATE])

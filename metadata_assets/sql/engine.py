@@ -14,7 +14,7 @@ from metadata_assets.spec.problems import At, nearest
 from metadata_assets.spec.queries import Query
 
 _ALONE: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": "false",  # a SELECT reads its declared inputs: no file, no network, no extension
+    "enable_external_access": "false",  # a SELECT reads its declared inputs: no file, network, extension or Python variable
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "errors_as_json": "true",
@@ -26,7 +26,6 @@ def alone() -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory of its own, its time zone UTC, until the block ends."""
     with duckdb.connect(":memory:", config=_ALONE) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET python_enable_replacements = false")  # `FROM df` never means a Python variable
         yield connection
 
 

@@ -39,11 +39,12 @@ import atexit
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import errors, sql
 
@@ -183,9 +184,14 @@ def status(home: Path) -> Status:
             version=clusters.initialised_by(cluster) if cluster else None,
             data_directory=cluster.data if cluster else None,
             socket_directory=cluster.sockets if cluster else None,
-            user_pids=tuple(sorted(openers.get("users.lock", set()) - guards)),
+            user_pids=_users(openers.get("users.lock", set()) - guards),
             supervisor_pid=next(iter(guards), None),
         )
+
+
+def _users(openers: Iterable[int]) -> tuple[int, ...]:
+    """A supervisor waits for the lock of the users, and has it for as long as it stops the server: it is none."""
+    return tuple(sorted(pid for pid in openers if psutil.pid_exists(pid) and not supervisor.is_one(pid)))
 
 
 def abandoned() -> tuple[Path, ...]:

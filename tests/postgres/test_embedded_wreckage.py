@@ -29,9 +29,10 @@ READY = PidFile(pid=7, sockets="/home/run", status="ready")
 
 @pytest.fixture
 def home(used_home: Path) -> Iterator[Path]:
-    """A home with data whose server is down."""
+    """A home with data whose server is down, and whose supervisor has gone home."""
     attach(used_home)
     assert stop(used_home)
+    wait_for(lambda: not openers(used_home).get("users.lock"))
     yield used_home
     User.kill_all()
     stop(used_home)
@@ -214,17 +215,21 @@ def test_server_without_its_pid_file_is_replaced(home: Path) -> None:
 
 
 def test_killed_initdb_leaves_nothing_that_is_used(new_home: Callable[..., Path]) -> None:
-    home = new_home()
+    home = next(home for home in (new_home(f"home{number}") for number in range(20)) if _initdb_was_killed(home))
+    attach(home)
+    assert runs(home)
+    assert not list(home.glob("data.new-*"))
+
+
+def _initdb_was_killed(home: Path) -> bool:
+    """Whether it was: on a busy machine it may be done before it is killed."""
     starter = User(home)
-    wait_for(lambda: any(home.glob("data.new-*/base")))
+    wait_for(lambda: any(home.glob("data.new-*/base")) or (home / "data").exists())
     starter.kill()
     for process in psutil.process_iter():
         if "initdb" in process.name() and str(home) in " ".join(process.cmdline()):
             process.kill()
-    assert list(home.glob("data.new-*"))
-    attach(home)
-    assert runs(home)
-    assert not list(home.glob("data.new-*"))
+    return bool(list(home.glob("data.new-*")))
 
 
 def test_server_launched_by_a_killed_starter_is_stopped_though_it_appears_late(home: Path) -> None:

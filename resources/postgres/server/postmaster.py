@@ -164,10 +164,10 @@ def wait_until(happened: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def inode(path: Path) -> Inode | None:
+def inode(path: Path | str) -> Inode | None:
     """What identifies a directory, whatever its name is now; None when there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - of every process on the machine: a Path takes longer than the answer
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -182,8 +182,8 @@ def _works_in(pid: int, places: Collection[Inode]) -> bool:
 
 def _working_directory(pid: int) -> Inode | None:
     if _LINUX:
-        return inode(Path(f"/proc/{pid}/cwd"))  # followed by the kernel to the directory itself, even a deleted one
-    return inode(Path(psutil.Process(pid).cwd()))
+        return inode(f"/proc/{pid}/cwd")  # followed by the kernel to the directory itself, even a deleted one
+    return inode(psutil.Process(pid).cwd())
 
 
 def _mains(found: Collection[psutil.Process]) -> list[psutil.Process]:

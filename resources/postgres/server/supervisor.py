@@ -40,6 +40,16 @@ def ensure(home: Path, data: Path) -> None:
     # Only our copy of its post was closed: the supervisor was born holding the lock, so there are never two.
 
 
+def is_one(pid: int) -> bool:
+    """Whether this process is a supervisor, also one that has given its post up and stops its server, or has ended."""
+    try:
+        return _BOOT in psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+
+
 def launching(home: Path) -> Path:
     """A file that exists while somebody launches a server: after a kill at that moment, one may still appear."""
     return home / "launching"
