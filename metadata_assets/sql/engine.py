@@ -14,7 +14,7 @@ from metadata_assets.spec.problems import At, nearest
 from metadata_assets.spec.queries import Query
 
 _ALONE: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": "false",  # a SELECT reads its declared inputs: no file, network, extension or Python variable
+    "enable_external_access": "false",  # no file, no network, no extension, no variable of Python
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "errors_as_json": "true",
