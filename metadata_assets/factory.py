@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -17,7 +17,7 @@ from metadata_assets.partitioning import partition_mapping, partitions_definitio
 from metadata_assets.project_code import load_function
 from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
-from metadata_assets.spec import Dataset, Problem, Project, ProjectInvalid, asset_key
+from metadata_assets.spec import Column, Dataset, Problem, Project, ProjectInvalid, asset_key
 
 Definition = dg.AssetsDefinition | dg.AssetSpec
 
@@ -33,7 +33,8 @@ def definitions_for(project: Project) -> list[Definition]:
     if problems:
         first = {problem.reason: problem for problem in reversed(problems)}  # a broken module is told once
         raise ProjectInvalid(project=str(project.folder), problems=list(first.values()))
-    assets = [_asset(project, one) for one in found if isinstance(one, Implemented)]
+    columns = _derived_columns(project)
+    assets = [_asset(project, one, columns) for one in found if isinstance(one, Implemented)]
     return [*(source_spec(key) for key in project.sources), *assets]
 
 
@@ -57,6 +58,15 @@ class Implemented:
     callee: Callee
     checks: tuple[DeclaredCheck, ...]
 
+    def of_run(self) -> tuple[Callee, Mapping[str | None, Mapping[str, Any]]]:
+        """What computes one run, and where it tells what to show of each partition."""
+        if self.dataset.sql is None:
+            return self.callee, {}
+        from metadata_assets.sql.computing import SqlFunction
+
+        function = SqlFunction(self.dataset.sql)
+        return replace(self.callee, function=function), function.answered
+
 
 def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Problem]:
     inputs = inputs_of(project, dataset)
@@ -70,7 +80,7 @@ def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Probl
         problems.extend(callee)
         return None
 
-    callee = callee_of(dataset.python, dataset_callee)
+    callee = callee_of(dataset.python, dataset_callee) if dataset.python else _select(dataset, inputs)
     checks = [(check, callee_of(check.python, check_callee)) for check in dataset.checks]
     if callee is None or problems:
         return problems
@@ -78,8 +88,26 @@ def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Probl
     return Implemented(dataset, inputs, callee, declared)
 
 
-def _asset(project: Project, one: Implemented) -> dg.AssetsDefinition:
-    dataset = one.dataset
+def _select(dataset: Dataset, inputs: Mapping[str, Input]) -> Callee | None:
+    if dataset.sql is None:
+        return None
+    from metadata_assets.sql.computing import sql_callee  # whoever has no SQL need not wait for DuckDB
+
+    return sql_callee(dataset.sql, dataset, inputs)
+
+
+def _derived_columns(project: Project) -> Mapping[CanonicalKey, Sequence[Column]]:
+    """The columns of datasets that are a SELECT, as far as they can be known before it runs."""
+    if not any(dataset.sql for dataset in project.datasets):
+        return {}
+    from metadata_assets.sql.derived import promised, select_columns
+
+    found = select_columns(project)
+    return {key: promised(project.datasets_by_key[key], one) for key, one in found.items()}
+
+
+def _asset(project: Project, one: Implemented, derived: Mapping[CanonicalKey, Sequence[Column]]) -> dg.AssetsDefinition:
+    dataset = replace(one.dataset, columns=tuple(derived.get(one.dataset.key, one.dataset.columns)))
     name = step_name(dataset.key)
     out = dg.AssetOut.from_spec(asset_spec(dataset), backfill_policy=_backfill_policy(dataset))
 
@@ -101,13 +129,15 @@ def _compute(
 ) -> Iterator[dg.Output[Audited] | dg.AssetCheckResult]:
     """Compute, let the I/O manager commit, check and publish, then tell what the checks found."""
     run = run_of(context, one.dataset, one.inputs, loaded)
-    results = computed(one.callee, run, context)
+    callee, told = one.of_run()
+    results = computed(callee, run, context)
     values = {partition: value for partition, value in results.items() if not isinstance(value, NoData)}
     missing = {partition: value for partition, value in results.items() if isinstance(value, NoData)}
     audit = Audit(one.checks, run, project.folder)
     blocking = frozenset(declared.check.name for declared in one.checks if declared.check.blocking)
     # Also where nothing has data: without an output Dagster skips every step downstream, with or without need of it.
-    yield dg.Output(Audited(values, audit if one.checks else None, blocking), output_name=step_name(one.dataset.key))
+    audited = Audited(values, audit if one.checks else None, blocking, told)
+    yield dg.Output(audited, output_name=step_name(one.dataset.key))
     if not missing:
         yield from audit.results
         return
@@ -127,11 +157,14 @@ def asset_spec(dataset: Dataset) -> dg.AssetSpec:
         group_name=dataset.group,
         owners=dataset.owners,
         tags=dict.fromkeys(dataset.tags, ""),
-        kinds={"python", "parquet"} if dataset.key.source is None else {"python", "postgres", "table"},
+        kinds={"sql" if dataset.sql else "python"} | ({"parquet"} if dataset.key.source is None else _IN_A_DATABASE),
         code_version=dataset.code_version,
         partitions_def=partitions_definition(dataset.partitions),
         metadata=metadata,
     )
+
+
+_IN_A_DATABASE = frozenset(["postgres", "table"])
 
 
 def _asset_in(dataset: Dataset, given: Input) -> dg.AssetIn:

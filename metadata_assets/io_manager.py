@@ -7,7 +7,7 @@ committed.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Final, get_args
 
@@ -104,12 +104,14 @@ class Audited:
     A partition that is not among `values` has no data; the only one of an asset without partitions is None.
     `audit` gets what was committed, by partition (read back from the files when looked up), before it is published;
     without one it is committed and published as one step where the policy allows it. `blocking` names the checks that
-    keep a `when_checks_pass` dataset from being published when they fail.
+    keep a `when_checks_pass` dataset from being published when they fail. `shown` is what Dagster's event of each
+    partition shows beside what was committed.
     """
 
     values: Mapping[str | None, object]
     audit: Callable[[Mapping[str | None, Any]], Sequence[dg.AssetCheckResult]] | None = None
     blocking: frozenset[str] = frozenset()
+    shown: Mapping[str | None, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpContext):
@@ -184,7 +186,7 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         ended = store.ended(replayed) if replayed else {}
         why_not = self._overtaken(progress) if published else _why_not(target, failed, awaited)
         reach("report.before")
-        report(self.metadata, context, step, target, committed, published, why_not, ended)
+        report(self.metadata, context, step, target, committed, published, why_not, ended, audited.shown)
         reach("report.after")
 
     def load_input(self, context: dg.InputContext) -> object:

@@ -26,13 +26,15 @@ def report(
     published: Published | None,
     why_not: str,
     ended: Mapping[UUID, Ended],
+    shown: Mapping[str | None, Mapping[str, Any]],
 ) -> None:
     """Show in the event of each partition what was committed and published, or why it was not.
 
-    `ended` is what readers had once and have no more, of what was delivered again.
+    `ended` is what readers had once and have no more, of what was delivered again; `shown` what else is told of each.
     """
     for one in committed:
         details = _details(metadata, one, published, why_not, ended.get(one.materialization_id))
+        details = {**shown.get(one.partition, {}), **details}
         if len(committed) == 1:
             context.add_output_metadata(details)
         else:

@@ -12,6 +12,7 @@ from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.identity import identity
 from metadata_assets.cli.imports import imports
 from metadata_assets.cli.lineage_commands import lineages
+from metadata_assets.cli.projects import projects
 from metadata_assets.cli.references import collection
 from metadata_assets.cli.versioning import versioning
 
@@ -50,6 +51,7 @@ app.add_typer(collection, name="collection")
 app.add_typer(imports, name="import")
 app.add_typer(versioning)
 app.add_typer(lineages)
+app.add_typer(projects)
 
 
 @command(app, "dev", examples=["dev", "dev --port 3333", "dev --project ~/flights"], document=documents.DEV)

@@ -13,6 +13,11 @@ _INPUT = "{name, key, partition, materialization, version, metadata}"
 
 DEV = "{url, pid, project, home}"
 DEMO = "what the project's demo prints"
+VALIDATED = "{name, endpoints, datasets, selects, sources}"
+COMPILED = (
+    "[{name, key, computed_by, sql, code_version, publish, partitions, depends_on: [{name, key, partitions, missing}], "
+    "columns: [{name, type, from: [{name, key, column}]}], problem}]"
+)
 COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
     "edges: {opened, closed}, gaps: [{name, reason}], fingerprint, error}]}"

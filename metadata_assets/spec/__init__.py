@@ -21,6 +21,7 @@ from metadata_assets.spec.project import (
     ProjectEndpoint,
     asset_key,
 )
+from metadata_assets.spec.queries import Query, Relation
 
 __all__ = [
     "DATASETS_FOLDER",
@@ -39,6 +40,8 @@ __all__ = [
     "Project",
     "ProjectEndpoint",
     "ProjectInvalid",
+    "Query",
+    "Relation",
     "StaticPartitions",
     "TimePartitions",
     "asset_key",

@@ -9,6 +9,7 @@ from metadata_assets.spec.models import DatasetFields
 from metadata_assets.spec.partitions import Partitions
 from metadata_assets.spec.problems import At, Path, Problem, did_you_mean, field_name
 from metadata_assets.spec.project import Check, Column, Dataset, Dependency, Function, ProjectEndpoint
+from metadata_assets.spec.queries import Query
 from metadata_assets.spec.yaml_source import Source
 
 
@@ -100,7 +101,7 @@ def partitions_of(entry: Entry) -> Partitions | None:
     return entry.fields.partitions.value if entry.fields.partitions else None
 
 
-def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency]) -> Dataset:
+def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency], sql: Query | None) -> Dataset:
     fields = entry.fields
     checks = tuple(_check(entry, index) for index in range(len(fields.checks)))
     return Dataset(
@@ -112,8 +113,9 @@ def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency]
         columns=tuple(Column(name=c.name, type=c.type, description=c.description) for c in fields.columns),
         partitions=partitions_of(entry),
         depends_on=tuple(depends_on),
-        python=_function(fields.python, entry.at("python")),
-        code_version=fields.code_version,
+        python=_function(fields.python, entry.at("python")) if fields.python else None,
+        sql=sql,
+        code_version=fields.code_version or (sql.digest if sql else None),
         checks=checks,
         publish=fields.publish or ("when_checks_pass" if checks else "immediately"),
         at=entry.at(),

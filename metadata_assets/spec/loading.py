@@ -13,6 +13,7 @@ from metadata_assets.spec.problems import At, Problem, ProjectInvalid, field_nam
 from metadata_assets.spec.problems import Path as FieldPath
 from metadata_assets.spec.project import Collect, Dataset, Project, ProjectEndpoint
 from metadata_assets.spec.references import dependencies
+from metadata_assets.spec.sql_files import sql_of
 from metadata_assets.spec.validation import Model, validated
 from metadata_assets.spec.yaml_source import Source, Value, read_source
 from resources.locations import EndpointLocation
@@ -22,7 +23,7 @@ DATASETS_FOLDER = "datasets"
 
 
 def load_project(folder: Path | str) -> Project:
-    """The project in `folder`: `metadata.yml`, and every `*.yml` and `*.yaml` below `datasets/`.
+    """The project in `folder`: `metadata.yml`, every `*.yml` and `*.yaml` below `datasets/`, and their SQL.
 
     Reads these files and nothing else: no network, no Python of the project. Raises ProjectInvalid with every problem.
     """
@@ -110,8 +111,9 @@ class _Reading:
 
     def _dataset(self, key: CanonicalKey, entry: Entry, known: Known) -> Dataset:
         depends_on, problems = dependencies(entry, known)
-        self.problems.extend(problems)
-        return dataset_of(key, entry, depends_on)
+        read = sql_of(self.folder, entry, known, depends_on)
+        self.problems.extend([*problems, *read.problems])
+        return dataset_of(key, entry, read.depends_on, read.query)
 
     def _source(self, path: Path) -> Source | None:
         file = path.relative_to(self.folder).as_posix()
@@ -137,7 +139,8 @@ def _rest(value: dict[str, Value], wrong: Set[str]) -> Value:
     """A dataset without its wrong fields, for what it says about others; None when that is among the wrong ones."""
     if wrong & {"name", "endpoint", "schema", "partitions", "depends_on"}:
         return None
-    return {"python": "module:function", **{name: part for name, part in value.items() if name not in wrong}}
+    made = {} if {"python", "sql"} & (value.keys() - wrong) else {"python": "module:function"}
+    return {**made, **{name: part for name, part in value.items() if name not in wrong}}
 
 
 def _endpoint(slug: str, fields: EndpointFields, at: At) -> ProjectEndpoint:

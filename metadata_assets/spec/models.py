@@ -25,6 +25,7 @@ from metadata_assets.spec.texts import (
     PartitionMapping,
     Root,
     Slug,
+    SqlReference,
     Tag,
     Timezone,
     UrlReference,
@@ -197,10 +198,19 @@ class DatasetFields(_Declared):
     columns: Annotated[tuple[ColumnFields, ...], AfterValidator(_different)] = ()
     partitions: PartitionsFields | None = None
     depends_on: tuple[Annotated[DependencyFields, BeforeValidator(_dependency)], ...] = ()
-    python: FunctionReference
+    python: FunctionReference | None = None
+    sql: SqlReference | None = None
     code_version: Filled | None = None
     checks: Annotated[tuple[CheckFields, ...], AfterValidator(_different)] = ()
     publish: PublishPolicy | None = None
+
+    @model_validator(mode="after")
+    def _is_computed_in_one_way(self) -> "DatasetFields":
+        if self.python is None and self.sql is None:
+            refuse("nothing says how it is computed", "add `python: module:function`, or `sql: file.sql`")
+        if self.python is not None and self.sql is not None:
+            refuse("it has both `python` and `sql`", "keep one of them")
+        return self
 
 
 class DatasetsFields(_Declared):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ import dagster as dg
 from identity.keys import CanonicalKey
 from metadata_assets.spec.partitions import Mapping, Partitions
 from metadata_assets.spec.problems import At
+from metadata_assets.spec.queries import Query
 from resources.locations import EndpointLocation
 from resources.models import PublishPolicy
 
@@ -83,7 +85,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A declared dataset: what it is, what it is made of and by which function."""
+    """A declared dataset: what it is, what it is made of, and by which function or SELECT: one of the two."""
 
     key: CanonicalKey
     description: str | None
@@ -93,7 +95,8 @@ class Dataset:
     columns: tuple[Column, ...]
     partitions: Partitions | None
     depends_on: tuple[Dependency, ...]
-    python: Function
+    python: Function | None
+    sql: Query | None
     code_version: str | None
     checks: tuple[Check, ...]
     publish: PublishPolicy
@@ -122,8 +125,12 @@ class Project:
         own = {dataset.key for dataset in self.datasets}
         return tuple(sorted({dep.key for dataset in self.datasets for dep in dataset.depends_on} - own))
 
+    @cached_property
+    def datasets_by_key(self) -> MappingOf[CanonicalKey, Dataset]:
+        return {dataset.key: dataset for dataset in self.datasets}
+
     def dataset(self, key: CanonicalKey) -> Dataset | None:
-        return next((dataset for dataset in self.datasets if dataset.key == key), None)
+        return self.datasets_by_key.get(key)
 
 
 def asset_key(key: CanonicalKey) -> dg.AssetKey:

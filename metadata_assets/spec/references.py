@@ -58,7 +58,7 @@ RESERVED = frozenset(
 
 def _input_key(entry: Entry, place: Path, text: str, known: Known) -> CanonicalKey | Problem | None:
     at = (*place, "dataset")
-    parsed = _parsed(text, known)
+    parsed = parsed_key(text, known)
     if isinstance(parsed, str):
         return entry.problem(at, f"{shown(text)!r} is not the name of a dataset", parsed)
     endpoint = known.endpoint(parsed.endpoint, entry, at)
@@ -74,7 +74,7 @@ def _input_key(entry: Entry, place: Path, text: str, known: Known) -> CanonicalK
     return entry.problem(at, f"no dataset {shown(short_name(parsed))!r}", did_you_mean(short_name(parsed), names))
 
 
-def _parsed(text: str, known: Known) -> CanonicalKey | str:
+def parsed_key(text: str, known: Known) -> CanonicalKey | str:
     """The key that a reference names, in full or as endpoint/schema/table or endpoint/table; else how to write it."""
     shape = "write endpoint/schema/table, such as jfk/public/flights, or a full key"
     try:

@@ -75,6 +75,10 @@ Identifier = Annotated[
 FunctionReference = Annotated[
     str, _like(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", "it does not name a function", _FUNCTION_FIX)
 ]
+SqlReference = Annotated[
+    str,
+    _like(r"[^/\\\0][^\\\0]*\.sql", "it names no file of SQL", "write its path from here, such as orders.sql"),
+]
 Owner = Annotated[
     str,
     _like(

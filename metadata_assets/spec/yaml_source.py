@@ -22,8 +22,8 @@ Value = Any
 """None, a str, a list of values or a dict of values by str."""
 
 MOST_VALUES = 100_000
-_NO_PASSWORDS = "write env:NAME and put the value into that environment variable"
-_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^\s@]+@")
+NO_PASSWORDS = "write env:NAME and put the value into that environment variable"
+PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^\s@]+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,8 @@ class _Walk:
             return None
         if not _TYPE_OF_TEXT.fullmatch(node.tag or ""):
             self._report(self._at(node), path, "tags (!…) are not used here", "write the plain value")
-        if _PASSWORD_IN_URL.search(node.value):
-            self._report(self._at(node), path, "it holds a URL with a password", _NO_PASSWORDS)
+        if PASSWORD_IN_URL.search(node.value):
+            self._report(self._at(node), path, "it holds a URL with a password", NO_PASSWORDS)
         return str(node.value)
 
     def _items(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
@@ -136,8 +136,8 @@ class _Walk:
             name = key.value
             if not isinstance(key, ScalarNode) or key.tag == "tag:yaml.org,2002:null":
                 self._report(at, path, "a field has no plain name", "put quotes around a text that starts with { or [")
-            elif _PASSWORD_IN_URL.search(name):
-                self._report(at, path, "it holds a URL with a password", _NO_PASSWORDS)
+            elif PASSWORD_IN_URL.search(name):
+                self._report(at, path, "it holds a URL with a password", NO_PASSWORDS)
             elif name == "<<":
                 self._report(at, path, "merge keys (<<) are not used here", "write the fields out")
             elif name in seen:

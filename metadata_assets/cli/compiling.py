@@ -1,0 +1,163 @@
+"""`compile` and `validate`: a project as it is understood, without running it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from identity.errors import MetadataError, shown
+from identity.keys import CanonicalKey, short_name
+from metadata_assets.cli.context import Cli
+from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.output import printable, table
+from metadata_assets.factory import definitions_for
+from metadata_assets.spec import Dataset, Project, load_project
+from metadata_assets.spec.problems import did_you_mean
+from metadata_assets.sql.columns import Columns, Described
+from metadata_assets.sql.derived import promised, select_columns, source_type
+from resources.metadata.assets import UnknownKey
+
+
+class NoSuchDataset(MetadataError):
+    """the project {project} has no dataset {dataset}; {hint}"""
+
+    project: str
+    dataset: str
+    hint: str
+    exit_code: ClassVar[int] = ExitCode.NOT_FOUND
+
+
+class SeveralDatasets(MetadataError):
+    """{dataset} is the name of several datasets: {names}; write the whole name of one of them"""
+
+    dataset: str
+    names: str
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+def validate_project(cli: Cli) -> ExitCode:
+    project = load_project(cli.settings.project)
+    definitions_for(project)
+    selects = sum(1 for dataset in project.datasets if dataset.sql)
+    answer = {
+        "name": project.name,
+        "endpoints": len(project.endpoints),
+        "datasets": len(project.datasets),
+        "selects": selects,
+        "sources": len(project.sources),
+    }
+    counted = f"{len(project.datasets)} datasets ({selects} of SQL) made from {len(project.sources)} source tables"
+    cli.show(answer, f"{project.name} is valid: {counted}")
+    return ExitCode.OK
+
+
+def compile_project(cli: Cli, names: Sequence[str]) -> ExitCode:
+    project = load_project(cli.settings.project)
+    wanted = [_called(project, name) for name in dict.fromkeys(names)] or list(project.datasets)
+    described = _columns(cli, project) if any(dataset.sql for dataset in wanted) else {}
+    compiled = [_compiled(one, described.get(one.key)) for one in wanted]
+    cli.show(compiled, *_shown(project, wanted, compiled))
+    return ExitCode.OK
+
+
+def _called(project: Project, name: str) -> Dataset:
+    found = [one for one in project.datasets if name in (one.name, short_name(one.key), str(one.key))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(short_name(one.key) for one in found)
+        raise SeveralDatasets(dataset=shown(name), names=names)
+    known = [short_name(one.key) if "/" in name else one.name for one in project.datasets]
+    raise NoSuchDataset(project=project.name, dataset=shown(name), hint=did_you_mean(name, sorted(set(known))))
+
+
+def _columns(cli: Cli, project: Project) -> Mapping[CanonicalKey, Described]:
+    return select_columns(project, _collected(cli, project))
+
+
+def _collected(cli: Cli, project: Project) -> Mapping[CanonicalKey, Columns]:
+    """What was collected of the sources that SELECTs read; nothing where the store does not answer."""
+    own = project.datasets_by_key
+    selects = (dataset.sql for dataset in project.datasets if dataset.sql is not None)
+    sources = sorted({one.key for query in selects for one in query.relations} - own.keys())
+    found: dict[CanonicalKey, Columns] = {}
+    if not sources:
+        return found
+    try:
+        with cli.opened() as opened:
+            for key in sources:
+                try:
+                    fields = opened.store.asset(key).fields
+                except UnknownKey:
+                    continue
+                if fields:
+                    found[key] = {one.name: source_type(one.type) for one in fields}
+    except MetadataError as error:
+        cli.complain(f"what was collected of sources is not known: {printable(error)}")
+    return found
+
+
+def _compiled(dataset: Dataset, described: Described | None) -> Mapping[str, object]:
+    query = dataset.sql
+    return {
+        "name": short_name(dataset.key),
+        "key": dataset.key,
+        "computed_by": query.file if query else str(dataset.python),
+        "sql": query.statement if query else None,
+        "code_version": dataset.code_version,
+        "publish": dataset.publish,
+        "partitions": str(dataset.partitions) if dataset.partitions else None,
+        "depends_on": [
+            {
+                "name": short_name(one.key),
+                "key": one.key,
+                "partitions": str(one.mapping) if one.mapping else None,
+                "missing": one.missing,
+            }
+            for one in dataset.depends_on
+        ],
+        "columns": [
+            {
+                "name": one.name,
+                "type": one.type,
+                "from": [
+                    {"name": short_name(relation.key), "key": relation.key, "column": column}
+                    for relation, column in (described.origins.get(one.name, ()) if described else ())
+                ],
+            }
+            for one in (promised(dataset, described) if described else dataset.columns)
+        ],
+        "problem": str(described.problem) if described and described.problem else None,
+    }
+
+
+def _shown(
+    project: Project, wanted: Sequence[Dataset], compiled: Sequence[Mapping[str, object]]
+) -> Iterator[RenderableType]:
+    titles = ("dataset", "computed by", "partitions", "publish", "made from")
+    yield table(f"Assets of {project.name}", titles, (_cells(one) for one in wanted))
+    for dataset, one in zip(wanted, compiled, strict=True):
+        if dataset.sql is None:
+            continue
+        yield ""
+        yield Text(f"{short_name(dataset.key)}: {dataset.sql.file}", style="bold")
+        yield "\n".join(
+            f"  {printable(line)}".rstrip() for line in dataset.sql.statement.strip().expandtabs().splitlines()
+        )
+        if one["problem"]:
+            yield f"given the columns that are known: {one['problem']}"
+        columns = one["columns"]
+        if isinstance(columns, list) and columns:
+            yield table("Columns", ("column", "type", "from"), (_column(each) for each in columns))
+
+
+def _cells(one: Dataset) -> Sequence[object]:
+    made_from = ", ".join(short_name(each.key) for each in one.depends_on)
+    return short_name(one.key), one.sql.file if one.sql else one.python, one.partitions, one.publish, made_from
+
+
+def _column(one: Mapping[str, object]) -> Sequence[object]:
+    origins = one["from"]
+    named = [f"{each['name']}.{each['column']}" for each in origins] if isinstance(origins, list) else []
+    return one["name"], one["type"], ", ".join(named)

@@ -1,0 +1,189 @@
+"""The columns of a SELECT: what they are called, of which type, and from which columns of its inputs they come.
+
+Names and lineage are read from the SQL by sqlglot, types are DuckDB's own answer over empty inputs. Nothing is run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.lineage import Node, lineage
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, build_scope, traverse_scope
+
+from metadata_assets.spec import Query, Relation
+from metadata_assets.spec.queries import quoted
+from metadata_assets.sql.engine import Refused, alone, asked
+from metadata_assets.sql.statements import DIALECT
+
+Columns = Mapping[str, str | None]
+"""DuckDB's types of columns by name, in order; None where a type is not known."""
+
+Origin = tuple[Relation, str]
+"""A column of an input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What is known of a SELECT's columns.
+
+    `columns` is None when it cannot be known without running it; `origins` has what each comes from, in order;
+    `problem` is what DuckDB has against the SELECT, given these columns of its inputs.
+    """
+
+    columns: Columns | None = None
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """Arrow's types, as they will be in the result."""
+    origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict)
+    problem: Refused | None = None
+
+
+def described(query: Query, inputs: Mapping[Relation, Columns]) -> Described:
+    """What is known of the columns, given those of the inputs; an input that is not among them is not known."""
+    tree = _Qualified.of(query, inputs)
+    if len(inputs) == len(query.relations) and all(kind for columns in inputs.values() for kind in columns.values()):
+        bound = _bound(query, inputs)
+        if isinstance(bound, Refused):
+            return Described(problem=bound)
+        columns, shown = bound
+        return Described(columns=columns, shown=shown, origins=tree.origins(list(columns)) if tree else {})
+    names = tree.names() if tree else None
+    if names is None or tree is None:
+        return Described()
+    return Described(columns=dict.fromkeys(names), origins=tree.origins(names))
+
+
+def origins_of(query: Query, inputs: Mapping[Relation, Sequence[str]], names: Sequence[str]) -> Mapping[str, Any]:
+    """From which columns of its inputs each column of a result comes; empty where sqlglot does not understand it."""
+    tree = _Qualified.of(query, {relation: dict.fromkeys(columns) for relation, columns in inputs.items()})
+    return tree.origins(names) if tree else {}
+
+
+def columns_read(query: Query, inputs: Mapping[Relation, Sequence[str]], of: Relation) -> Sequence[str]:
+    """The columns of one input that the SELECT needs at all; all of them where that cannot be told."""
+    tree = _Qualified.of(query, {relation: dict.fromkeys(columns) for relation, columns in inputs.items()})
+    read = tree.read(of) if tree else None
+    if read is None or read - {name.lower() for name in inputs[of]}:
+        return inputs[of]
+    return [name for name in inputs[of] if name.lower() in read] or inputs[of][:1]
+
+
+_NOT_UNDERSTOOD = (SqlglotError, ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError)
+"""What sqlglot raises for SQL that it does not understand. DuckDB decides whether that is valid."""
+
+
+@dataclass(frozen=True)
+class _Qualified:
+    """A SELECT in which each column says of which table it is, without stars. Names are in lower case here."""
+
+    tree: exp.Expr
+    schema: Any
+    relations: Mapping[tuple[str, str], Relation]
+    spelled: Mapping[tuple[Relation, str], str]
+    written: Mapping[str, str]
+    """The names of its columns as they are written, by them in lower case."""
+
+    @classmethod
+    def of(cls, query: Query, inputs: Mapping[Relation, Columns]) -> "_Qualified | None":
+        schema: dict[str, Any] = {}
+        for relation, columns in inputs.items():
+            tables = schema.setdefault(relation.schema.lower(), {})
+            tables[relation.table.lower()] = {name.lower(): "TEXT" for name in columns}
+        try:
+            parsed = sqlglot.parse_one(query.statement, dialect=DIALECT)
+            selects = parsed.selects if isinstance(parsed, exp.Query) else []
+            written = {one.alias_or_name.lower(): one.alias_or_name for one in selects}
+            tree = qualify(
+                parsed,
+                dialect=DIALECT,
+                schema=schema,
+                validate_qualify_columns=False,
+            )
+        except _NOT_UNDERSTOOD:
+            return None
+        relations = {(one.schema.lower(), one.table.lower()): one for one in query.relations}
+        spelled = {(one, name.lower()): name for one, columns in inputs.items() for name in columns}
+        return cls(tree, schema, relations, spelled, written)
+
+    def names(self) -> list[str] | None:
+        """What the columns are called; None while a star is left, because not all inputs are known."""
+        selects = self._selects()
+        if not selects or any(one.is_star for one in selects):
+            return None
+        return [self._spelled(one) for one in selects]
+
+    def _selects(self) -> list[exp.Expr]:
+        return list(self.tree.selects) if isinstance(self.tree, exp.Query) else []
+
+    def _spelled(self, select: exp.Expr) -> str:
+        name = select.alias_or_name
+        found = {column for _relation, column in self._origins.get(name, ())}
+        return next((one for one in found if one.lower() == name), self.written.get(name, name))
+
+    def origins(self, names: Sequence[str]) -> dict[str, tuple[Origin, ...]]:
+        """By the names that DuckDB has for the columns: they are ours in the same order."""
+        selects = [one.alias_or_name for one in self._selects()]
+        if len(selects) != len(names):
+            selects = [name.lower() for name in names]
+        found = {name: self._origins.get(select, ()) for name, select in zip(names, selects, strict=True)}
+        return {name: origins for name, origins in found.items() if origins}
+
+    @cached_property
+    def _origins(self) -> Mapping[str, tuple[Origin, ...]]:
+        """By our names. All at once: what many columns come through is walked once."""
+        try:
+            scope = build_scope(self.tree)
+            nodes = lineage(None, self.tree, self.schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
+        except _NOT_UNDERSTOOD:
+            return {}
+        return {name: self._leaves(node) for name, node in nodes.items()}
+
+    def _leaves(self, node: Node) -> tuple[Origin, ...]:
+        found: set[Origin] = set()
+        for leaf in node.walk():
+            relation = self._relation(leaf.expression)
+            if relation is not None and leaf.name != "*":
+                read = sqlglot.parse_one(leaf.name).name
+                found.add((relation, self.spelled.get((relation, read.lower()), read)))
+        return tuple(sorted(found, key=lambda one: (one[0].key, one[1])))
+
+    def _relation(self, table: object) -> Relation | None:
+        return self.relations.get((table.db.lower(), table.name.lower())) if isinstance(table, exp.Table) else None
+
+    def read(self, of: Relation) -> set[str] | None:
+        """The columns of an input that are read anywhere, in lower case; None where that cannot be told."""
+        found: set[str] = set()
+        joins = self.tree.find_all(exp.Join)
+        hidden = self.tree.find(exp.Columns, exp.Pivot, exp.TableColumn)
+        if hidden or any(one.args.get("method") == "NATURAL" for one in joins):
+            return None  # they read columns that they do not name
+        for scope in traverse_scope(self.tree):
+            if any(one.is_star for one in getattr(scope.expression, "selects", ())):
+                return None
+            for column in scope.columns:
+                source: exp.Expr | Scope | None = scope.sources.get(column.table)
+                if source is None:
+                    return None
+                if self._relation(source) == of:
+                    found.add(column.name.lower())
+        return found
+
+
+def _bound(query: Query, inputs: Mapping[Relation, Columns]) -> tuple[Columns, Mapping[str, str]] | Refused:
+    """DuckDB's answer over empty inputs: its types, and Arrow's."""
+    with alone() as connection:
+        for relation, columns in inputs.items():
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
+            typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+            connection.execute(f"CREATE TABLE {relation} ({typed})")
+        return asked(connection, query, "", _types)
+
+
+def _types(answer: duckdb.DuckDBPyRelation) -> tuple[Columns, Mapping[str, str]]:
+    types = {name: str(kind) for name, kind in zip(answer.columns, answer.types, strict=True)}
+    return types, {one.name: str(one.type) for one in answer.limit(0).to_arrow_table().schema}

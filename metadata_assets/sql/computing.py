@@ -1,0 +1,132 @@
+"""A dataset's SELECT, computed by DuckDB over the inputs of a run: an Arrow table, and what is known of its columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+
+from identity.errors import MetadataError
+from identity.keys import short_name
+from metadata_assets.signatures import Callee, Input, Parameter
+from metadata_assets.source_table import SourceTable
+from metadata_assets.spec import Dataset, Query, Relation, asset_key
+from metadata_assets.spec.queries import quoted
+from metadata_assets.sql.columns import Origin, columns_read, origins_of
+from metadata_assets.sql.engine import Refused, alone, asked
+from metadata_assets.sql.statements import PARTITION
+
+
+class SqlFailed(MetadataError):
+    """{at}: {reason}; {fix}"""
+
+    at: str
+    reason: str
+    fix: str
+    exit_code: ClassVar[int] = 1
+
+
+class NotATable(MetadataError):
+    """{dataset} is no table ({kind}), so SQL cannot read it; return a table from it, or read it through Python"""
+
+    dataset: str
+    kind: str
+
+
+class PartitionsDisagree(MetadataError):
+    """the partitions of {dataset} do not fit into one table ({reason}); make its column one type in all of them"""
+
+    dataset: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFunction:
+    """Computes one partition at a time. `answered` gets what is to be shown of each: columns and their lineage."""
+
+    query: Query
+    answered: dict[str | None, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __call__(self, **arguments: Any) -> pa.Table | None:
+        """The answer; None where an input that may be missing has nothing for this partition."""
+        partition = arguments.pop(PARTITION, None)
+        if any(value == {} for value in arguments.values() if isinstance(value, dict)):
+            return None
+        inputs = self._inputs(arguments)
+        table = computed_table(self.query, inputs, partition)
+        self.answered[partition] = _shown(self.query, inputs, table)
+        return table
+
+    def _inputs(self, arguments: Mapping[str, Any]) -> Mapping[Relation, pa.Table]:
+        """Every input as a table; of a table of a source only the columns that are read."""
+        given = {one: arguments[one.name] for one in self.query.relations}
+        sources = {one: value for one, value in given.items() if isinstance(value, SourceTable)}
+        found = {one: _table(one, value) for one, value in given.items() if one not in sources}
+        empty = {one: value.query("SELECT * FROM {table} LIMIT 0") for one, value in sources.items()}
+        names = {one: table.column_names for one, table in found.items()} | {one: f.columns for one, f in empty.items()}
+        return found | {one: _read(value, columns_read(self.query, names, one)) for one, value in sources.items()}
+
+
+def _read(source: SourceTable, columns: Sequence[str]) -> pa.Table:
+    wanted = "*" if any("{table}" in name for name in columns) else ", ".join(quoted(name) for name in columns)
+    return source.query(f"SELECT {wanted or '*'} FROM {{table}}").to_arrow()
+
+
+def sql_callee(query: Query, dataset: Dataset, inputs: Mapping[str, Input]) -> Callee:
+    """The SELECT of a dataset, called as a function of the project is; a new one for each run."""
+    parameters = [_parameter(one, inputs[one.name]) for one in query.relations]
+    if dataset.partitions:
+        parameters.append(Parameter(name=PARTITION, kind="partition"))
+    return Callee(function=SqlFunction(query), parameters=tuple(parameters))
+
+
+def _parameter(relation: Relation, wanted: Input) -> Parameter:
+    if wanted.is_source:
+        return Parameter(name=relation.name, kind="source")
+    return Parameter(name=relation.name, kind="tables" if wanted.several else "table", frame="arrow")
+
+
+def _table(relation: Relation, given: Any) -> pa.Table:
+    """What one partition gets of an input, as one table: the rows of several partitions together."""
+    tables = list(given.values()) if isinstance(given, dict) else [given]
+    for one in tables:
+        if not isinstance(one, pa.Table):
+            raise NotATable(dataset=short_name(relation.key), kind=type(one).__name__)
+    try:
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise PartitionsDisagree(dataset=short_name(relation.key), reason=str(error)) from None
+
+
+def computed_table(query: Query, inputs: Mapping[Relation, pa.Table], partition: str | None) -> pa.Table:
+    """What the SELECT answers over these inputs. Raises SqlFailed at its line and column."""
+    with alone() as connection:
+        for number, (relation, table) in enumerate(inputs.items()):
+            connection.register(f"input_{number}", table)
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
+            connection.execute(f"CREATE VIEW {relation} AS SELECT * FROM input_{number}")
+        answer = asked(connection, query, partition, duckdb.DuckDBPyRelation.to_arrow_table)
+    if isinstance(answer, Refused):
+        raise SqlFailed(at=str(answer.at), reason=answer.reason, fix=answer.fix)
+    return answer
+
+
+def _shown(query: Query, inputs: Mapping[Relation, pa.Table], table: pa.Table) -> Mapping[str, Any]:
+    """For Dagster: the columns as they are, and which columns of the inputs each comes from."""
+    columns = [dg.TableColumn(one.name, str(one.type)) for one in table.schema]
+    names = {relation: given.column_names for relation, given in inputs.items()}
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        **column_lineage(origins_of(query, names, table.column_names)),
+    }
+
+
+def column_lineage(origins: Mapping[str, Sequence[Origin]]) -> Mapping[str, dg.TableColumnLineage]:
+    """The metadata that Dagster draws column lineage from; nothing where none is known."""
+    deps = {
+        name: [dg.TableColumnDep(asset_key(relation.key), column) for relation, column in found]
+        for name, found in origins.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}

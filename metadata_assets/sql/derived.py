@@ -1,0 +1,105 @@
+"""The columns of all datasets of a project that are a SELECT, one after the other: the inputs of each come first."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from graphlib import TopologicalSorter
+
+import duckdb
+
+from identity.keys import CanonicalKey
+from metadata_assets.spec import Column, Dataset, Project
+from metadata_assets.sql.columns import Columns, Described, described
+
+_WORDS = {
+    "int": "BIGINT",
+    "int8": "TINYINT",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "uint8": "UTINYINT",
+    "uint16": "USMALLINT",
+    "uint32": "UINTEGER",
+    "uint64": "UBIGINT",
+    "float": "DOUBLE",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "str": "VARCHAR",
+    "utf8": "VARCHAR",
+    "large_string": "VARCHAR",
+    "date32": "DATE",
+    "date32[day]": "DATE",
+    "timestamp[us]": "TIMESTAMP",
+    "timestamp[us, tz=UTC]": "TIMESTAMP WITH TIME ZONE",
+    "binary": "BLOB",
+}
+"""What Arrow, Polars and Python call types that DuckDB calls otherwise."""
+
+_INEXACT = frozenset(["decimal", "numeric"])
+"""Without precision and scale they say too little."""
+
+_POSTGRES = re.compile(
+    r"(?:(boolean|smallint|integer|bigint|real|double precision|date|bytea|interval)|(oid)"
+    r"|(time|timestamp)(?:\(\d\))?(?: without time zone)?|(timestamp)(?:\(\d\))? with time zone"
+    r"|(numeric\(\d+,\d+\))|(numeric))(\[\])?"
+)
+
+
+@cache
+def source_type(collected: str | None) -> str | None:
+    """As what a column of a PostgreSQL table arrives, by its type there: what has no type here is text."""
+    found = _POSTGRES.fullmatch(collected or "")
+    if found is None:
+        return "VARCHAR" if collected and not collected.endswith("[]") else "VARCHAR[]" if collected else None
+    plain, oid, time, aware, exact, inexact, array = found.groups()
+    if array and (exact or inexact):
+        return "VARCHAR"
+    kind = plain or time or exact or (oid and "UINTEGER") or (aware and "TIMESTAMP WITH TIME ZONE") or "DOUBLE"
+    return f"{duckdb.sqltype(kind)}{array or ''}"
+
+
+NOTHING_COLLECTED: Mapping[CanonicalKey, Columns] = {}
+
+
+@cache
+def duckdb_type(declared: str) -> str | None:
+    """DuckDB's name of a declared type; None where it has none."""
+    text = declared.strip().lower()
+    if text in _INEXACT:
+        return None
+    try:
+        return str(duckdb.sqltype(_WORDS.get(text, declared)))
+    except duckdb.Error:
+        return None
+
+
+def select_columns(
+    project: Project, collected: Mapping[CanonicalKey, Columns] = NOTHING_COLLECTED
+) -> Mapping[CanonicalKey, Described]:
+    """What is known of the columns of each SELECT, from what is declared and what was collected of sources."""
+    selects = {dataset.key: dataset.sql for dataset in project.datasets if dataset.sql is not None}
+    known = dict(collected)
+    known |= {one.key: _declared(one) for one in project.datasets if one.columns and one.sql is None}
+    needed = {key: [one.key for one in query.relations if one.key in selects] for key, query in selects.items()}
+    found: dict[CanonicalKey, Described] = {}
+    for key in TopologicalSorter(needed).static_order():
+        query = selects[key]
+        found[key] = described(query, {one: known[one.key] for one in query.relations if one.key in known})
+        columns = found[key].columns or _declared(project.datasets_by_key[key])
+        if columns:
+            known[key] = columns
+    return found
+
+
+def _declared(dataset: Dataset) -> Columns:
+    return {one.name: duckdb_type(one.type) if one.type else None for one in dataset.columns}
+
+
+def promised(dataset: Dataset, found: Described) -> tuple[Column, ...]:
+    """The columns of a SELECT for people: as declared, with the types that are known; else all that are known."""
+    if dataset.columns:
+        return tuple(
+            Column(name=one.name, type=one.type or found.shown.get(one.name), description=one.description)
+            for one in dataset.columns
+        )
+    return tuple(Column(name=name, type=found.shown.get(name), description=None) for name in found.columns or ())

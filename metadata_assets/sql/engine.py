@@ -1,0 +1,105 @@
+"""DuckDB as the datasets of a project use it: in memory, alone, with nothing in reach but what it is given."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import duckdb
+
+from identity.errors import shown
+from metadata_assets.spec.problems import At, nearest
+from metadata_assets.spec.queries import Query
+
+_ALONE: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "enable_external_access": "false",  # no file, no network, no extension, no variable of Python
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "errors_as_json": "true",
+}
+
+
+@contextmanager
+def alone() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory of its own, its time zone UTC, until the block ends."""
+    with duckdb.connect(":memory:", config=_ALONE) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What DuckDB has against a statement: where, why and the way out."""
+
+    at: At
+    reason: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.at}: {self.reason}; {self.fix}"
+
+
+Answer = TypeVar("Answer")
+
+
+def asked(
+    connection: duckdb.DuckDBPyConnection,
+    query: Query,
+    partition: str | None,
+    read: Callable[[duckdb.DuckDBPyRelation], Answer],
+) -> Answer | Refused:
+    """What `read` makes of the SELECT's answer, or why there is none."""
+    parameters = {"partition": partition} if query.takes_partition else None
+    try:
+        return read(connection.sql(query.statement, params=parameters))
+    except duckdb.Error as error:
+        failed = error
+    try:  # asked again like this, DuckDB says where: the statement of a relation is another text than the file's
+        connection.execute(query.statement, parameters)
+    except duckdb.Error as error:
+        failed = error
+    columns = connection.execute("SELECT DISTINCT column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    return refused(failed, query, [name for (name,) in columns])
+
+
+_NO_COLUMN = re.compile(r'[\w ]+ "(?P<table>.*)" does not have a column named "(?P<column>.*)"')
+
+
+def refused(error: duckdb.Error, query: Query, columns: Sequence[str] = ()) -> Refused:
+    """DuckDB's error at its place in the file of the SELECT; at the file's beginning where DuckDB knows none."""
+    details = _details(error)
+    reason, *others = details["exception_message"].splitlines() or ["it cannot be computed"]
+    unknown = _NO_COLUMN.fullmatch(reason)
+    if unknown:
+        reason = f"{unknown['table']} has no column {unknown['column']}"
+        details = {"error_subtype": "COLUMN_NOT_FOUND", "name": unknown["column"], **details}
+        details["candidates"] = ",".join(nearest(unknown["column"], columns))
+    begun = query.statement.encode()[: int(details.get("position", 0))]
+    return Refused(query.at(len(begun.decode("utf-8", "ignore"))), shown(reason.rstrip("!.")), _fix(details, others))
+
+
+def _fix(details: dict[str, str], others: list[str]) -> str:
+    candidates = [one for one in details.get("candidates", "").split(",") if one]
+    match details.get("exception_type"), details.get("error_subtype"):
+        case _, "COLUMN_NOT_FOUND" if candidates:
+            near = nearest(details.get("name", ""), candidates) or candidates[:3]
+            return f"did you mean {' or '.join(near)}?"
+        case "Parser", _:
+            return "correct the SQL there"
+        case "Permission", _:
+            return "read data as {{ ref('…') }} or {{ source('…', '…', '…') }}, which are recorded as its inputs"
+        case "Conversion", _:
+            return "correct the value or use TRY_CAST, which gives null"
+    return shown(" ".join(others)) or "correct the SQL there"
+
+
+def _details(error: duckdb.Error) -> dict[str, str]:
+    """What an error says about itself, as DuckDB writes it in JSON behind the name of its kind."""
+    text = str(error)
+    try:
+        found = json.loads(text[text.index("{") :])
+    except ValueError:
+        found = {}
+    return {"exception_message": text} | {str(name): str(value) for name, value in found.items()}
