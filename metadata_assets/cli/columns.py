@@ -1,5 +1,6 @@
 """`identity show` of one column, by any name that its dataset and it have or had."""
 
+from identity.credentials import holds_credential
 from identity.keys import CanonicalKey, ColumnKey, short_name
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
@@ -26,6 +27,8 @@ def column_as_written(store: MetadataStore, name: str) -> ColumnKey | CanonicalK
     try:
         return store.resolve(name)
     except UnknownKey:
+        if holds_credential(name):  # a part of it may look harmless
+            raise
         return ColumnKey(store.resolve(dataset), column)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from identity.credentials import holds_credential
 from identity.errors import InvalidKey, MetadataError, shown
 from identity.keys import CanonicalKey, Kind, dataset_key, key_at, short_name
 from metadata_assets.cli.exit_codes import ExitCode
@@ -37,7 +38,7 @@ def thing_called(store: MetadataStore, name: str) -> Thing:
     try:
         return store.thing(name)
     except (UnknownKey, InvalidKey):
-        if "#" not in name:
+        if "#" not in name or holds_credential(name):  # a part of it may look harmless
             raise
         store.thing(name.rpartition("#")[0])  # where there is no such dataset either, that is told
         fix = "name its dataset; collections see for themselves what a source calls its columns"

@@ -121,9 +121,11 @@ class _Qualified:
         return list(self.tree.selects) if isinstance(self.tree, exp.Query) else []
 
     def _spelled(self, select: exp.Expr) -> str:
+        """As DuckDB spells it: as the first of the inputs that are known does, else as it is written."""
         name = select.alias_or_name
-        found = {column for _relation, column in self._origins.get(name, ())}
-        return next((one for one in found if one.lower() == name), self.written.get(name, name))
+        among = {relation for relation, _column in self._origins.get(name, ())}
+        known = (self.spelled.get((one, name)) for one in self.relations.values() if one in among)
+        return next((one for one in known if one is not None), self.written.get(name, name))
 
     def origins(self, names: Sequence[str]) -> dict[str, tuple[Origin, ...]]:
         """By the names that DuckDB has for the columns: they are ours in the same order."""

@@ -2,12 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from cli_calls import Run, shape
+from scratch_databases import ScratchDatabases
 from sqlalchemy.engine import make_url
 
 from metadata_assets.cli import documents
@@ -28,11 +29,16 @@ def things(url: str) -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-def database(environ: dict[str, str], empty_url: str) -> str:
+def database(environ: dict[str, str], empty_databases: ScratchDatabases) -> Iterator[str]:
     """The name of a database that the project of the page has as its warehouse."""
-    name = str(make_url(empty_url).database)
-    environ["WAREHOUSE_URL"] = empty_url
-    with psycopg.connect(empty_url, autocommit=True) as connection:
+    with empty_databases.one() as url:
+        yield warehouse(environ, url)
+
+
+def warehouse(environ: dict[str, str], url: str) -> str:
+    name = str(make_url(url).database)
+    environ["WAREHOUSE_URL"] = url
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(TABLES)
     (Path(environ["METADATA_PROJECT"]) / "metadata.yml").write_text(PROJECT.replace("analytics", name))
     return name

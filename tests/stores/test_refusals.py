@@ -59,6 +59,7 @@ KEY = dataset_key("lake", table="x")
 
 GRAPH: Mapping[str, Callable[[GraphStore, Any], object]] = {
     "lineage": lambda graph, thing: graph.lineage(thing, "up"),
+    "paths": lambda graph, thing: graph.paths(thing, thing),
     "assert_edges": lambda graph, thing: graph.assert_edges(
         [Link(thing, thing)], producer="p", scope="s", complete=True
     ),
@@ -98,7 +99,7 @@ NODES: Mapping[str, Callable[[GraphStore, Any], object]] = {
 }
 
 NO_THINGS = {
-    *("refresh_reference_edges", "migrate_collections", "collections"),
+    *("refresh_reference_edges", "migrate_collections", "collections", "whole"),
     *("collection", "create_collection", "delete_collection", "items", "preview_collection"),
 }
 """What is asked for nothing, or for a slug: see the tests of input."""
