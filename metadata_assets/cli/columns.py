@@ -1,7 +1,7 @@
 """`identity show` of one column, by any name that its dataset and it have or had."""
 
-from identity.credentials import holds_credential
-from identity.keys import CanonicalKey, ColumnKey, short_name
+from identity.errors import InvalidKey
+from identity.keys import CanonicalKey, ColumnKey, refuse_credentials, short_name
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.naming import is_key
@@ -27,8 +27,7 @@ def column_as_written(store: MetadataStore, name: str) -> ColumnKey | CanonicalK
     try:
         return store.resolve(name)
     except UnknownKey:
-        if holds_credential(name):  # a part of it may look harmless
-            raise
+        refuse_credentials(name, InvalidKey)  # a part of it may look harmless
         return ColumnKey(store.resolve(dataset), column)
 
 
