@@ -44,7 +44,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import psycopg
 from psycopg import errors, sql
 
@@ -191,7 +190,7 @@ def status(home: Path) -> Status:
 
 def _users(openers: Iterable[int]) -> tuple[int, ...]:
     """A supervisor waits for the lock of the users, and has it for as long as it stops the server: it is none."""
-    return tuple(sorted(pid for pid in openers if psutil.pid_exists(pid) and not supervisor.is_one(pid)))
+    return tuple(sorted(pid for pid in openers if not supervisor.is_one(pid)))
 
 
 def abandoned() -> tuple[Path, ...]:

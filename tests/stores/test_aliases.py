@@ -1,7 +1,8 @@
 """Names that change hands: whom a key leads to afterwards, before, and while several people change it."""
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -15,6 +16,14 @@ from resources.metadata.resolution import HOLDER, asked
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint, Read
 from resources.postgres.errors import IdempotencyConflict, NameTaken, RenameRefused, UnknownName
+
+
+@pytest.fixture(scope="module")
+def stores_url(make_database: Callable[..., str], drop_database: Callable[[str], None]) -> Iterator[str]:
+    """A database of its own: of names that others have left the planner may take another index."""
+    url = make_database(migrated=True)
+    yield url
+    drop_database(url)
 
 
 def test_a_renamed_dataset_keeps_its_data_its_versions_and_its_lineage(lake: Lake) -> None:
@@ -188,10 +197,7 @@ def test_hundreds_of_renames_later_the_first_name_is_one_index_hit(lake: Lake, l
             session.rows("SET LOCAL enable_seqscan = off")  # a small table of a test would be read whole
             before = names_read(session)
             session.rows(f"SELECT {HOLDER}", asked(key))
-            read = names_read(session) - before
-            # Two indexes tell the holder, and of so few rows the planner takes either; one also has the key's own past.
-            assert (read["seq_scan"], read["idx_scan"]) == (0, 1)
-            assert read["idx_tup_fetch"] <= 2
+            assert names_read(session) - before == Counter(idx_scan=1, idx_tup_fetch=1)
 
 
 def test_renaming_one_of_many_rewrites_its_own_rows_only(lake: Lake, look: Look) -> None:
