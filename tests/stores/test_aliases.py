@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
-from store_inputs import Counts, Lake, Look, database_time, names_read
+from store_inputs import Counts, Lake, Look, database_time, names_read, rows_read
 
 from identity.keys import dataset_key, job_key
 from resources.graph_store import GraphStore
@@ -24,6 +24,17 @@ def stores_url(make_database: Callable[..., str], drop_database: Callable[[str],
     url = make_database(migrated=True)
     yield url
     drop_database(url)
+
+
+def test_a_rename_of_many_reads_in_proportion_where_nothing_was_counted_yet(
+    open_store: Callable[..., MetadataStore], look: Look
+) -> None:
+    # First of all here, as no test has asked for statistics then.
+    lake, names = Lake(open_store(), "fresh"), [f"t{number}" for number in range(200)]
+    lake.assets(*names)
+    before = rows_read(lake.store, look, "alias")
+    lake.rename(**{name: f"moved_{name}" for name in names})
+    assert (rows_read(lake.store, look, "alias") - before) < 2_000 * len(names)
 
 
 def test_a_renamed_dataset_keeps_its_data_its_versions_and_its_lineage(lake: Lake) -> None:
