@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -226,9 +227,10 @@ def _initdb_was_killed(home: Path) -> bool:
     starter = User(home)
     wait_for(lambda: any(home.glob("data.new-*/base")) or (home / "data").exists())
     starter.kill()
-    for process in psutil.process_iter():
-        if "initdb" in process.name() and str(home) in " ".join(process.cmdline()):
-            process.kill()
+    for process in psutil.process_iter(["name", "cmdline"]):  # leaves out what ends meanwhile
+        if "initdb" in process.info["name"] and str(home) in " ".join(process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     return bool(list(home.glob("data.new-*")))
 
 
