@@ -1,13 +1,13 @@
 """The whole graph in memory: circles, connected parts, the longest chain, and what is at its ends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from resources.graph.walk import NODES, Walk
+from resources.graph.walk import NODES, Node, Walk, told_apart
 from resources.models import AssetType
 from resources.postgres.session import Session
 
@@ -15,27 +15,29 @@ if TYPE_CHECKING:  # a fifth of a second, which only questions to the whole grap
     import networkx
 
 _EDGES = """
-SELECT DISTINCT r.source_asset_id::text AS source, r.target_asset_id::text AS target FROM metadata.relationship r
+SELECT DISTINCT r.source_asset_id AS source, r.target_asset_id AS target FROM metadata.relationship r
 WHERE r.tenant_id = %(tenant)s AND r.type = 'DEPENDS_ON' AND {valid}
 """
 
-_ASSETS = NODES.replace("a.asset_id,", "a.asset_id::text, a.deleted_at IS NULL AS is_there,") + "ORDER BY 1"
+_ASSETS = NODES.replace("a.asset_id,", "a.asset_id, {is_there} AS is_there,")
 
 Steps = tuple[str, ...]
-"""Canonical keys as text, in the direction in which data flow."""
+"""References, in the direction in which data flow."""
 
 
 @dataclass(frozen=True)
 class WholeGraph:
     """Every asset that is there or has an edge, and every edge: `(source, made)`, in the direction in which data flow.
 
-    Keys are texts: a hundred thousand of them are read, and a few are shown. Answers are in the order of keys, where
-    nothing else is said.
+    Each is told by its reference: its key as text or, where the name of what is gone is another thing's, its id.
+    Answers are in the order of these, where nothing else is said.
     """
 
     nodes: Mapping[str, AssetType]
     edges: tuple[tuple[str, str], ...]
     at: datetime | None = None
+    gone: Mapping[str, str] = field(default_factory=dict)
+    """Of what is gone, by its reference, the key that it had last."""
 
     def circles(self) -> list[Steps]:
         """One circle of each knot, a shortest one through its first asset, which is not said again at the end.
@@ -138,14 +140,15 @@ def load(session: Session, *, at: datetime | None) -> WholeGraph:
     asked = Walk(session, at)
     edges = asked.rows(_EDGES)
     joined = {row[end] for row in edges for end in ("source", "target")}
-    rows = [row for row in asked.rows(_ASSETS) if row["is_there"] or row["asset_id"] in joined]
-    keys = {row["asset_id"]: row["qualified_name"] for row in rows}
-    return WholeGraph(
-        nodes={row["qualified_name"]: AssetType(row["type"]) for row in sorted(rows, key=_by_key)},
-        edges=tuple(sorted((keys[row["target"]], keys[row["source"]]) for row in edges)),
-        at=at,
+    found = told_apart(
+        Node(row["asset_id"], row["qualified_name"], AssetType(row["type"]), row["closed_at"], row["name_taken"])
+        for row in asked.rows(_ASSETS)
+        if row["is_there"] or row["asset_id"] in joined
     )
-
-
-def _by_key(row: Mapping[str, str]) -> str:
-    return row["qualified_name"]
+    references = {node.id: node.reference for node in found}
+    return WholeGraph(
+        nodes=dict(sorted((references[node.id], node.type) for node in found)),
+        edges=tuple(sorted((references[row["target"]], references[row["source"]]) for row in edges)),
+        at=at,
+        gone={references[node.id]: node.text for node in found if node.closed_at is not None},
+    )
