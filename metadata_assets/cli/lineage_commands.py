@@ -156,8 +156,8 @@ def impact(
 ) -> ExitCode:
     """Say what breaks if a dataset or a table goes: what is made from it, who reads it, who counts on that.
 
-    Of what is made from it now, over any number of steps: the published version, and how many of the partitions that
-    readers get were really made from it (`partitions_made`), through what its direct readers have now.
+    Of what is made from it now, over any number of steps, by open edges or really: the published version, and how many
+    of the partitions that readers get were really made from it (`partitions_made`).
     `pins` and `collections` are those that have it or any of that; `releases` those that what is published came with.
     `cut` names the lists of which there is more. Changes nothing.
     """

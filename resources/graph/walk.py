@@ -16,7 +16,7 @@ from resources.postgres.session import Row, Session
 # because with it a node would be walked again for every depth at which it is met.
 _CLOSURE = """
 WITH RECURSIVE reached (id) AS (
-  SELECT %(start)s::uuid
+  SELECT unnest(%(starts)s::uuid[])
   UNION
   SELECT r.{there} FROM reached JOIN metadata.relationship r
     ON r.tenant_id = %(tenant)s AND r.{here} = reached.id AND r.type = 'DEPENDS_ON' AND {valid}
@@ -196,11 +196,13 @@ def told_apart(nodes: Iterable[Node]) -> list[Node]:
     return [node if node.name_taken or having[node.text] is node else replace(node, name_taken=True) for node in found]
 
 
-def reached(asked: Walk, start: UUID, direction: Direction, depth: int | None) -> Collection[UUID]:
-    """The assets that are reached, the start among them."""
+def reached(
+    asked: Walk, start: UUID, direction: Direction, depth: int | None, *, also: Collection[UUID] = ()
+) -> Collection[UUID]:
+    """The assets that are reached from the start, and from others, all of these among them."""
+    seen = {start, *also}
     if depth is None:
-        return {row["id"] for row in asked.rows(_CLOSURE, COLUMNS[direction], start=start)}
-    seen = {start}
+        return {row["id"] for row in asked.rows(_CLOSURE, COLUMNS[direction], starts=sorted(seen))}
     frontier = seen
     for _level in range(depth):
         rows = asked.rows(_FRONTIER, COLUMNS[direction], frontier=sorted(frontier), seen=sorted(seen))
