@@ -22,7 +22,7 @@ WITH RECURSIVE reached (id) AS (
   SELECT r.{there} FROM reached JOIN metadata.relationship r
     ON r.tenant_id = %(tenant)s AND r.{here} = reached.id AND r.type = 'DEPENDS_ON' AND {valid}
 )
-SELECT id FROM reached
+SELECT array_agg(id) AS ids FROM reached
 """
 
 _FRONTIER = """
@@ -217,7 +217,8 @@ def reached(
     """The assets that are reached from the start, and from others, all of these among them."""
     seen = {start, *also}
     if depth is None:
-        return {row["id"] for row in asked.rows(_CLOSURE, COLUMNS[direction], starts=sorted(seen))}
+        (row,) = asked.rows(_CLOSURE, COLUMNS[direction], starts=sorted(seen))
+        return set(row["ids"])
     frontier = seen
     for _level in range(depth):
         rows = asked.rows(_FRONTIER, COLUMNS[direction], frontier=sorted(frontier), seen=sorted(seen))

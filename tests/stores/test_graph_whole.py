@@ -103,6 +103,13 @@ def test_the_ends() -> None:
     assert (found.unmade(), found.unread(), found.alone()) == (["a"], ["c"], ["alone", "x"])
 
 
+def test_what_is_reached_in_memory() -> None:
+    found = whole("b<a", "c<b", "a<c", "d<c", "z<y")
+    assert found.reached("d", "up") == {"a", "b", "c", "d"}
+    assert found.reached("b", "down") == {"a", "b", "c", "d"}
+    assert (found.reached("z", "down"), found.reached("nothing", "up")) == ({"z"}, {"nothing"})
+
+
 def test_a_chain_of_any_length_is_looked_at() -> None:
     many = 5000
     found = whole(*(f"n{i + 1:05}<n{i:05}" for i in range(many)), f"n00000<n{many:05}")
