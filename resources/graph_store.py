@@ -12,7 +12,7 @@ from resources.graph.given import moment, number
 from resources.graph.identities import Identities
 from resources.graph.paths import Paths, paths_between
 from resources.graph.references import References
-from resources.graph.walk import Lineage, Walk, reached, walk
+from resources.graph.walk import Lineage, Walk, closure, reached, walk
 from resources.graph.whole import WholeGraph, load
 from resources.models import Direction
 
@@ -48,9 +48,11 @@ class GraphStore(Identities, References, Collections):
     ) -> frozenset[UUID]:
         """The ids of all that `lineage` would tell, the start among them: without names, types and edges.
 
-        One statement without a `depth`. Of a large part it takes a fifth of the time. Raises InvalidInput.
+        One round trip without a `depth`. Of a large part it takes a quarter of the time. Raises InvalidInput.
         """
         _entities(start)
+        if depth is None:
+            return closure(self.sessions, start, direction, at=moment("at", at))
         with self.sessions.begin() as session:
             return frozenset(reached(Walk(session, moment("at", at)), start.id.value, direction, depth))
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from identity.ids import Entity
 from identity.keys import CanonicalKey
 from resources.models import AssetType, Direction, Edge
-from resources.postgres.session import Row, Session
+from resources.postgres.session import Row, Session, Sessions
 
 # A closure without a bound: UNION drops nodes that were met before, so a cycle ends. Depth is not carried along,
 # because with it a node would be walked again for every depth at which it is met.
@@ -156,17 +156,8 @@ class Walk:
         `{gone}`: since when an asset was gone then; `{has_a_name}`: whether its name led to it; `{is_there}`: whether
         it was known and not gone.
         """
-        now = self.at is None
-        words = {
-            "valid": OPEN if now else THEN,
-            "name": "a.qualified_name" if now else _NAME_THEN,
-            "gone": "a.deleted_at" if now else _GONE_THEN,
-            "has_a_name": _HAS_A_NAME.format(named="x.valid_to IS NULL" if now else _NAMED_THEN),
-            "is_there": "a.deleted_at IS NULL" if now else _IS_THERE_THEN,
-            **columns,
-        }
         given = {"tenant": self.session.tenant_value, "at": self.at, **parameters}
-        return self.session.rows(statement.format(**words), given, planned_anew=planned_anew)
+        return self.session.rows(_worded(statement, self.at, columns), given, planned_anew=planned_anew)
 
     def nodes(self, ids: Collection[UUID]) -> dict[UUID, Node]:
         """What these assets are, in the order of their names; one statement."""
@@ -205,6 +196,25 @@ def walk(session: Session, start: Entity, direction: Direction, *, depth: int | 
         pairs=tuple(asked.edges(nodes)),
         at=at,
     )
+
+
+def _worded(statement: str, at: datetime | None, columns: Mapping[str, str]) -> str:
+    now = at is None
+    return statement.format(
+        valid=OPEN if now else THEN,
+        name="a.qualified_name" if now else _NAME_THEN,
+        gone="a.deleted_at" if now else _GONE_THEN,
+        has_a_name=_HAS_A_NAME.format(named="x.valid_to IS NULL" if now else _NAMED_THEN),
+        is_there="a.deleted_at IS NULL" if now else _IS_THERE_THEN,
+        **columns,
+    )
+
+
+def closure(sessions: Sessions, start: Entity, direction: Direction, *, at: datetime | None) -> frozenset[UUID]:
+    """The ids of everything that is reached, the start among them; one round trip."""
+    given = {"tenant": sessions.tenant.value, "at": at, "starts": [start.id.value]}
+    (row,) = sessions.call(_worded(_CLOSURE, at, COLUMNS[direction]), given)
+    return frozenset(row["ids"])
 
 
 def told_apart(nodes: Iterable[Node]) -> list[Node]:
