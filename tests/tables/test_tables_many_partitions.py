@@ -51,7 +51,18 @@ def test_a_run_of_too_many_is_refused_before_it_wrote_any(
     project: TableProject, shop: Warehouse, fill: Callable[[Warehouse], None]
 ) -> None:
     fill(shop)
-    with pytest.raises(TooManyPartitions, match="divide the dataset more coarsely"):
+    with pytest.raises(TooManyPartitions, match="what it has published stays"):
         project.run("flights", tags=DAYS)
     assert tables(shop) == [(1,)]
     assert len(shop.store.materializations(shop.key("flights"))) == 1
+
+
+def test_what_is_full_takes_no_coarser_partitions_and_another_name_does(
+    warehouse: Warehouse, fill: Callable[[Warehouse], None]
+) -> None:
+    """What the refusal says to do."""
+    fill(warehouse)
+    with pytest.raises(TooManyPartitions, match="under another name with coarser partitions"):
+        warehouse.stage(flights(2), "2013-01")
+    warehouse.show(flights(2), "2013-01", name="flights_by_month")
+    assert warehouse.rows("flights_by_month") == [("2013-01", 2, "AA")]
