@@ -41,4 +41,5 @@ def _count(dataset: Dataset, now: datetime) -> int:
     definition = partitions_definition(dataset.partitions)
     if definition is None or isinstance(definition, dg.DynamicPartitionsDefinition):
         return 0
-    return len(definition.get_partition_keys(current_time=now))
+    with dg.partition_loading_context(effective_dt=now):
+        return definition.get_num_partitions()
