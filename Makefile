@@ -6,7 +6,7 @@ DEMO_DAYS ?= 31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test ci-check lint types contracts chaos acceptance year bench requirements clean
+.PHONY: help setup demo dev test ci-check lint types contracts chaos acceptance browser year bench requirements clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,12 @@ year: setup  ## A year of flights, backfilled while workers are killed, and read
 
 acceptance:  ## The demo in a fresh clone, as a new user meets it
 	sh tests/acceptance/fresh_clone.sh
+
+PICTURES ?=
+browser: setup  ## Look at the flights project in Dagster's UI with Chromium (PICTURES=docs/img keeps what it sees)
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || \
+	  { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends chromium chromium-driver; }
+	PICTURES=$(PICTURES) $(BIN)/python -m pytest -m browser tests/browser
 
 bench: setup  ## Ratios to a limit measured in the same run
 	$(BIN)/python -m benchmarks
