@@ -309,6 +309,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.release": versions,
     "MetadataStore.publish_by_hand": versions,
     "MetadataStore.unpublished": versions,
+    "MetadataStore.released_in": versions,
     "MetadataStore.version_at": versions,
     "MetadataStore.pin": pins,
     "MetadataStore.unpin": pins,
