@@ -45,7 +45,7 @@ SECONDS ?= 60
 TRIALS ?= 50
 chaos: setup  ## Set a server on fire (SECONDS=60); kill -9 at every failpoint, on a disk and on S3 (TRIALS=50 each)
 	$(BIN)/python -m pytest -m chaos
-	$(BIN)/python -m pytest --hypothesis-profile thorough tests/identity tests/secrets tests/stores/test_names_model.py tests/stores/test_versions_model.py
+	$(BIN)/python -m pytest --hypothesis-profile thorough tests/identity tests/secrets tests/fire/test_fire_mutants.py tests/stores/test_names_model.py tests/stores/test_versions_model.py
 	$(BIN)/python tests/fire/burning.py --seconds $(SECONDS)
 	$(BIN)/python tests/files/failpoint_trials.py --trials $(TRIALS)
 
