@@ -104,6 +104,9 @@ def test_every_spelling_where_it_hurts_most(
         ["identity", "create", text],
         ["collection", "create", "good", f"--name={text}"],
         ["identity", "rename", "lake/nyc/one", text],
+        ["dataset", "show", f"lake/nyc/one@{text}"],
+        ["versions", f"{text}#x"],
+        ["release", "good", f"lake/{text}/one"],
     ]
     codes = [main([*form, *call], environ) for call, form in zip(calls, itertools.cycle(FORMS), strict=False)]
     captured = capsys.readouterr()
