@@ -26,7 +26,7 @@ from resources.postgres.embedded import Server
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 
-pytestmark = pytest.mark.fire
+pytestmark = [pytest.mark.fire, pytest.mark.proof]
 
 SECONDS = 1.0
 CROWDS = 40
