@@ -72,6 +72,11 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def ascii_lower(name: str) -> str:
+    """What two names have in common that are one to DuckDB: it ignores the case of a to z alone."""
+    return name.encode().lower().decode()
+
+
 def place(file: str, text: str, offset: int) -> At:
     before = text[:offset]
     return At(file, before.count("\n") + 1, offset - before.rfind("\n"))

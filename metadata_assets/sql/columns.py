@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.qualify import qualify
-from sqlglot.optimizer.scope import Scope, build_scope, traverse_scope
+from sqlglot.optimizer.scope import build_scope
 
 from metadata_assets.spec import Query, Relation
 from metadata_assets.spec.queries import quoted
@@ -62,15 +62,6 @@ def origins_of(query: Query, inputs: Mapping[Relation, Sequence[str]], names: Se
     """From which columns of its inputs each column of a result comes; empty where sqlglot does not understand it."""
     tree = _Qualified.of(query, {relation: dict.fromkeys(columns) for relation, columns in inputs.items()})
     return tree.origins(names) if tree else {}
-
-
-def columns_read(query: Query, inputs: Mapping[Relation, Sequence[str]], of: Relation) -> Sequence[str]:
-    """The columns of one input that the SELECT needs at all; all of them where that cannot be told."""
-    tree = _Qualified.of(query, {relation: dict.fromkeys(columns) for relation, columns in inputs.items()})
-    read = tree.read(of) if tree else None
-    if read is None or read - {name.lower() for name in inputs[of]}:
-        return inputs[of]
-    return [name for name in inputs[of] if name.lower() in read] or inputs[of][:1]
 
 
 _NOT_UNDERSTOOD = (SqlglotError, ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError)
@@ -156,24 +147,6 @@ class _Qualified:
 
     def _relation(self, table: object) -> Relation | None:
         return self.relations.get((table.db.lower(), table.name.lower())) if isinstance(table, exp.Table) else None
-
-    def read(self, of: Relation) -> set[str] | None:
-        """The columns of an input that are read anywhere, in lower case; None where that cannot be told."""
-        found: set[str] = set()
-        joins = self.tree.find_all(exp.Join)
-        hidden = self.tree.find(exp.Columns, exp.Pivot, exp.TableColumn)
-        if hidden or any(one.args.get("method") == "NATURAL" for one in joins):
-            return None  # they read columns that they do not name
-        for scope in traverse_scope(self.tree):
-            if any(one.is_star for one in getattr(scope.expression, "selects", ())):
-                return None
-            for column in scope.columns:
-                source: exp.Expr | Scope | None = scope.sources.get(column.table)
-                if source is None:
-                    return None
-                if self._relation(source) == of:
-                    found.add(column.name.lower())
-        return found
 
 
 def _bound(query: Query, inputs: Mapping[Relation, Columns]) -> tuple[Columns, Mapping[str, str]] | Refused:

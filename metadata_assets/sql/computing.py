@@ -8,14 +8,15 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from identity.errors import MetadataError
+from identity.errors import MetadataError, shown
 from identity.keys import short_name
 from metadata_assets.signatures import Callee, Input, Parameter
 from metadata_assets.source_table import SourceTable
 from metadata_assets.spec import Dataset, Query, Relation, asset_key
-from metadata_assets.spec.queries import quoted
-from metadata_assets.sql.columns import Origin, columns_read, origins_of
-from metadata_assets.sql.engine import Refused, alone, asked
+from metadata_assets.spec.queries import ascii_lower, quoted
+from metadata_assets.sql.columns import Origin, origins_of
+from metadata_assets.sql.engine import Refused, alone, asked, provided
+from metadata_assets.sql.reading import columns_read
 from metadata_assets.sql.statements import PARTITION
 
 
@@ -42,6 +43,13 @@ class PartitionsDisagree(MetadataError):
     reason: str
 
 
+class ColumnsAlike(MetadataError):
+    """{dataset} has the columns {names}, which are one name to DuckDB; rename one of them, or read it through Python"""
+
+    dataset: str
+    names: str
+
+
 @dataclass(frozen=True, slots=True)
 class SqlFunction:
     """Computes one partition at a time. `answered` gets what is to be shown of each: columns and their lineage."""
@@ -54,19 +62,36 @@ class SqlFunction:
         partition = arguments.pop(PARTITION, None)
         if any(value == {} for value in arguments.values() if isinstance(value, dict)):
             return None
-        inputs = self._inputs(arguments)
-        table = computed_table(self.query, inputs, partition)
-        self.answered[partition] = _shown(self.query, inputs, table)
+        inputs, schemas = self._inputs(arguments, partition)
+        table = computed_table(self.query, inputs, partition, schemas)
+        self.answered[partition] = _shown(self.query, schemas, table)
         return table
 
-    def _inputs(self, arguments: Mapping[str, Any]) -> Mapping[Relation, pa.Table]:
-        """Every input as a table; of a table of a source only the columns that are read."""
+    def _inputs(
+        self, arguments: Mapping[str, Any], partition: str | None
+    ) -> tuple[Mapping[Relation, pa.Table], Mapping[Relation, pa.Schema]]:
+        """Every input as a table, of a table of a source only the columns that are read; and all columns of each."""
         given = {one: arguments[one.name] for one in self.query.relations}
         sources = {one: value for one, value in given.items() if isinstance(value, SourceTable)}
         found = {one: _table(one, value) for one, value in given.items() if one not in sources}
-        empty = {one: value.query("SELECT * FROM {table} LIMIT 0") for one, value in sources.items()}
-        names = {one: table.column_names for one, table in found.items()} | {one: f.columns for one, f in empty.items()}
-        return found | {one: _read(value, columns_read(self.query, names, one)) for one, value in sources.items()}
+        schemas = {one: _without_rows(value) for one, value in sources.items()}
+        schemas |= {one: table.schema for one, table in found.items()}
+        for relation, schema in schemas.items():
+            _check_each_has_a_name(relation, schema.names)
+        read = columns_read(self.query, schemas, partition) if sources else {}
+        return found | {one: _read(value, read[one]) for one, value in sources.items()}, schemas
+
+
+def _check_each_has_a_name(relation: Relation, names: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for name in sorted(names):
+        other = first.setdefault(ascii_lower(name), name)
+        if other is not name:
+            raise ColumnsAlike(dataset=short_name(relation.key), names=f"{shown(other)} and {shown(name)}")
+
+
+def _without_rows(source: SourceTable) -> pa.Schema:
+    return source.query("SELECT * FROM {table} LIMIT 0").to_arrow().schema
 
 
 def _read(source: SourceTable, columns: Sequence[str]) -> pa.Table:
@@ -100,23 +125,32 @@ def _table(relation: Relation, given: Any) -> pa.Table:
         raise PartitionsDisagree(dataset=short_name(relation.key), reason=str(error)) from None
 
 
-def computed_table(query: Query, inputs: Mapping[Relation, pa.Table], partition: str | None) -> pa.Table:
-    """What the SELECT answers over these inputs. Raises SqlFailed at its line and column."""
+def computed_table(
+    query: Query, inputs: Mapping[Relation, pa.Table], partition: str | None, schemas: Mapping[Relation, pa.Schema]
+) -> pa.Table:
+    """What the SELECT answers over these inputs. Raises SqlFailed at its line and column.
+
+    A column that only the schema of an input has is null there: the SELECT means what it means over all of them.
+    """
     with alone() as connection:
         for number, (relation, table) in enumerate(inputs.items()):
             connection.register(f"input_{number}", table)
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
-            connection.execute(f"CREATE VIEW {relation} AS SELECT * FROM input_{number}")
+            empty = connection.from_arrow(schemas[relation].empty_table())
+            columns = [
+                quoted(name) if name in table.column_names else f"NULL::{kind} AS {quoted(name)}"
+                for name, kind in zip(empty.columns, empty.types, strict=True)
+            ]
+            provided(connection, relation, f"SELECT {', '.join(columns)} FROM input_{number}")
         answer = asked(connection, query, partition, duckdb.DuckDBPyRelation.to_arrow_table)
     if isinstance(answer, Refused):
         raise SqlFailed(at=str(answer.at), reason=answer.reason, fix=answer.fix)
     return answer
 
 
-def _shown(query: Query, inputs: Mapping[Relation, pa.Table], table: pa.Table) -> Mapping[str, Any]:
+def _shown(query: Query, inputs: Mapping[Relation, pa.Schema], table: pa.Table) -> Mapping[str, Any]:
     """For Dagster: the columns as they are, and which columns of the inputs each comes from."""
     columns = [dg.TableColumn(one.name, str(one.type)) for one in table.schema]
-    names = {relation: given.column_names for relation, given in inputs.items()}
+    names = {relation: schema.names for relation, schema in inputs.items()}
     return {
         "dagster/column_schema": dg.TableSchema(columns=columns),
         **column_lineage(origins_of(query, names, table.column_names)),

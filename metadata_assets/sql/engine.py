@@ -11,7 +11,7 @@ import duckdb
 
 from identity.errors import shown
 from metadata_assets.spec.problems import At, nearest
-from metadata_assets.spec.queries import Query
+from metadata_assets.spec.queries import Query, Relation, quoted
 
 _ALONE: Final[dict[str, str | bool | int | float | list[str]]] = {
     "enable_external_access": "false",  # no file, no network, no extension, no variable of Python
@@ -27,6 +27,12 @@ def alone() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:", config=_ALONE) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
+
+
+def provided(connection: duckdb.DuckDBPyConnection, relation: Relation, select: str) -> None:
+    """An input of a SELECT, by the name that it has there: what another SELECT answers."""
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
+    connection.execute(f"CREATE VIEW {relation} AS {select}")
 
 
 @dataclass(frozen=True, slots=True)
