@@ -75,6 +75,7 @@ class _Qualified:
     tree: exp.Expr
     schema: Any
     relations: Mapping[tuple[str, str], Relation]
+    columns: Mapping[Relation, Sequence[str]]
     spelled: Mapping[tuple[Relation, str], str]
     written: Mapping[str, str]
     """The names of its columns as they are written, by them in lower case."""
@@ -83,8 +84,8 @@ class _Qualified:
     def of(cls, query: Query, inputs: Mapping[Relation, Columns]) -> "_Qualified | None":
         schema: dict[str, Any] = {}
         for relation, columns in inputs.items():
-            tables = schema.setdefault(relation.schema.lower(), {})
-            tables[relation.table.lower()] = {name.lower(): "TEXT" for name in columns}
+            tables = schema.setdefault(quoted(relation.schema.lower()), {})
+            tables[quoted(relation.table.lower())] = {quoted(name.lower()): "TEXT" for name in columns}
         try:
             parsed = sqlglot.parse_one(query.statement, dialect=DIALECT)
             selects = parsed.selects if isinstance(parsed, exp.Query) else []
@@ -95,11 +96,12 @@ class _Qualified:
                 schema=schema,
                 validate_qualify_columns=False,
             )
+            _by_position(tree)
         except _NOT_UNDERSTOOD:
             return None
         relations = {(one.schema.lower(), one.table.lower()): one for one in query.relations}
         spelled = {(one, name.lower()): name for one, columns in inputs.items() for name in columns}
-        return cls(tree, schema, relations, spelled, written)
+        return cls(tree, schema, relations, {one: list(columns) for one, columns in inputs.items()}, spelled, written)
 
     def names(self) -> list[str] | None:
         """What the columns are called; None while a star is left, because not all inputs are known."""
@@ -122,7 +124,7 @@ class _Qualified:
         """By the names that DuckDB has for the columns: they are ours in the same order."""
         selects = [one.alias_or_name for one in self._selects()]
         if len(selects) != len(names):
-            selects = [name.lower() for name in names]
+            return {}
         found = {name: self._origins.get(select, ()) for name, select in zip(names, selects, strict=True)}
         return {name: origins for name, origins in found.items() if origins}
 
@@ -132,21 +134,51 @@ class _Qualified:
         try:
             scope = build_scope(self.tree)
             nodes = lineage(None, self.tree, self.schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
+            return {name: self._leaves(node) for name, node in nodes.items()}
         except _NOT_UNDERSTOOD:
             return {}
-        return {name: self._leaves(node) for name, node in nodes.items()}
 
     def _leaves(self, node: Node) -> tuple[Origin, ...]:
         found: set[Origin] = set()
         for leaf in node.walk():
             relation = self._relation(leaf.expression)
             if relation is not None and leaf.name != "*":
-                read = sqlglot.parse_one(leaf.name).name
-                found.add((relation, self.spelled.get((relation, read.lower()), read)))
+                column = self._column(relation, leaf.expression, sqlglot.parse_one(leaf.name).name)
+                found |= {(relation, column)} if column else set()
         return tuple(sorted(found, key=lambda one: (one[0].key, one[1])))
+
+    def _column(self, relation: Relation, table: exp.Expr, name: str) -> str | None:
+        """A column of an input, as the input calls it: `AS t(a, b)` has names for the first of them."""
+        others, own = table.alias_column_names, self.columns.get(relation, ())
+        if name in others:
+            return own[others.index(name)] if len(own) >= len(others) else None
+        return self.spelled.get((relation, name.lower()), name)
 
     def _relation(self, table: object) -> Relation | None:
         return self.relations.get((table.db.lower(), table.name.lower())) if isinstance(table, exp.Table) else None
+
+
+def _by_position(tree: exp.Expr) -> None:
+    """Write each UNION BY NAME as one by position: so sqlglot traces all of them. Raises ValueError where it cannot."""
+    for union in reversed(list(tree.find_all(exp.SetOperation))):  # those inside of others first
+        if union.args.get("by_name"):
+            sides = [one.alias_or_name for side in (union.left, union.right) for one in side.selects]
+            names = list(dict.fromkeys(sides))
+            for side in (union.left, union.right):
+                _arrange(side, names, [one.alias_or_name for one in side.selects])
+            union.set("by_name", False)
+
+
+def _arrange(query: exp.Expr, names: Sequence[str], own: Sequence[str]) -> None:
+    query = query.unnest()
+    if isinstance(query, exp.SetOperation):
+        _arrange(query.left, names, own)
+        _arrange(query.right, names, own)
+        return
+    if not isinstance(query, exp.Select) or len(query.selects) != len(own) or "*" in own:
+        raise ValueError("its columns are not known by name")
+    found = dict(zip(own, query.selects, strict=True))
+    query.set("expressions", [found.get(name) or exp.alias_(exp.null(), name, quoted=True) for name in names])
 
 
 def _bound(query: Query, inputs: Mapping[Relation, Columns]) -> tuple[Columns, Mapping[str, str]] | Refused:
