@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -18,7 +19,7 @@ from sqlglot.optimizer.scope import build_scope
 
 from metadata_assets.spec import Query, Relation
 from metadata_assets.spec.queries import quoted
-from metadata_assets.sql.engine import Refused, alone, asked
+from metadata_assets.sql.engine import Refused, alone, asked, called_once, told_apart
 from metadata_assets.sql.statements import DIALECT
 
 Columns = Mapping[str, str | None]
@@ -45,13 +46,17 @@ class Described:
 
 def described(query: Query, inputs: Mapping[Relation, Columns]) -> Described:
     """What is known of the columns, given those of the inputs; an input that is not among them is not known."""
+    for relation, columns in inputs.items():
+        alike = told_apart(query, relation, list(columns))
+        if alike:
+            return Described(problem=alike)
     tree = _Qualified.of(query, inputs)
     if len(inputs) == len(query.relations) and all(kind for columns in inputs.values() for kind in columns.values()):
-        bound = _bound(query, inputs)
-        if isinstance(bound, Refused):
-            return Described(problem=bound)
-        columns, shown = bound
-        return Described(columns=columns, shown=shown, origins=tree.origins(list(columns)) if tree else {})
+        match _bound(query, inputs):
+            case Refused() as problem:
+                return Described(problem=problem)
+            case (columns, shown):
+                return Described(columns=columns, shown=shown, origins=tree.origins(list(columns)) if tree else {})
     names = tree.names() if tree else None
     if names is None or tree is None:
         return Described()
@@ -181,16 +186,29 @@ def _arrange(query: exp.Expr, names: Sequence[str], own: Sequence[str]) -> None:
     query.set("expressions", [found.get(name) or exp.alias_(exp.null(), name, quoted=True) for name in names])
 
 
-def _bound(query: Query, inputs: Mapping[Relation, Columns]) -> tuple[Columns, Mapping[str, str]] | Refused:
-    """DuckDB's answer over empty inputs: its types, and Arrow's."""
+def _bound(query: Query, inputs: Mapping[Relation, Columns]) -> tuple[Columns, Mapping[str, str]] | Refused | None:
+    """DuckDB's answer over empty inputs: its types, and Arrow's. None where it depends on values, or on odd types."""
     with alone() as connection:
-        for relation, columns in inputs.items():
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
-            typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
-            connection.execute(f"CREATE TABLE {relation} ({typed})")
-        return asked(connection, query, "", _types)
+        try:
+            for relation, columns in inputs.items():
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
+                typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+                connection.execute(f"CREATE TABLE {relation} ({typed})")
+        except duckdb.Error:
+            return None
+        answer = asked(
+            connection, query, "", lambda one: (one.columns, one.types, one.limit(0).to_arrow_table().schema)
+        )
+    if isinstance(answer, Refused):
+        return answer if answer.kind in _OF_COLUMNS else None
+    names, types, schema = answer
+    columns = {name: str(kind) for name, kind in zip(names, types, strict=True)}
+    return called_once(query, names) or (columns, dict(zip(names, map(str, schema.types), strict=True)))
 
 
-def _types(answer: duckdb.DuckDBPyRelation) -> tuple[Columns, Mapping[str, str]]:
-    types = {name: str(kind) for name, kind in zip(answer.columns, answer.types, strict=True)}
-    return types, {one.name: str(one.type) for one in answer.limit(0).to_arrow_table().schema}
+def _types(answer: duckdb.DuckDBPyRelation) -> tuple[Sequence[str], Sequence[object], pa.Schema]:
+    return answer.columns, answer.types, answer.limit(0).to_arrow_table().schema  # limit() makes names of its own
+
+
+_OF_COLUMNS = frozenset(["Binder", "Catalog", "Parser", "Permission"])
+"""What DuckDB calls errors that follow from the SELECT and the columns of its inputs, whatever the values are."""

@@ -8,14 +8,14 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from identity.errors import MetadataError, shown
+from identity.errors import MetadataError
 from identity.keys import short_name
 from metadata_assets.signatures import Callee, Input, Parameter
 from metadata_assets.source_table import SourceTable
 from metadata_assets.spec import Dataset, Query, Relation, asset_key
-from metadata_assets.spec.queries import ascii_lower, quoted
+from metadata_assets.spec.queries import quoted
 from metadata_assets.sql.columns import Origin, origins_of
-from metadata_assets.sql.engine import Refused, alone, asked, provided
+from metadata_assets.sql.engine import Refused, alone, asked, called_once, provided, told_apart
 from metadata_assets.sql.reading import columns_read
 from metadata_assets.sql.statements import PARTITION
 
@@ -41,13 +41,6 @@ class PartitionsDisagree(MetadataError):
 
     dataset: str
     reason: str
-
-
-class ColumnsAlike(MetadataError):
-    """{dataset} has the columns {names}, which are one name to DuckDB; rename one of them, or read it through Python"""
-
-    dataset: str
-    names: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +70,9 @@ class SqlFunction:
         schemas = {one: _without_rows(value) for one, value in sources.items()}
         schemas |= {one: table.schema for one, table in found.items()}
         for relation, schema in schemas.items():
-            _check_each_has_a_name(relation, schema.names)
+            _check(told_apart(self.query, relation, schema.names))
         read = columns_read(self.query, schemas, partition) if sources else {}
         return found | {one: _read(value, read[one]) for one, value in sources.items()}, schemas
-
-
-def _check_each_has_a_name(relation: Relation, names: Sequence[str]) -> None:
-    first: dict[str, str] = {}
-    for name in sorted(names):
-        other = first.setdefault(ascii_lower(name), name)
-        if other is not name:
-            raise ColumnsAlike(dataset=short_name(relation.key), names=f"{shown(other)} and {shown(name)}")
 
 
 def _without_rows(source: SourceTable) -> pa.Schema:
@@ -140,11 +125,21 @@ def computed_table(
                 quoted(name) if name in table.column_names else f"NULL::{kind} AS {quoted(name)}"
                 for name, kind in zip(empty.columns, empty.types, strict=True)
             ]
-            provided(connection, relation, f"SELECT {', '.join(columns)} FROM input_{number}")
+            provided(connection, relation, f"SELECT {', '.join(columns)} FROM temp.main.input_{number}")
         answer = asked(connection, query, partition, duckdb.DuckDBPyRelation.to_arrow_table)
     if isinstance(answer, Refused):
-        raise SqlFailed(at=str(answer.at), reason=answer.reason, fix=answer.fix)
+        raise _failed(answer)
+    _check(called_once(query, answer.column_names))
     return answer
+
+
+def _failed(refused: Refused) -> SqlFailed:
+    return SqlFailed(at=str(refused.at), reason=refused.reason, fix=refused.fix)
+
+
+def _check(refused: Refused | None) -> None:
+    if refused is not None:
+        raise _failed(refused)
 
 
 def _shown(query: Query, inputs: Mapping[Relation, pa.Schema], table: pa.Table) -> Mapping[str, Any]:

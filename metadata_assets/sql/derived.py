@@ -41,7 +41,7 @@ _INEXACT = frozenset(["decimal", "numeric"])
 _POSTGRES = re.compile(
     r"(?:(boolean|smallint|integer|bigint|real|double precision|date|bytea|interval)|(oid)"
     r"|(time|timestamp)(?:\(\d\))?(?: without time zone)?|(timestamp)(?:\(\d\))? with time zone"
-    r"|(numeric\(\d+,\d+\))|(numeric))(\[\])?"
+    r"|numeric\((\d+),(-?\d+)\)|(numeric))(\[\])?"
 )
 
 
@@ -51,9 +51,10 @@ def source_type(collected: str | None) -> str | None:
     found = _POSTGRES.fullmatch(collected or "")
     if found is None:
         return "VARCHAR" if collected and not collected.endswith("[]") else "VARCHAR[]" if collected else None
-    plain, oid, time, aware, exact, inexact, array = found.groups()
-    if array and (exact or inexact):
+    plain, oid, time, aware, precision, scale, inexact, array = found.groups()
+    if array and (precision or inexact):
         return "VARCHAR"
+    exact = f"DECIMAL({precision},{scale})" if precision and 0 <= int(scale) <= int(precision) <= 38 else None
     kind = plain or time or exact or (oid and "UINTEGER") or (aware and "TIMESTAMP WITH TIME ZONE") or "DOUBLE"
     return f"{duckdb.sqltype(kind)}{array or ''}"
 

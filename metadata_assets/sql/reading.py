@@ -23,13 +23,18 @@ def columns_read(
     with alone() as connection:
         for number, (relation, schema) in enumerate(inputs.items()):
             connection.register("given", schema.empty_table())
-            connection.execute(f"CREATE TABLE input_{number} AS FROM given")
-            provided(connection, relation, f"FROM input_{number}")
+            connection.execute(f"CREATE TABLE {_table(number)} AS FROM given")
+            provided(connection, relation, f"FROM {_table(number)}")
         plans = _planned(connection, query, partition)
     return {
-        relation: _columns(f"memory.main.input_{number}", plans, schema.names)
+        relation: _columns(_table(number), plans, schema.names)
         for number, (relation, schema) in enumerate(inputs.items())
     }
+
+
+def _table(number: int) -> str:
+    """As plans name it, too."""
+    return f"memory.main.input_{number}"
 
 
 def _leave_out_only_what_is_unused(connection: duckdb.DuckDBPyConnection) -> None:
@@ -54,9 +59,10 @@ def _planned(
 
 def _scans(nodes: Sequence[_Plan]) -> Iterator[_Plan]:
     for node in nodes:
-        if "Table" in node["extra_info"]:
-            yield node["extra_info"]
-        yield from _scans(node["children"])
+        found = node.get("extra_info", {})
+        if "Table" in found:
+            yield found
+        yield from _scans(node.get("children", ()))
 
 
 def _columns(table: str, plans: Mapping[str, Sequence[_Plan]], names: Sequence[str]) -> Sequence[str]:

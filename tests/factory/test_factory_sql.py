@@ -14,7 +14,7 @@ import pytest
 from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import load_project
-from metadata_assets.sql.computing import ColumnsAlike, NotATable, PartitionsDisagree, SqlFailed, SqlFunction
+from metadata_assets.sql.computing import NotATable, PartitionsDisagree, SqlFailed, SqlFunction
 from resources.locations import place
 from resources.metadata_store import MetadataStore
 
@@ -209,6 +209,7 @@ def select(write_project: Any, sql: Sql) -> Callable[[str], SqlFunction]:
         ("SELECT\n f.latte FROM {{ ref('flights') }} f", r"2:2: f has no column latte; did you mean late\?"),
         ("SELECT medium(late)\nFROM {{ ref('flights') }} f", r'1:8: Scalar Function .*; Did you mean "median"\?'),
         ("FROM {{ ref('flights') }},\n read_csv('/etc/passwd')", "2:2: Cannot access file .* recorded as its inputs"),
+        ("SELECT *, late FROM {{ ref('flights') }}", "1:1: two columns are called late; name them apart with AS, or"),
         ("SELECT error('no') FROM {{ ref('flights') }}", "1:1: no; correct the SQL there"),
     ],
 )
@@ -226,7 +227,7 @@ def test_only_declared_inputs_are_in_reach(select: Any) -> None:
 
 def test_inputs_that_are_not_one_table_are_refused_by_name(select: Any) -> None:
     function = select("FROM {{ ref('flights') }}")
-    with pytest.raises(ColumnsAlike, match="lake/nyc/flights has the columns LATE and Late, which are one name to Du"):
+    with pytest.raises(SqlFailed, match="1:1: lake/nyc/flights has the columns LATE and Late, one name to Du"):
         function(flights=pa.table({"Late": [1], "LATE": [2]}))
     with pytest.raises(NotATable, match=r"lake/nyc/flights is no table \(list\)"):
         function(flights=[1])
