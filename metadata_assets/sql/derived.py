@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 import duckdb
 
 from identity.keys import CanonicalKey
-from metadata_assets.spec import Column, Dataset, Project
+from metadata_assets.spec import Column, Dataset, Problem, Project
 from metadata_assets.sql.columns import Columns, Described, described
 
 _WORDS = {
@@ -90,6 +90,12 @@ def select_columns(
         if columns:
             known[key] = columns
     return found
+
+
+def select_problems(found: Mapping[CanonicalKey, Described]) -> list[Problem]:
+    """What DuckDB has against SELECTs of which all columns of the inputs are known."""
+    told = (one.problem for one in found.values())
+    return [Problem(one.at, "", one.reason, one.fix) for one in told if one is not None]
 
 
 def _declared(dataset: Dataset) -> Columns:
