@@ -15,7 +15,7 @@ from metadata_assets.source_table import SourceTable
 from metadata_assets.spec import Dataset, Query, Relation, asset_key
 from metadata_assets.spec.queries import quoted
 from metadata_assets.sql.columns import Origin, origins_of
-from metadata_assets.sql.engine import Refused, alone, asked, called_once, provided, told_apart
+from metadata_assets.sql.engine import LITTLE, Refused, Room, alone, asked, called_once, provided, told_apart
 from metadata_assets.sql.reading import columns_read
 from metadata_assets.sql.statements import PARTITION
 
@@ -48,6 +48,7 @@ class SqlFunction:
     """Computes one partition at a time. `answered` gets what is to be shown of each: columns and their lineage."""
 
     query: Query
+    room: Room = LITTLE
     answered: dict[str | None, Mapping[str, Any]] = field(default_factory=dict)
 
     def __call__(self, **arguments: Any) -> pa.Table | None:
@@ -56,7 +57,7 @@ class SqlFunction:
         if any(value == {} for value in arguments.values() if isinstance(value, dict)):
             return None
         inputs, schemas = self._inputs(arguments, partition)
-        table = computed_table(self.query, inputs, partition, schemas)
+        table = computed_table(self.query, inputs, partition, schemas, self.room)
         self.answered[partition] = _shown(self.query, schemas, table)
         return table
 
@@ -111,13 +112,17 @@ def _table(relation: Relation, given: Any) -> pa.Table:
 
 
 def computed_table(
-    query: Query, inputs: Mapping[Relation, pa.Table], partition: str | None, schemas: Mapping[Relation, pa.Schema]
+    query: Query,
+    inputs: Mapping[Relation, pa.Table],
+    partition: str | None,
+    schemas: Mapping[Relation, pa.Schema],
+    room: Room = LITTLE,
 ) -> pa.Table:
     """What the SELECT answers over these inputs. Raises SqlFailed at its line and column.
 
     A column that only the schema of an input has is null there: the SELECT means what it means over all of them.
     """
-    with alone() as connection:
+    with alone(room) as connection:
         for number, (relation, table) in enumerate(inputs.items()):
             connection.register(f"input_{number}", table)
             empty = connection.from_arrow(schemas[relation].empty_table())

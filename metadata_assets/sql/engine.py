@@ -16,17 +16,32 @@ from metadata_assets.spec.problems import At, nearest
 from metadata_assets.spec.queries import Query, Relation, ascii_lower, quoted
 
 _ALONE: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": "false",  # no file, no network, no extension, no variable of Python
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "errors_as_json": "true",
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a SELECT may take: memory as DuckDB writes it (`4GB`, `25%` of the machine's), and a folder for the rest.
+
+    Without a folder what does not fit into memory is refused.
+    """
+
+    memory: str = "25%"
+    folder: str | None = None
+
+
+LITTLE: Final = Room()
+
+
 @contextmanager
-def alone() -> Iterator[duckdb.DuckDBPyConnection]:
+def alone(room: Room = LITTLE) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory of its own, its time zone UTC, until the block ends."""
-    with duckdb.connect(":memory:", config=_ALONE) as connection:
+    config = {**_ALONE, "memory_limit": room.memory, "temp_directory": room.folder or ""}
+    with duckdb.connect(":memory:", config=config) as connection:
+        connection.execute("SET enable_external_access = false")  # no file, network, extension, variable of Python
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
 
@@ -120,6 +135,8 @@ def _fix(details: dict[str, str], others: list[str]) -> str:
             return f"did you mean {' or '.join(near)}?"
         case "Parser", _:
             return "correct the SQL there"
+        case "Out of Memory", _:
+            return "let it have more by METADATA_SQL_MEMORY (25% of the machine's), or take it in smaller partitions"
         case "Permission", _:
             return "read data as {{ ref('…') }} or {{ source('…', '…', '…') }}, which are recorded as its inputs"
         case "Conversion", _:

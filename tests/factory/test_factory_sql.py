@@ -15,6 +15,7 @@ from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import load_project
 from metadata_assets.sql.computing import NotATable, PartitionsDisagree, SqlFailed, SqlFunction
+from metadata_assets.sql.engine import Room
 from resources.locations import place
 from resources.metadata_store import MetadataStore
 
@@ -254,3 +255,25 @@ def test_columns_are_known_before_anything_runs(write_project: Any, sql: Sql) ->
         ("one", "int32"),
     ]
     assert spec.kinds == {"sql", "parquet"}
+
+
+def test_a_run_gives_a_select_memory_and_a_folder_for_the_rest(
+    workbench: Any, rows: Any, sql: Sql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METADATA_SQL_MEMORY", "500MiB")
+    sql(carriers="SELECT current_setting('memory_limit') AS memory, current_setting('temp_directory') AS folder")
+    result = workbench(DATASETS, code=CODE).run("carriers")
+    ((memory, folder),) = rows("carriers")[None]
+    assert (memory, Path(folder).parent) == ("500.0 MiB", tmp_path / "home" / "intermediate" / result.run_id)
+    assert not Path(folder).parent.exists(), "it is gone with the run"
+
+
+BIG = "SELECT max(place) AS places FROM (SELECT row_number() OVER (ORDER BY hash(i)) AS place FROM range(2000000) t(i))"
+
+
+def test_what_does_not_fit_into_memory_goes_to_the_folder(select: Any, tmp_path: Path) -> None:
+    query = select(BIG).query
+    assert SqlFunction(query, Room("60MB", str(tmp_path / "rest")))().to_pydict() == {"places": [2_000_000]}
+    assert not (tmp_path / "rest").exists(), "DuckDB removes what it wrote"
+    with pytest.raises(SqlFailed, match=r"carriers.sql:1:1: .*; let it have more by METADATA_SQL_MEMORY"):
+        SqlFunction(query, Room("60MB"))()
