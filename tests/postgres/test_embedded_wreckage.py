@@ -24,6 +24,8 @@ from resources.postgres.server.cluster import initialise, locate
 from resources.postgres.server.lifecycle import openers
 from resources.postgres.server.postmaster import PidFile, Sight, State, judge, parse_pid_file
 
+pytestmark = pytest.mark.proof
+
 SOCKETS = Path("/home/run")
 READY = PidFile(pid=7, sockets="/home/run", status="ready")
 
