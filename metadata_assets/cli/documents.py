@@ -85,7 +85,8 @@ _CHANGED = f"{{{_VERSION_FACTS}, is_present, partitions_changed, changed: [{{par
 EXPLAINED = (
     f"{{happened, name, key, partition, publish, present_version, made: {_MADE}, "
     f"version: {_CHANGED}pins: [{_PIN_FACTS}]}}, "
-    "deliveries: [{materialization, run, committed_at, published_in, current, retracted, failed, fenced}], "
+    "deliveries: [{materialization, run, committed_at, published_in, current, retracted, collected, failed, "
+    "waiting, fenced}], "
     f"tried: [{{run, step, job, run_status, run_failure, partition, {_ATTEMPT}}}], steps, "
     "remedies: [{action, command, effect}], "
     "refused: [{action, version, why}], cut: [{what, shown}]}"

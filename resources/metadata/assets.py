@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from psycopg.types.json import Jsonb
 
-from identity.errors import MetadataError
+from identity.errors import MetadataError, repeatable
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
 from resources.metadata.finding import Ask, Thing, around, called, keys_like, nearest
@@ -340,4 +340,4 @@ def _unknown(ask: Ask, name: str, *keys: CanonicalKey) -> UnknownKey:
     own = name.rpartition("/")[2]
     near = nearest(name, ((_spelled(key), present) for key, present in around(ask, own, keys)))
     hint = f"the nearest: {', '.join(map(short_name, near))}" if near else "see: metadata-assets datasets --all"
-    return UnknownKey(name=name, hint=hint)
+    return UnknownKey(name=repeatable(name), hint=hint)
