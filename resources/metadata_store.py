@@ -19,6 +19,7 @@ from resources.metadata.impact import Impacts
 from resources.metadata.imports import Imports
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
+from resources.metadata.lineage_events import LineageEvents
 from resources.metadata.pins import Pins
 from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
@@ -48,6 +49,7 @@ class MetadataStore(
     Explanations,
     Impacts,
     Imports,
+    LineageEvents,
 ):
     """The nouns of the store, for one tenant and actor.
 

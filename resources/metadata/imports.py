@@ -116,7 +116,7 @@ def _write(session: Session, look: Import) -> Imported:
     gone = _taken_back(session, look, entities)
     fields = {entities[asset.key]: asset.fields or () for asset in assets}
     fields |= {one: () for one in gone if one.key not in entities}
-    columns = _columns(session, look, fields)
+    columns = declare_columns(session, fields, by=look.slot, complete=look.complete)
     edges = _edges(session, look, entities)
     return Imported(
         rows_written=written + len(gone) + columns + edges.opened + edges.closed,
@@ -150,18 +150,24 @@ def _taken_back(session: Session, look: Import, entities: Mapping[CanonicalKey, 
     ]
 
 
-def _columns(session: Session, look: Import, fields: Mapping[Entity, tuple[Field, ...]]) -> int:
-    plan, ids = _column_plan(session, look, fields)
+def declare_columns(
+    session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool
+) -> int:
+    """Bring the columns that `by` declares of assets to what it says; how many rows that wrote.
+
+    Columns that a collection or somebody else described stand. What is not complete closes nothing.
+    """
+    plan, ids = _column_plan(session, fields, by=by, complete=complete)
     if not (plan.fields_closed or plan.fields_created or plan.fields_changed or plan.fields_reopened):
         return 0
     assets = sorted(entity.id.value for entity in fields)
     session.rows(_LOCK, {"tenant": session.tenant_value, "assets": assets})  # before a collection describes them
-    plan, ids = _column_plan(session, look, fields)
+    plan, ids = _column_plan(session, fields, by=by, complete=complete)
     return close_fields(session, plan.fields_closed, ids) + write_fields(session, plan, ids)
 
 
 def _column_plan(
-    session: Session, look: Import, fields: Mapping[Entity, tuple[Field, ...]]
+    session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool
 ) -> tuple[Plan, Mapping[CanonicalKey, Entity]]:
     """What changes in the columns that were declared; those that a collection or another look described stand."""
     assets = sorted(entity.id.value for entity in fields)
@@ -184,22 +190,22 @@ def _column_plan(
         for given in wanted:
             there: Row | None = known.get(given.name)
             if there is None:
-                created.append((entity.key, _declared(look, given)))
+                created.append((entity.key, _declared(by, given)))
             elif not there["open"]:
-                reopened.append((entity.key, _declared(look, given)))
-            elif there["metadata"].get(BY) == look.slot and not _as_given(look, there, given):
-                changed.append((entity.key, _declared(look, given)))
+                reopened.append((entity.key, _declared(by, given)))
+            elif there["metadata"].get(BY) == by and not _as_given(by, there, given):
+                changed.append((entity.key, _declared(by, given)))
         names = {field.name for field in wanted}
-        if look.complete:
+        if complete:
             closed += [
                 (entity.key, _field(row))
                 for name, row in known.items()
-                if name not in names and row["open"] and row["metadata"].get(BY) == look.slot
+                if name not in names and row["open"] and row["metadata"].get(BY) == by
             ]
     plan = Plan(
         endpoint="",
         fingerprint="",
-        complete=look.complete,
+        complete=complete,
         fields_created=tuple(created),
         fields_changed=tuple(changed),
         fields_reopened=tuple(reopened),
@@ -208,14 +214,14 @@ def _column_plan(
     return plan, {entity.key: entity for entity in fields}
 
 
-def _declared(look: Import, field: Field) -> Field:
-    return replace(field, metadata={**field.metadata, BY: look.slot})
+def _declared(by: str, field: Field) -> Field:
+    return replace(field, metadata={**field.metadata, BY: by})
 
 
-def _as_given(look: Import, row: Row, field: Field) -> bool:
+def _as_given(by: str, row: Row, field: Field) -> bool:
     """Whether a stored column is as it was declared. Values are compared: to make fields of all is slow."""
     now = (row["type"], row["nullable"], row["position"], row["metadata"])
-    return now == (field.type, field.nullable, field.position, {**field.metadata, BY: look.slot})
+    return now == (field.type, field.nullable, field.position, {**field.metadata, BY: by})
 
 
 def _field(row: Row) -> Field:
