@@ -14,6 +14,8 @@ About = Literal["run", "job", "dataset", "input", "output"]
 
 FACET_BYTES: Final = 64 * 1024
 """How large a facet may be; of a larger one only its size is kept."""
+KEYS: Final = "_keys"
+"""Where a facet that names datasets has their keys beside: a list of namespace, name and key."""
 EVENT_CHARACTERS: Final = 1024 * 1024
 """How much of a refused event is kept."""
 

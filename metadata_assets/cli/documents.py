@@ -26,6 +26,11 @@ DBT_IMPORTED = (
     "{dry_run, project, adapter, schema_version, endpoints: [{endpoint, scope}], assets, columns, tests, "
     "edges: {total, opened, closed}, taken_back, rows_written, complete, gaps: [{name, reason}]}"
 )
+EVENTS_IMPORTED = (
+    "{dry_run, events, rows_written, runs, assets, datasets, facets, edges, columns, column_edges, refused, "
+    "first: [{place, error, reason}]}"
+)
+EVENTS_REFUSED = "[{id, place, error, reason, tries, first_at, last_at, characters, text}]"
 DATASETS = "[{name, key, type, publish, version, partitions, rows, materializations, updated_at}]"
 DATASET = (
     "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], closed_at, id, "

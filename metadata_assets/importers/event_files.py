@@ -1,17 +1,20 @@
 """Files of events: one on each line, a list, or one alone. What is no event is told as well, and reading goes on."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from identity.errors import MetadataError
 from identity.ids import sha256_of
+from identity.naming import Authority
 from metadata_assets.importers.errors import InvalidEvent, UnreadableFile
+from metadata_assets.importers.event_names import EventNames
 from metadata_assets.importers.openlineage import read_event
 from resources.lineage_records import LineageEvent, RecordedLineage, RefusedEvent
+from resources.metadata.endpoint_aliases import NO_SERVERS
 from resources.metadata_store import MetadataStore
 
 BATCH: Final = 500
@@ -26,18 +29,21 @@ class Given:
     text: str
     document: Any = None
     problem: InvalidEvent | None = None
+    digest: bytes | None = None
+    """Of its text as it first came, when that was refused then."""
 
     @property
     def sha256(self) -> bytes:
-        return sha256_of(self.text)
+        return self.digest or sha256_of(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedEvents:
-    """What became of events: how many were read, what that wrote, and which were kept aside."""
+    """What became of events: how many there were, what they wrote, how many were kept aside, and the first of these."""
 
     events: int
     recorded: RecordedLineage
+    aside: int
     refused: tuple[RefusedEvent, ...]
 
 
@@ -87,6 +93,13 @@ def _documents(name: str, text: str) -> Iterator[Given]:
         at = _behind_space(text, end)
 
 
+def refused_before(waiting: Iterable[RefusedEvent]) -> Iterator[Given]:
+    """Events that were kept aside, to be tried again: those that were kept whole."""
+    for one in waiting:
+        if one.is_whole:
+            yield replace(_given(one.place, one.text), digest=one.sha256)
+
+
 def _behind_space(text: str, at: int) -> int:
     while at < len(text) and text[at] in " \t\r\n\ufeff":
         at += 1
@@ -114,12 +127,21 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-def import_events(store: MetadataStore, given: Iterable[Given], *, batch: int = BATCH) -> Iterator[ImportedEvents]:
+def import_events(
+    store: MetadataStore,
+    given: Iterable[Given],
+    *,
+    servers: Mapping[str, Authority] = NO_SERVERS,
+    batch: int = BATCH,
+) -> Iterator[ImportedEvents]:
     """Record events batch by batch, each in one transaction; what became of each batch, as it is done.
+
+    `servers` are those of endpoints, where their attributes do not say it.
 
     An event that cannot be read is kept aside with the reason and holds up no other. Events that were kept aside once
     and are read now are told as accepted.
     """
+    names = EventNames.of(store.endpoints(), servers)
     ahead = iter(given)
     while some := list(islice(ahead, batch)):
         read: list[tuple[Given, LineageEvent]] = []
@@ -128,19 +150,19 @@ def import_events(store: MetadataStore, given: Iterable[Given], *, batch: int = 
             try:
                 if one.problem is not None:
                     raise one.problem
-                read.append((one, read_event(one.document)))
+                read.append((one, read_event(one.document, names)))
             except MetadataError as error:
                 refused.append(_refused(one, error))
-        recorded = _record(store, read, refused)
+        recorded = record(store, read, refused)
         if refused:
             store.refuse_events(refused)
         aside = {one.sha256 for one in refused}
         if accepted := {one.sha256 for one, _event in read} - aside:
             store.accept_events(accepted)
-        yield ImportedEvents(events=len(some), recorded=recorded, refused=tuple(refused))
+        yield ImportedEvents(events=len(some), recorded=recorded, aside=len(refused), refused=tuple(refused))
 
 
-def _record(
+def record(
     store: MetadataStore, events: Sequence[tuple[Given, LineageEvent]], refused: list[RefusedEvent]
 ) -> RecordedLineage:
     """Record all of them, or else each half for itself: what the store refuses of one holds up no other."""
@@ -153,7 +175,7 @@ def _record(
             refused.append(_refused(events[0][0], error))
             return RecordedLineage()
     middle = len(events) // 2
-    return _record(store, events[:middle], refused) + _record(store, events[middle:], refused)
+    return record(store, events[:middle], refused) + record(store, events[middle:], refused)
 
 
 def _refused(one: Given, error: MetadataError) -> RefusedEvent:

@@ -6,22 +6,20 @@ endpoint of its namespace. What is read are the parts that every version of the 
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from identity.credentials import scrub
-from identity.errors import InvalidUrl, MetadataError
-from identity.external import LineageName, OpenLineage
+from identity.errors import InvalidKey, InvalidUrl, MetadataError
 from identity.ids import sha256_of
-from identity.keys import CanonicalKey, InvalidKey, check_name, check_text
+from identity.keys import CanonicalKey, check_name, check_text
 from metadata_assets.importers.errors import InvalidEvent
-from resources.lineage_records import FACET_BYTES, About, Facet, LineageEvent
+from metadata_assets.importers.event_names import PROVISIONAL, EventNames
+from resources.lineage_records import FACET_BYTES, KEYS, About, Facet, LineageEvent
 from resources.runs import AttemptFact, AttemptStatus, RunFact, RunStatus
-
-_NAMES: Final = OpenLineage({})
-"""Of servers that nobody registered: the store knows what their provisional endpoints are called by now."""
 
 _LONGEST_RUN: Final = 200
 _BEFORE: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -48,7 +46,7 @@ def _text(given: object) -> object:
 
 def _moment(given: object) -> object:
     if not isinstance(given, str):
-        raise ValueError("it is no text")  # noqa: TRY004 - pydantic wants it so
+        raise ValueError("it is no text")
     return given
 
 
@@ -85,7 +83,7 @@ class _Event(_Read):
     outputs: _Datasets = ()
 
 
-def read_event(document: object) -> LineageEvent:
+def read_event(document: object, names: EventNames = PROVISIONAL) -> LineageEvent:
     """What one event says. Raises InvalidEvent, which names the field, the reason and the fix."""
     if not isinstance(document, dict):
         raise _refused("event", "it is no JSON object", "give one object for each event")
@@ -98,19 +96,20 @@ def read_event(document: object) -> LineageEvent:
         raise _refused(field, said[:1].lower() + said[1:], "send it as the spec 2-0-2 has it") from None
     match event:
         case _Event(run=_Run() as run, job=_Job()):
-            return _of_run(event, run)
+            return _of_run(event, run, names)
         case _Event(run=None, job=_Job()):
-            return _of_job(event)
+            return _of_job(event, names)
         case _Event(run=None, job=None, dataset=_Dataset() as dataset):
-            key = _dataset(dataset, "dataset")
-            facets = list(_facets("dataset", key, dataset.facets, "dataset"))
-            return LineageEvent(at=event.eventTime, others=(key, *_origins(dataset)), facets=tuple(facets))
+            key = _dataset(dataset, "dataset", names)
+            origins = _origins(dataset, names)
+            facets = tuple(_of_dataset(key, dataset, origins, "dataset"))
+            return LineageEvent(at=event.eventTime.astimezone(UTC), others=(key, *origins.values()), facets=facets)
     if event.run is not None:
         raise _refused("job", "it is missing", "send the job of the run")
     raise _refused("event", "it has neither a run and a job, nor a job, nor a dataset", "send one of them")
 
 
-def _of_run(event: _Event, run: _Run) -> LineageEvent:
+def _of_run(event: _Event, run: _Run, names: EventNames) -> LineageEvent:
     assert event.job is not None
     kind = (event.eventType or _OTHER).upper()
     if kind not in {*_STATES, _OTHER}:
@@ -118,14 +117,15 @@ def _of_run(event: _Event, run: _Run) -> LineageEvent:
     if len(run.runId) > _LONGEST_RUN:
         raise _refused("run.runId", f"it has {len(run.runId):,} characters", f"use {_LONGEST_RUN} at most")
     _check("run.runId", run.runId)
-    static = _of_job(event)
+    static = _of_job(event, names)
     at = event.eventTime.astimezone(UTC)
     failure = _failure(run.facets) if kind in ("FAIL", "ABORT") else (None, None)
     facets = [*_facets("run", None, run.facets, "run"), *static.facets]
-    for about, datasets in (("input", event.inputs), ("output", event.outputs)):
+    told: list[tuple[About, tuple[_Dataset, ...]]] = [("input", event.inputs), ("output", event.outputs)]
+    for about, datasets in told:
         for one in datasets:
             own = one.inputFacets if about == "input" else one.outputFacets
-            facets += _facets(about, _dataset(one, f"{about}s"), own, f"{about}s")  # type: ignore[arg-type]
+            facets += _facets(about, _dataset(one, f"{about}s", names), own, f"{about}s")
     if kind == _OTHER:
         said = RunFact(run_id=run.runId, status="queued", as_of=_BEFORE, name=event.job.name)
         attempt = None
@@ -166,46 +166,65 @@ def _of_run(event: _Event, run: _Run) -> LineageEvent:
     )
 
 
-def _of_job(event: _Event) -> LineageEvent:
+def _of_job(event: _Event, names: EventNames) -> LineageEvent:
     assert event.job is not None
     try:
-        job = _NAMES.key_of(LineageName("job", event.job.namespace, event.job.name))
+        job = names.job(event.job.namespace, event.job.name)
     except (InvalidKey, InvalidUrl) as error:
         raise _refused("job", error.reason, error.fix) from None
-    inputs = tuple(_dataset(one, "inputs") for one in event.inputs)
-    outputs = tuple(_dataset(one, "outputs") for one in event.outputs)
+    inputs = tuple(_dataset(one, "inputs", names) for one in event.inputs)
+    outputs = tuple(_dataset(one, "outputs", names) for one in event.outputs)
     facets = list(_facets("job", job, event.job.facets, "job"))
+    others: list[CanonicalKey] = []
     for key, one in zip((*inputs, *outputs), (*event.inputs, *event.outputs), strict=True):
-        facets += _facets("dataset", key, one.facets, "datasets")
+        origins = _origins(one, names)
+        others += origins.values()
+        facets += _of_dataset(key, one, origins, "datasets")
     return LineageEvent(
         at=event.eventTime.astimezone(UTC),
         job=job,
         inputs=inputs,
         outputs=outputs,
-        others=tuple(key for one in (*event.inputs, *event.outputs) for key in _origins(one)),
+        others=tuple(others),
         facets=tuple(facets),
     )
 
 
-def _dataset(one: _Job, field: str) -> CanonicalKey:
+def _dataset(one: _Job, field: str, names: EventNames) -> CanonicalKey:
     try:
-        return _NAMES.key_of(LineageName("dataset", one.namespace, one.name))
+        return names.dataset(one.namespace, one.name)
     except (InvalidKey, InvalidUrl) as error:
         raise _refused(field, error.reason, error.fix) from None
 
 
-def _origins(one: _Dataset) -> Iterator[CanonicalKey]:
+_Names = Mapping[tuple[str, str], CanonicalKey]
+
+
+def _origins(one: _Dataset, names: EventNames) -> _Names:
     """The datasets that its columns come from: they need not be among the inputs."""
     facet = one.facets.get("columnLineage")
     fields = facet.get("fields") if isinstance(facet, dict) else None
+    found: dict[tuple[str, str], CanonicalKey] = {}
     for told in fields.values() if isinstance(fields, dict) else ():
         named = told.get("inputFields") if isinstance(told, dict) else None
         for origin in named if isinstance(named, list) else ():
-            try:
-                name = _Job.model_validate(origin)
-                yield _NAMES.key_of(LineageName("dataset", name.namespace, name.name))
-            except (ValidationError, MetadataError):
-                continue  # the facet is kept, and tells of this column what can be read
+            match origin:
+                case {"namespace": str(namespace), "name": str(name)} if (namespace, name) not in found:
+                    try:
+                        found[namespace, name] = names.dataset(namespace, name)
+                    except MetadataError:
+                        continue  # the facet is kept, and tells of this column what can be read
+    return found
+
+
+def _of_dataset(key: CanonicalKey, one: _Dataset, origins: _Names, field: str) -> Iterator[Facet]:
+    """The facets of a dataset; the one of its columns with the keys of the datasets that it names."""
+    for facet in _facets("dataset", key, one.facets, field):
+        if facet.name != "columnLineage" or not origins:
+            yield facet
+            continue
+        keys = [[namespace, name, str(named)] for (namespace, name), named in sorted(origins.items())]
+        yield replace(facet, document={**facet.document, KEYS: keys})
 
 
 def _facets(about: About, key: CanonicalKey | None, given: Mapping[str, Any], field: str) -> Iterator[Facet]:

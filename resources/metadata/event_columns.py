@@ -1,15 +1,15 @@
-"""What events say of columns, brought to the catalog: the newest schema of each dataset, and where columns come from."""
+"""What events say of columns, brought to the catalog: the newest schema of a dataset, and where columns come from."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from identity.errors import InvalidUrl
+from identity.errors import InvalidKey
 from identity.ids import Entity
-from identity.keys import CanonicalKey, InvalidKey, check_name, short_name
-from identity.naming import openlineage_key
+from identity.keys import CanonicalKey, check_name, short_name
 from resources.graph.column_edges import ColumnLink, assert_column_edges
+from resources.lineage_records import KEYS
 from resources.metadata.imports import declare_columns
 from resources.metadata.resolution import writable
 from resources.models import Field
@@ -140,25 +140,23 @@ def schema_fields(document: Mapping[str, Any]) -> tuple[Field, ...]:
 
 
 def column_origins(document: Mapping[str, Any]) -> dict[str, set[Origin]]:
-    """From which columns of which datasets each column comes, as a columnLineage facet says."""
-    fields = document.get("fields")
-    found: dict[str, set[Origin]] = {}
-    for column, told in fields.items() if isinstance(fields, dict) else ():
-        if _is_name(column):
-            found[column] = set(origins_of(told))
-    return found
+    """From which columns of which datasets each column comes, as a columnLineage facet and the keys in it say."""
+    fields, keys = document.get("fields"), document.get(KEYS, [])
+    known = {(namespace, name): CanonicalKey.parse(key) for namespace, name, key in keys}
+    return {
+        column: set(_origins(told, known))
+        for column, told in (fields.items() if isinstance(fields, dict) else ())
+        if _is_name(column)
+    }
 
 
-def origins_of(told: object) -> Iterator[Origin]:
-    """The columns that are named in one entry of a columnLineage facet; those without a readable name are left out."""
+def _origins(told: object, known: Mapping[tuple[str, str], CanonicalKey]) -> Iterator[Origin]:
     inputs = told.get("inputFields") if isinstance(told, dict) else None
     for one in inputs if isinstance(inputs, list) else ():
-        parts = [one.get(part) for part in ("namespace", "name", "field")] if isinstance(one, dict) else [None]
-        if all(isinstance(part, str) and part for part in parts) and _is_name(parts[2]):
-            try:
-                yield openlineage_key(parts[0], parts[1]), parts[2]
-            except (InvalidKey, InvalidUrl):
-                continue
+        match one:
+            case {"namespace": str(namespace), "name": str(name), "field": str(column)} if _is_name(column):
+                if (namespace, name) in known:
+                    yield known[namespace, name], column
 
 
 def _is_name(name: str) -> bool:

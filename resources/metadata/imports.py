@@ -150,9 +150,7 @@ def _taken_back(session: Session, look: Import, entities: Mapping[CanonicalKey, 
     ]
 
 
-def declare_columns(
-    session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool
-) -> int:
+def declare_columns(session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool) -> int:
     """Bring the columns that `by` declares of assets to what it says; how many rows that wrote.
 
     Columns that a collection or somebody else described stand. What is not complete closes nothing.

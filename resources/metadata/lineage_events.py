@@ -99,7 +99,7 @@ def _keys(event: LineageEvent) -> set[CanonicalKey]:
 
 
 def _registered(session: Session, keys: Collection[CanonicalKey]) -> tuple[int, Mapping[CanonicalKey, Entity]]:
-    """The entity of each key, all of them there. Two names of one thing may meet in a batch: an old one and a new one."""
+    """The entity of each key, all of them there. An old and a new name of one thing may meet in a batch."""
     hold_names(session, exclusive=False)
     known = writable(session, keys)
     first: dict[Entity | CanonicalKey, CanonicalKey] = {}
@@ -156,4 +156,3 @@ def _facet(event: LineageEvent, one: Facet, entities: Mapping[CanonicalKey, Enti
         "sha256": one.sha256.hex(),
         "document": dict(one.document),
     }
-

@@ -68,6 +68,7 @@ ALLOWED = {
         "resources/postgres/errors.py": "a driver's error of the same type, without values",
         "resources/models.py": "credentials are taken out of frozen records",
         "resources/runs.py": "credentials are taken out of frozen records",
+        "resources/lineage_records.py": "credentials are taken out of frozen records",
         "resources/postgres/session.py": "the same, of the actor",
         "identity/naming/systems.py": "a rule of naming that fills in its own default",
     },

@@ -1,6 +1,5 @@
 """Events of OpenLineage for tests, real ones and made ones, and the state that they leave behind."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,8 @@ _STATE = {
     "runs": """SELECT j.run_id, j.source, j.name, j.code_location, j.status, j.as_of, j.started_at, j.ended_at,
       j.failure_class, j.failure_reason, j.tags FROM metadata.job j WHERE j.tenant_id = %(tenant)s""",
     "attempts": """SELECT t.step_key, j.run_id, a.number, a.status, a.started_at, a.ended_at, a.failure_reason
-      FROM metadata.task_attempt a JOIN metadata.task t USING (tenant_id, task_id) JOIN metadata.job j USING (tenant_id, job_id)
+      FROM metadata.task_attempt a JOIN metadata.task t USING (tenant_id, task_id)
+      JOIN metadata.job j USING (tenant_id, job_id)
       WHERE a.tenant_id = %(tenant)s""",
     "assets": """SELECT asset_id, qualified_name, type, name, description, metadata, key_sha256, deleted_at
       FROM metadata.asset WHERE tenant_id = %(tenant)s""",
@@ -43,15 +43,10 @@ def state(url: str, tenant: str = "default") -> dict[str, list[str]]:
     """What a tenant's store has, in an order that says nothing of how it came."""
     given = {"tenant": tenant_id(tenant).value}
     with psycopg.connect(url) as connection:
-        found = {
+        return {
             name: sorted(json.dumps(row, default=str, sort_keys=True) for row in connection.execute(statement, given))
             for name, statement in _STATE.items()
         }
-    return found
-
-
-def state_hash(url: str, tenant: str = "default") -> str:
-    return hashlib.sha256(json.dumps(state(url, tenant), sort_keys=True).encode()).hexdigest()
 
 
 def imported(store: MetadataStore, events: Iterable[object], *, batch: int = 500) -> list[ImportedEvents]:
@@ -106,5 +101,3 @@ def dataset(name: str, *columns: str, origins: dict[str, list[tuple[str, str]]] 
             }
         }
     return {"namespace": "db", "name": name, "facets": facets}
-
-

@@ -15,6 +15,7 @@ from store_cases import CASES, World, new_number
 
 from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph_store import GraphStore
+from resources.lineage_records import LineageEvent, RefusedEvent
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
 from resources.metadata_store import MetadataStore
@@ -35,7 +36,9 @@ TEXTS = {
         Import,
         LegacyRow,
         Lease,
+        LineageEvent,
         Read,
+        RefusedEvent,
         RunFact,
     ),
     Staged,
