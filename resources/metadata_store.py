@@ -25,6 +25,7 @@ from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
 from resources.metadata.steps import Steps
+from resources.metadata.telling import Telling
 from resources.version_records import At, Frame
 
 
@@ -50,6 +51,7 @@ class MetadataStore(
     Impacts,
     Imports,
     LineageEvents,
+    Telling,
 ):
     """The nouns of the store, for one tenant and actor.
 

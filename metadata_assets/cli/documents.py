@@ -31,6 +31,7 @@ EVENTS_IMPORTED = (
     "first: [{place, error, reason}]}"
 )
 EVENTS_REFUSED = "[{id, place, error, reason, tries, first_at, last_at, characters, text}]"
+EVENTS_EXPORTED = "[{eventType, eventTime, run, job, inputs, outputs, producer, schemaURL}]"
 DATASETS = "[{name, key, type, publish, version, partitions, rows, materializations, updated_at}]"
 DATASET = (
     "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], closed_at, id, "

@@ -7,17 +7,14 @@ from typing import Final
 
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from identity.naming import Authority, authority
+from identity.naming import Authority
 from metadata_assets.cli.collecting import GAPS_SHOWN
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import plain, printable
+from metadata_assets.cli.servers import project_servers
 from metadata_assets.importers.event_files import ImportedEvents, import_events, read_files, refused_before
-from metadata_assets.spec import load_project
-from metadata_assets.spec.loading import METADATA_FILE
 from resources.lineage_records import RecordedLineage, RefusedEvent
-from resources.models import Endpoint
-from resources.settings import MissingVariable
 
 TOLD: Final = 1000
 """How many refused events one answer tells."""
@@ -42,17 +39,7 @@ def retry_refused(cli: Cli, *, dry_run: bool) -> ExitCode:
 
 def _registered(cli: Cli, opened: Opened) -> Mapping[str, Authority]:
     """The servers of the project's databases, whose endpoints are registered as a collection does it."""
-    if not (cli.settings.project / METADATA_FILE).is_file():
-        return {}
-    servers, endpoints = {}, []
-    for one in load_project(cli.settings.project).endpoints.values():
-        if one.location.system == "postgres":
-            try:
-                servers[one.slug] = authority(one.location.database_url(opened.databases))
-            except MissingVariable:
-                continue  # of a database that is not for this process nothing is known
-            location = one.location
-            endpoints.append(Endpoint(slug=one.slug, system=location.system, attributes=location.attributes()))
+    servers, endpoints = project_servers(cli, opened.databases)
     opened.store.register_endpoints(endpoints, servers=servers)
     return servers
 

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from identity.errors import InvalidKey
 from identity.external import LineageName, OpenLineage
 from identity.keys import CanonicalKey, Kind
 from identity.naming import Authority, openlineage_key
 from identity.naming.openlineage import openlineage_server
+from metadata_assets.exporters.openlineage import dataset_name
 from resources.metadata.endpoint_aliases import NO_SERVERS, server_of
 from resources.models import Endpoint
 
@@ -29,8 +31,13 @@ class EventNames:
                 found.setdefault(server, []).append((one.slug, database if isinstance(database, str) else None))
         return cls({server: tuple(some) for server, some in found.items()})
 
-    def dataset(self, namespace: str, name: str) -> CanonicalKey:
-        """Raises InvalidKey, InvalidUrl, InvalidEndpoint."""
+    def dataset(self, namespace: str, name: str, own: object = None) -> CanonicalKey:
+        """`own` is the key that the event tells beside: it counts where it says the same namespace and name.
+
+        Raises InvalidKey, InvalidUrl, InvalidEndpoint.
+        """
+        if isinstance(own, str) and (told := _told(namespace, name, own)) is not None:
+            return told
         server, _above = openlineage_server(namespace, self.at)
         here = self.at.get(server, ())
         if not here:
@@ -51,3 +58,13 @@ class EventNames:
 
 PROVISIONAL = EventNames()
 """Of a store in which nobody registered anything."""
+
+
+def _told(namespace: str, name: str, own: str) -> CanonicalKey | None:
+    try:
+        key = CanonicalKey.parse(own)
+    except InvalidKey:
+        return None
+    if key.kind is not Kind.DATASET or (key.endpoint, dataset_name(key)) != (namespace, name):
+        return None
+    return key

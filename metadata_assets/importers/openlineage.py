@@ -16,6 +16,7 @@ from identity.credentials import scrub
 from identity.errors import InvalidKey, InvalidUrl, MetadataError
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey, check_name, check_text
+from metadata_assets.exporters.openlineage import KEY_FACET
 from metadata_assets.importers.errors import InvalidEvent
 from metadata_assets.importers.event_names import PROVISIONAL, EventNames
 from resources.lineage_records import FACET_BYTES, KEYS, About, Facet, LineageEvent
@@ -191,8 +192,9 @@ def _of_job(event: _Event, names: EventNames) -> LineageEvent:
 
 
 def _dataset(one: _Job, field: str, names: EventNames) -> CanonicalKey:
+    beside = one.facets.get(KEY_FACET)
     try:
-        return names.dataset(one.namespace, one.name)
+        return names.dataset(one.namespace, one.name, beside.get("key") if isinstance(beside, dict) else None)
     except (InvalidKey, InvalidUrl) as error:
         raise _refused(field, error.reason, error.fix) from None
 
@@ -211,7 +213,7 @@ def _origins(one: _Dataset, names: EventNames) -> _Names:
             match origin:
                 case {"namespace": str(namespace), "name": str(name)} if (namespace, name) not in found:
                     try:
-                        found[namespace, name] = names.dataset(namespace, name)
+                        found[namespace, name] = names.dataset(namespace, name, origin.get(KEY_FACET))
                     except MetadataError:
                         continue  # the facet is kept, and tells of this column what can be read
     return found

@@ -157,20 +157,13 @@ def lineage(w: World, text: str) -> Iterator[Doing]:
     origins = {text: [("o", text)], "plain": [(text, "a")]}
     for one in (
         {**plain, "run": {"runId": text}},
-        {
-            **plain,
-            "run": {**plain["run"], "facets": {"f": facet, "errorMessage": {"message": text}}},
-            "eventType": "FAIL",
-        },
+        {**plain, "run": {**plain["run"], "facets": failed}, "eventType": "FAIL"},
         {**plain, "run": {**plain["run"], "facets": {text: facet}}},
         {**plain, "job": {"namespace": "shop", "name": text}},
         {**plain, "job": {"namespace": text, "name": "j"}},
         {**plain, "inputs": [named]},
         {**plain, "inputs": [{"namespace": text, "name": "t"}]},
-        {
-            **plain,
-            "outputs": [dataset(f"d{w.number}", text, "plain", origins=origins)],
-        },
+        {**plain, "outputs": [dataset(f"d{w.number}", text, "plain", origins=origins)]},
         {**plain, "outputs": [dataset(f"d{w.number}", documentation={"description": text})]},
         {**plain, "eventType": text},
         {**plain, "eventTime": text},
@@ -319,6 +312,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.write_import": imports,
     "MetadataStore.record_events": lineage,
     "MetadataStore.refuse_events": lineage,
+    "MetadataStore.told_runs": lambda w, text: iter([lambda: list(w.store.told_runs(runs=[text]))]),
     "MetadataStore.register_datasets": lambda w, text: iter(
         [lambda: w.store.register_datasets([(one, "manually") for one in assets(w, text)])]
     ),
