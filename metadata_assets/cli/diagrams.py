@@ -20,10 +20,10 @@ def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     lines = ["flowchart LR"]
     for key, name in names.items():
         opening, closing = ("[(", ")]") if found.nodes[key] in _RELATIONS else ("[", "]")
-        lines.append(f'  {name}{opening}"{_quoted(short_name(key))}"{closing}')
+        lines.append(f'  {name}{opening}"{mermaid_label(short_name(key))}"{closing}')
     lines += [f"  {names[edge.target]} --> {names[edge.source]}" for edge in found.edges]
     for number, (key, one) in enumerate(_leading(identities)):
-        lines += [f'  i{number}(["{_quoted(str(one))}"])', f"  i{number} -.-> {names[key]}"]
+        lines += [f'  i{number}(["{mermaid_label(str(one))}"])', f"  i{number} -.-> {names[key]}"]
     if found.start in names:
         lines.append(f"  style {names[found.start]} stroke-width:3px")
     return "\n".join(lines) + "\n"
@@ -32,7 +32,7 @@ def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
 _NOT_PLAIN = re.compile(r"[^\w ./:-]")
 
 
-def _quoted(label: str) -> str:
+def mermaid_label(label: str) -> str:
     """The label for between quotes: everything that could mean something there as Mermaid's `#code;`."""
     return _NOT_PLAIN.sub(lambda match: f"#{ord(match[0])};", label)
 
@@ -44,15 +44,15 @@ def dot(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     for key, name in names.items():
         more = " shape=cylinder" if found.nodes[key] in _RELATIONS else ""
         more += " penwidth=3" if key == found.start else ""
-        lines.append(f"  {name} [label={_string(short_name(key))}{more}]")
+        lines.append(f"  {name} [label={dot_string(short_name(key))}{more}]")
     lines += [f"  {names[edge.target]} -> {names[edge.source]}" for edge in found.edges]
     for number, (key, one) in enumerate(_leading(identities)):
-        lines.append(f"  i{number} [label={_string(str(one))} shape=ellipse]")
+        lines.append(f"  i{number} [label={dot_string(str(one))} shape=ellipse]")
         lines.append(f"  i{number} -> {names[key]} [style=dashed]")
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _string(label: str) -> str:
+def dot_string(label: str) -> str:
     """A label as a string of DOT: a backslash would begin an escape, and a quote would end it."""
     escaped = printable(label).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

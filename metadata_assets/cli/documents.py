@@ -109,6 +109,8 @@ IMPACT = (
     "releases: [{release, name, key, version, actor, released_at}], "
     "collections: [{slug, title, reference, key}], cut}"
 )
+COLUMN_LINEAGE = "{start, columns, direction, nodes: [{key, name, dataset, column}], edges: [{source, target}]}"
+COLUMN_IMPACT = "{name, key, gone, count, datasets: [{name, key}], made: [{name, key, dataset, column, steps}], cut}"
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
