@@ -26,6 +26,7 @@ from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
 from resources.metadata.steps import Steps
 from resources.metadata.telling import Telling
+from resources.metadata.told_columns import ColumnWords
 from resources.version_records import At, Frame
 
 
@@ -52,6 +53,7 @@ class MetadataStore(
     Imports,
     LineageEvents,
     Telling,
+    ColumnWords,
 ):
     """The nouns of the store, for one tenant and actor.
 

@@ -100,8 +100,8 @@ def lineage(
     shorter ones first. `more` says that there are more than --limit shows. The exit code is 3 where no path is, and it
     is said when there is one the other way round.
 
-    With --columns: from which columns each of its columns is computed, or with --down which are computed from it, as far
-    as SQL, Dagster's metadata and imported events say.
+    With --columns: from which columns each of its columns is computed, or with --down which are computed from it, as
+    far as SQL, Dagster's metadata and imported events say.
     """
     if from_ is not None and to is not None:
         from metadata_assets.cli.connecting import show_paths

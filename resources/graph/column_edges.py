@@ -32,7 +32,7 @@ ON CONFLICT (tenant_id, source_field_id, target_field_id, producer, scope) WHERE
 _CLOSE = """
 UPDATE metadata.column_edge r SET valid_to = clock_timestamp()
 FROM metadata.schema_field f
-WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s)
+WHERE f.tenant_id = %(tenant)s AND (%(assets)s::uuid[] IS NULL OR f.asset_id = ANY (%(assets)s))
   AND r.tenant_id = %(tenant)s AND r.source_field_id = f.field_id AND r.producer = %(producer)s AND r.valid_to IS NULL
   AND (%(scope)s::text IS NULL OR r.scope = %(scope)s)
   AND NOT EXISTS (
@@ -42,9 +42,14 @@ WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s)
 
 
 def assert_column_edges(
-    session: Session, links: Collection[ColumnLink], *, producer: str, of: Collection[UUID], scope: str | None = None
+    session: Session,
+    links: Collection[ColumnLink],
+    *,
+    producer: str,
+    of: Collection[UUID] | None,
+    scope: str | None = None,
 ) -> EdgeChanges:
-    """Say from which columns those of the assets `of` are computed, as a producer sees it; two statements.
+    """Say from which columns those of the assets `of`, or of all, are computed, as a producer sees it; two statements.
 
     Open edges of this producer from columns of these assets that are not named are closed: all of them, or those of
     one scope. Edges that are open already stay untouched.
@@ -56,10 +61,10 @@ def assert_column_edges(
         "actor": session.actor,
         "producer": producer,
         "scope": scope,
-        "assets": sorted(of),
+        "assets": None if of is None else sorted(of),
         "sources": [link.source for link in ordered],
         "targets": [link.target for link in ordered],
         "scopes": [link.scope for link in ordered],
     }
-    closed = session.count(_CLOSE, parameters) if of else 0
+    closed = session.count(_CLOSE, parameters) if of is None or of else 0
     return EdgeChanges(opened=session.count(_OPEN, parameters) if ordered else 0, closed=closed)

@@ -10,7 +10,7 @@ from identity.ids import Entity
 from identity.keys import CanonicalKey, Kind, short_name
 from resources.lineage_records import Facet, LineageEvent, RecordedLineage, RefusedEvent
 from resources.metadata.assets import registered
-from resources.metadata.event_columns import bring_columns
+from resources.metadata.event_columns import bring_facets
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import hold_names, writable
 from resources.metadata.runs import attempt_item, run_item
@@ -87,9 +87,8 @@ def _record(session: Session, events: Sequence[LineageEvent]) -> RecordedLineage
     }
     (row,) = session.rows(_RECORD, parameters)
     described = {one.asset for event in events for one in event.facets if one.name in ("schema", "columnLineage")}
-    columns, column_edges = bring_columns(
-        session, {entities[key] for key in described if key is not None}, producer=EVENTS
-    )
+    assets = {entities[key].id.value for key in described if key is not None}
+    columns, column_edges = bring_facets(session, assets, producer=EVENTS)
     return RecordedLineage(assets=written, columns=columns, column_edges=column_edges, **row)
 
 
