@@ -17,6 +17,7 @@ from resources.graph_store import GraphStore
 from resources.lineage_records import RefusedEvent
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
+from resources.metadata.told_columns import ToldColumns
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Field, Read, Staged
 from resources.runs import AttemptFact, Lease, RunFact
@@ -174,6 +175,16 @@ def lineage(w: World, text: str) -> Iterator[Doing]:
     yield lambda: (kept, w.store.refuse_events([kept]), w.store.refused_events())
 
 
+def columns_told(w: World, text: str) -> Iterator[Doing]:
+    plain = Field(name="c", type="int", nullable=True, position=1)
+    for one in (plain, replace(plain, name=text), replace(plain, type=text, metadata={"comment": text, text: 1})):
+        told = ToldColumns(fields=(one,), origins={"s": {one.name: frozenset({(w.key("two"), text)})}})
+        yield lambda told=told: w.store.record_columns({w.key("one"): told}, producer="p", scope="s")
+    told = {w.key("one"): ToldColumns(fields=(plain,))}
+    yield lambda: w.store.record_columns(told, producer=text, scope="s")
+    yield lambda: w.store.record_columns(told, producer="p", scope=text)
+
+
 def renames(w: World, text: str) -> Iterator[Doing]:
     yield lambda: w.store.rename({w.key("one"): w.key("uno")}, reason=text)
     yield lambda: w.store.rename({w.key("uno"): w.key("one")}, reason=text, key=text)
@@ -310,6 +321,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.publish": lambda w, text: iter([lambda: w.store.publish([uuid.uuid4()], key=text)]),
     "MetadataStore.register_assets": lambda w, text: iter([lambda: w.store.register_assets(assets(w, text))]),
     "MetadataStore.write_import": imports,
+    "MetadataStore.record_columns": columns_told,
     "MetadataStore.record_events": lineage,
     "MetadataStore.refuse_events": lineage,
     "MetadataStore.told_runs": lambda w, text: iter([lambda: list(w.store.told_runs(runs=[text]))]),
