@@ -9,7 +9,7 @@ import pytest
 from identity.keys import CanonicalKey, ColumnKey, dataset_key
 from metadata_assets.collection.diff import diff
 from metadata_assets.datasets import DAGSTER_ENDPOINT, KEY_METADATA
-from metadata_assets.factory import definitions_for
+from metadata_assets.location import code_location
 from metadata_assets.mirror.lineage import Mirrored, mirror, snapshot
 from metadata_assets.spec import load_project
 from resources.graph_store import GraphStore
@@ -88,8 +88,9 @@ def test_what_a_code_location_does_not_say_any_more_is_closed_and_of_others_noth
     mirrored(both, asset("x", "a", "b"))
     mirrored(both, asset("x", "a", "b"), location="there")
     mirrored(asset("clean", "a", a=("x", "a")), asset("x", "a", "b"))
-    assert up(store, CLEAN) == {("clean.a", "x.a")}, "the column that the first one declared is gone"
+    assert up(store, CLEAN) == {("clean.a", "x.a"), ("clean.b", "x.b")}, "the other one declares it still"
     mirrored(location="there")
+    assert up(store, CLEAN) == {("clean.a", "x.a")}
     mirrored(asset("x", "a", "b"))
     assert up(store, CLEAN) == set()
 
@@ -127,7 +128,7 @@ def test_the_sql_of_a_project_says_where_columns_come_from(store: MetadataStore,
     )
     (folder / "total.sql").write_text("SELECT day, sum(amount) AS total FROM {{ ref('raw') }} GROUP BY day")
     (tmp_path / "code.py").write_text("def raw():\n    return None\n")
-    graph = dg.Definitions(assets=definitions_for(load_project(tmp_path))).resolve_asset_graph()
+    graph = code_location(load_project(tmp_path)).resolve_asset_graph()
     mirror(store, GraphStore(store.sessions), snapshot(graph), code_location="shop")
     total = dataset_key("lake", schema="s", table="total")
     assert up(store, total) == {("total.day", "raw.day"), ("total.total", "raw.amount")}
