@@ -7,6 +7,7 @@ from uuid import UUID
 
 from identity.ids import Entity
 from resources.graph.collections import Collections
+from resources.graph.column_walk import ColumnLineage, walk_columns
 from resources.graph.edges import EdgeChanges, Link, assert_edges
 from resources.graph.given import moment, number
 from resources.graph.identities import Identities
@@ -42,6 +43,24 @@ class GraphStore(Identities, References, Collections):
         _entities(start)
         with self.sessions.begin() as session:
             return walk(session, start, direction, depth=depth, at=moment("at", at))
+
+    def column_lineage(
+        self,
+        dataset: Entity,
+        direction: Direction,
+        *,
+        column: UUID | None = None,
+        depth: int | None = None,
+        at: datetime | None = None,
+    ) -> ColumnLineage:
+        """From which columns those of a dataset are computed ("up"), or which are computed from them ("down").
+
+        Of all its columns, or of the one with this id; `depth` steps far or to the end; of now, or of a moment. Raises
+        InvalidInput.
+        """
+        _entities(dataset)
+        with self.sessions.begin() as session:
+            return walk_columns(session, dataset, column, direction, depth=depth, at=moment("at", at))
 
     def reached(
         self, start: Entity, direction: Direction, *, depth: int | None = None, at: datetime | None = None
