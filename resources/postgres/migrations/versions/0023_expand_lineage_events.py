@@ -4,7 +4,7 @@ from alembic import op
 
 from resources.postgres.migrations.guards import append_only, audited, confined
 
-revision = "0025"
+revision = "0023"
 down_revision = "0022"
 
 TABLES = """
