@@ -13,6 +13,7 @@ _INPUT = "{name, key, partition, materialization, version, metadata}"
 
 DEV = "{url, pid, project, home}"
 DEMO = "what the project's demo prints"
+BEGUN = "{project, name, written}"
 VALIDATED = "{name, endpoints, datasets, selects, sources}"
 COMPILED = (
     "[{name, key, computed_by, sql, code_version, publish, partitions, depends_on: [{name, key, partitions, missing}], "

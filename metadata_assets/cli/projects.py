@@ -1,5 +1,6 @@
 """The surface of what looks at a project on disk, before anything of it runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,21 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 
 projects = typer.Typer()
+
+
+@command(projects, "init", examples=["init shop", "init ~/work/shop --json"], document=documents.BEGUN)
+def init(
+    cli: Cli,
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder; its name is the project's.")],
+) -> ExitCode:
+    """Begin a project: a folder with datasets in Python and SQL that runs as it is. Nothing is ever overwritten.
+
+    Then `cd NAME && metadata-assets dev` shows it in the Dagster UI. Asked again it adds what is missing; a file that
+    is there with other contents is named, the exit code is 2, and nothing is written.
+    """
+    from metadata_assets.cli.beginning import begin_project
+
+    return begin_project(cli, folder)
 
 
 @command(projects, "validate", examples=["validate", "validate --project ~/shop --json"], document=documents.VALIDATED)
