@@ -81,10 +81,12 @@ def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Probl
         return None
 
     callee = callee_of(dataset.python, dataset_callee) if dataset.python else _select(dataset, inputs)
-    checks = [(check, callee_of(check.python, check_callee)) for check in dataset.checks]
+    checks = [
+        (check, callee_of(check.python, check_callee) if check.python is not None else None) for check in dataset.checks
+    ]
     if callee is None or problems:
         return problems
-    declared = tuple(DeclaredCheck(check, function) for check, function in checks if function is not None)
+    declared = tuple(DeclaredCheck(check, function) for check, function in checks)
     return Implemented(dataset, inputs, callee, declared)
 
 

@@ -1,6 +1,7 @@
 """Partitions and mappings of a project, as Dagster has them."""
 
 import warnings
+from datetime import datetime
 
 import dagster as dg
 
@@ -18,6 +19,14 @@ def partitions_definition(partitions: Partitions | None) -> dg.PartitionsDefinit
             return dg.DynamicPartitionsDefinition(name=name)
         case TimePartitions():
             return _of_time(partitions)
+
+
+def end_of_partition(partitions: Partitions | None, partition: str | None) -> datetime | None:
+    """The first moment after a partition of time; None for any other."""
+    definition = partitions_definition(partitions)
+    if partition is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return None
+    return definition.time_window_for_partition_key(partition).end
 
 
 def _of_time(partitions: TimePartitions) -> dg.PartitionsDefinition[str]:

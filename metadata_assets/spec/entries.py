@@ -101,9 +101,11 @@ def partitions_of(entry: Entry) -> Partitions | None:
     return entry.fields.partitions.value if entry.fields.partitions else None
 
 
-def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency], sql: Query | None) -> Dataset:
+def dataset_of(
+    key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency], sql: Query | None, promised: Sequence[Check]
+) -> Dataset:
     fields = entry.fields
-    checks = tuple(_check(entry, index) for index in range(len(fields.checks)))
+    checks = (*(_check(entry, index) for index in range(len(fields.checks))), *promised)
     return Dataset(
         key=key,
         description=fields.description,
@@ -125,7 +127,15 @@ def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency]
 def _check(entry: Entry, index: int) -> Check:
     fields = entry.fields.checks[index]
     function = _function(fields.python, entry.at("checks", index, "python"))
-    return Check(name=fields.name, python=function, blocking=fields.blocking, description=fields.description)
+    warns = fields.severity == "warn" or (fields.severity is None and not fields.blocking)
+    return Check(
+        name=fields.name,
+        python=function,
+        rule=None,
+        blocking=fields.blocking and not warns,
+        warns=warns,
+        description=fields.description,
+    )
 
 
 def _function(reference: str, at: At) -> Function:

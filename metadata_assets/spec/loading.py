@@ -7,6 +7,7 @@ from pathlib import Path
 
 from identity.keys import SLUG, CanonicalKey
 from metadata_assets.spec.circles import circles, one_name_each
+from metadata_assets.spec.contracts import Promise, check_of, promises, same_names
 from metadata_assets.spec.entries import Entry, Known, dataset_of, declared_twice, key_of
 from metadata_assets.spec.models import DatasetFields, DatasetsFields, EndpointFields, ProjectFields
 from metadata_assets.spec.problems import At, Problem, ProjectInvalid, field_name
@@ -112,8 +113,11 @@ class _Reading:
     def _dataset(self, key: CanonicalKey, entry: Entry, known: Known) -> Dataset:
         depends_on, problems = dependencies(entry, known)
         read = sql_of(self.folder, entry, known, depends_on)
-        self.problems.extend([*problems, *read.problems])
-        return dataset_of(key, entry, read.depends_on, read.query)
+        promised = list(promises(entry, known))
+        kept = [one for one in promised if isinstance(one, Promise)]
+        broken = [one for one in promised if isinstance(one, Problem)]
+        self.problems.extend([*problems, *read.problems, *broken, *same_names(entry, kept)])
+        return dataset_of(key, entry, read.depends_on, read.query, [check_of(one) for one in kept])
 
     def _source(self, path: Path) -> Source | None:
         file = path.relative_to(self.folder).as_posix()

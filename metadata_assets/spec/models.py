@@ -3,8 +3,16 @@
 from datetime import timedelta
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from metadata_assets.spec.contract_fields import (
+    Accepted,
+    ContractFields,
+    RelationshipFields,
+    Severity,
+    Switched,
+)
+from metadata_assets.spec.declared import Declared
 from metadata_assets.spec.partitions import (
     GRAINS,
     DynamicPartitions,
@@ -36,20 +44,14 @@ from resources.locations import System
 from resources.models import PublishPolicy
 
 
-class _Declared(BaseModel):
-    """A mapping in a YAML file: no field but these, and no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
-
-
-class CollectFields(_Declared):
+class CollectFields(Declared):
     """What to collect of an endpoint's catalog: these schemas or, if none is named, all; and how often to look."""
 
     schemas: tuple[Name, ...] = ()
     every: Duration = timedelta(minutes=5)
 
 
-class EndpointFields(_Declared):
+class EndpointFields(Declared):
     """One entry of `endpoints`."""
 
     system: System
@@ -69,14 +71,14 @@ class EndpointFields(_Declared):
         return self
 
 
-class ProjectFields(_Declared):
+class ProjectFields(Declared):
     """`metadata.yml`. The endpoints are validated one by one, so that one mistake does not hide another."""
 
     name: Name
     endpoints: dict[Slug, object] = Field(default_factory=dict)
 
 
-class TimeFields(_Declared):
+class TimeFields(Declared):
     """The calendar of partitions by time."""
 
     start: Moment
@@ -90,7 +92,7 @@ class TimeFields(_Declared):
         return self
 
 
-class PartitionsFields(_Declared):
+class PartitionsFields(Declared):
     """How a dataset is divided: exactly one of these."""
 
     hourly: TimeFields | None = None
@@ -144,19 +146,23 @@ _BEGINNINGS: dict[Grain, str] = {
 }
 
 
-class ColumnFields(_Declared):
+class ColumnFields(Declared):
     """One column, as the dataset promises it."""
 
     name: Filled
     type: str | None = None
     description: str | None = None
+    not_null: Switched = None
+    unique: Switched = None
+    accepted_values: Accepted = None
+    relationships: RelationshipFields | None = None
 
 
 def _dependency(value: object) -> object:
     return {"dataset": value} if isinstance(value, str) else value
 
 
-class DependencyFields(_Declared):
+class DependencyFields(Declared):
     """One input. `as` is the parameter of the function that gets it, by default the name of the table."""
 
     dataset: str
@@ -165,13 +171,20 @@ class DependencyFields(_Declared):
     missing: Literal["fail", "skip"] = "fail"
 
 
-class CheckFields(_Declared):
+class CheckFields(Declared):
     """One check of the data. A blocking one keeps data that fails it from being published."""
 
     name: Word
     python: FunctionReference
     blocking: bool = True
+    severity: Severity | None = None
     description: str | None = None
+
+    @model_validator(mode="after")
+    def _warnings_block_nothing(self) -> "CheckFields":
+        if self.severity == "warn" and self.blocking and "blocking" in self.model_fields_set:
+            refuse("a warning does not keep data from being published", "write severity: error, or blocking: false")
+        return self
 
 
 Named = TypeVar("Named", ColumnFields, CheckFields)
@@ -185,7 +198,7 @@ def _different(items: tuple[Named, ...]) -> tuple[Named, ...]:
     return items
 
 
-class DatasetFields(_Declared):
+class DatasetFields(Declared):
     """One entry of `datasets`."""
 
     name: DatasetName
@@ -202,6 +215,7 @@ class DatasetFields(_Declared):
     sql: SqlReference | None = None
     code_version: Filled | None = None
     checks: Annotated[tuple[CheckFields, ...], AfterValidator(_different)] = ()
+    contract: ContractFields | None = None
     publish: PublishPolicy | None = None
 
     @model_validator(mode="after")
@@ -213,7 +227,7 @@ class DatasetFields(_Declared):
         return self
 
 
-class DatasetsFields(_Declared):
+class DatasetsFields(Declared):
     """A file in `datasets/`. The datasets are validated one by one."""
 
     datasets: tuple[object, ...]

@@ -13,6 +13,7 @@ from identity.keys import CanonicalKey
 from metadata_assets.spec.partitions import Mapping, Partitions
 from metadata_assets.spec.problems import At
 from metadata_assets.spec.queries import Query
+from metadata_assets.spec.rules import Rule
 from resources.locations import EndpointLocation
 from resources.models import PublishPolicy
 
@@ -75,11 +76,16 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A check of the data. A blocking one keeps data that fails it from being published."""
+    """A check of the data: a function, or a rule of the contract; one of the two.
+
+    A blocking one keeps data that fails it from being published. `warns`: failing it is a warning and no error.
+    """
 
     name: str
-    python: Function
+    python: Function | None
+    rule: Rule | None
     blocking: bool
+    warns: bool
     description: str | None
 
 

@@ -56,7 +56,8 @@ def main() -> None:
     finally:
         dev.send_signal(signal.SIGINT)
         dev.wait(timeout=90)
-    refused = subprocess.run([program, "dev"], cwd=shop, env=environ, capture_output=True, text=True, check=False)
+    again = [program, "dev", "--port", port]
+    refused = subprocess.run(again, cwd=shop, env=environ, capture_output=True, text=True, check=False)
     assert (refused.returncode, "datasets/sales.yml:3:5:" in refused.stderr) == (2, True), refused
     shutil.rmtree(folder)
     say("passed")
