@@ -1,7 +1,7 @@
 """From a project to Dagster's definitions: the same project gives the same definitions. No connection is opened."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,14 +28,19 @@ def definitions_for(project: Project) -> list[Definition]:
     Imports the project's functions. Raises ProjectInvalid with everything that does not fit: a module or function that
     is not there, parameters that are not the inputs.
     """
-    found = [_implemented(project, dataset) for dataset in project.datasets]
+    found = implemented(project, project.datasets)
+    columns = _derived_columns(project)
+    return [*(source_spec(key) for key in project.sources), *(_asset(project, one, columns) for one in found)]
+
+
+def implemented(project: Project, datasets: Iterable[Dataset]) -> "list[Implemented]":
+    """These datasets with their functions, which are imported. Raises ProjectInvalid with all that does not fit."""
+    found = [_implemented(project, dataset) for dataset in datasets]
     problems = sorted(problem for one in found if isinstance(one, list) for problem in one)
     if problems:
         first = {problem.reason: problem for problem in reversed(problems)}  # a broken module is told once
         raise ProjectInvalid(project=str(project.folder), problems=list(first.values()))
-    columns = _derived_columns(project)
-    assets = [_asset(project, one, columns) for one in found if isinstance(one, Implemented)]
-    return [*(source_spec(key) for key in project.sources), *assets]
+    return [one for one in found if isinstance(one, Implemented)]
 
 
 def source_spec(key: CanonicalKey) -> dg.AssetSpec:

@@ -19,6 +19,10 @@ COMPILED = (
     "[{name, key, computed_by, sql, code_version, publish, partitions, depends_on: [{name, key, partitions, missing}], "
     "columns: [{name, type, from: [{name, key, column}]}], problem}]"
 )
+RAN = (
+    "{success, runs: [{run, success, partitions}], datasets: [{name, key, status, run, partitions, rows, seconds, "
+    "failed_checks, not_published, reason}]}"
+)
 COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
     "edges: {opened, closed}, gaps: [{name, reason}], fingerprint, error}]}"
