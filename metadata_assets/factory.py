@@ -15,6 +15,7 @@ from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA
 from metadata_assets.io_manager import FRAME_METADATA, MISSING_METADATA, Audited
 from metadata_assets.partitioning import partition_mapping, partitions_definition
 from metadata_assets.project_code import load_function
+from metadata_assets.scheduling import automation_condition
 from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
 from metadata_assets.spec import Column, Dataset, Problem, Project, ProjectInvalid, asset_key
@@ -167,6 +168,7 @@ def asset_spec(dataset: Dataset) -> dg.AssetSpec:
         kinds={"sql" if dataset.sql else "python"} | ({"parquet"} if dataset.key.source is None else _IN_A_DATABASE),
         code_version=dataset.code_version,
         partitions_def=partitions_definition(dataset.partitions),
+        automation_condition=automation_condition(dataset.automation),
         metadata=metadata,
     )
 

@@ -21,7 +21,7 @@ from resources.metadata.assets import UnknownKey
 
 
 def validate_project(cli: Cli, choice: Choice) -> ExitCode:
-    project = load_project(cli.settings.project)
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
     wanted = choice.of(project)
     implemented(project, wanted)
     selects = sum(1 for dataset in wanted if dataset.sql)
@@ -40,7 +40,7 @@ def validate_project(cli: Cli, choice: Choice) -> ExitCode:
 
 
 def compile_project(cli: Cli, choice: Choice, manifest: Path | None) -> ExitCode:
-    project = load_project(cli.settings.project)
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
     wanted = choice.of(project)
     described = _columns(cli, project) if any(dataset.sql for dataset in wanted) else {}
     compiled = [_compiled(one, described.get(one.key)) for one in wanted]

@@ -37,7 +37,7 @@ class DagsterSilent(MetadataError):
 def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
     """Run Dagster until it ends or a signal asks for it. Says no before anything starts: port, project, databases."""
     check_free(host, port)
-    load_project(cli.settings.project)
+    load_project(cli.settings.project, environment=cli.settings.environment).check_variables(cli.settings.variables)
     Databases(cli.settings).reach()  # from here on the embedded server runs as long as this process
     home = surroundings.prepare(cli.settings)
     url = address(host, port)

@@ -137,7 +137,8 @@ class Running:
 
 
 def run_datasets(cli: Cli, choice: Choice, asked: Sequence[str]) -> ExitCode:
-    project = load_project(cli.settings.project)
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
+    project.check_variables(cli.settings.variables)
     wanted = choice.of(project)
     Databases(cli.settings).reach()
     surroundings.prepare(cli.settings)

@@ -11,6 +11,7 @@ from metadata_assets.spec.partitions import (
 )
 from metadata_assets.spec.problems import At, Problem, ProjectInvalid
 from metadata_assets.spec.project import (
+    Automation,
     Check,
     Collect,
     Column,
@@ -19,6 +20,7 @@ from metadata_assets.spec.project import (
     Function,
     Project,
     ProjectEndpoint,
+    Schedule,
     asset_key,
 )
 from metadata_assets.spec.queries import Query, Relation
@@ -27,6 +29,7 @@ __all__ = [
     "DATASETS_FOLDER",
     "METADATA_FILE",
     "At",
+    "Automation",
     "Check",
     "Collect",
     "Column",
@@ -42,6 +45,7 @@ __all__ = [
     "ProjectInvalid",
     "Query",
     "Relation",
+    "Schedule",
     "StaticPartitions",
     "TimePartitions",
     "asset_key",

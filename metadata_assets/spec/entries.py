@@ -8,7 +8,16 @@ from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.spec.models import DatasetFields
 from metadata_assets.spec.partitions import Partitions
 from metadata_assets.spec.problems import At, Path, Problem, did_you_mean, field_name
-from metadata_assets.spec.project import Check, Column, Dataset, Dependency, Function, ProjectEndpoint
+from metadata_assets.spec.project import (
+    Automation,
+    Check,
+    Column,
+    Dataset,
+    Dependency,
+    Function,
+    Keeping,
+    ProjectEndpoint,
+)
 from metadata_assets.spec.queries import Query
 from metadata_assets.spec.yaml_source import Source
 
@@ -120,6 +129,14 @@ def dataset_of(
         code_version=fields.code_version or (sql.digest if sql else None),
         checks=checks,
         publish=fields.publish or ("when_checks_pass" if checks else "immediately"),
+        automation=(
+            Automation(when=fields.automation.when, cron=fields.automation.cron, timezone=fields.automation.timezone)
+            if fields.automation
+            else None
+        ),
+        retention=(
+            Keeping(versions=fields.retention.versions, time=fields.retention.time) if fields.retention else None
+        ),
         at=entry.at(),
     )
 

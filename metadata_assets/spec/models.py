@@ -40,6 +40,7 @@ from metadata_assets.spec.texts import (
     Word,
     refuse,
 )
+from metadata_assets.spec.timing_fields import Automated, RetentionFields
 from resources.locations import System
 from resources.models import PublishPolicy
 
@@ -71,11 +72,22 @@ class EndpointFields(Declared):
         return self
 
 
+class EnvironmentEndpointFields(Declared):
+    """What is else about an endpoint in one environment; where nothing is said it is as everywhere."""
+
+    url: UrlReference | None = None
+    database: Name | None = None
+    root: Root | None = None
+    collect: CollectFields | None = None
+
+
 class ProjectFields(Declared):
-    """`metadata.yml`. The endpoints are validated one by one, so that one mistake does not hide another."""
+    """`metadata.yml`. Endpoints and schedules are validated one by one, so that one mistake does not hide another."""
 
     name: Name
     endpoints: dict[Slug, object] = Field(default_factory=dict)
+    environments: dict[Slug, dict[str, EnvironmentEndpointFields]] = Field(default_factory=dict)
+    schedules: dict[Word, object] = Field(default_factory=dict)
 
 
 class TimeFields(Declared):
@@ -217,6 +229,8 @@ class DatasetFields(Declared):
     checks: Annotated[tuple[CheckFields, ...], AfterValidator(_different)] = ()
     contract: ContractFields | None = None
     publish: PublishPolicy | None = None
+    automation: Automated = None
+    retention: RetentionFields | None = None
 
     @model_validator(mode="after")
     def _is_computed_in_one_way(self) -> "DatasetFields":
