@@ -18,7 +18,7 @@ from metadata_assets.project_code import load_function
 from metadata_assets.scheduling import automation_condition
 from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
-from metadata_assets.spec import Column, Dataset, Problem, Project, ProjectInvalid, asset_key
+from metadata_assets.spec import Column, Dataset, MultiPartitions, Problem, Project, ProjectInvalid, asset_key
 
 Definition = dg.AssetsDefinition | dg.AssetSpec
 
@@ -197,8 +197,9 @@ def _check_spec(dataset: Dataset, declared: DeclaredCheck) -> dg.AssetCheckSpec:
 
 
 def _backfill_policy(dataset: Dataset) -> dg.BackfillPolicy | None:
-    """All partitions that are asked for in one run, which becomes one version."""
-    return dg.BackfillPolicy.single_run() if dataset.partitions else None
+    """All partitions that are asked for in one run, which becomes one version; pairs of dimensions are no range."""
+    in_one_run = dataset.partitions is not None and not isinstance(dataset.partitions, MultiPartitions)
+    return dg.BackfillPolicy.single_run() if in_one_run else None
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")

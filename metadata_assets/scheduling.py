@@ -23,7 +23,7 @@ def _schedule(project: Project, schedule: Schedule) -> dg.ScheduleDefinition:
         if definition is None:
             yield dg.RunRequest()
             return
-        store = context.instance if isinstance(definition, dg.DynamicPartitionsDefinition) else None
+        store = context.instance if "dynamic" in str(divided[0]) else None
         keys = due_partitions(definition, context.scheduled_execution_time, store)
         for key in keys:  # with a key of its own: of several without one a tick launches the first only
             yield dg.RunRequest(run_key=key, partition_key=key)
@@ -52,7 +52,19 @@ def due_partitions(
 ) -> Sequence[str]:
     """What a tick makes: the newest partition of time that is complete by then, else every partition."""
     keys = definition.get_partition_keys(at, dynamic_partitions_store=instance)
+    if isinstance(definition, dg.MultiPartitionsDefinition):
+        times = [
+            one
+            for one in definition.partitions_defs
+            if isinstance(one.partitions_def, dg.TimeWindowPartitionsDefinition)
+        ]
+        newest = {one.name: one.partitions_def.get_partition_keys(at)[-1:] for one in times}
+        return [key for key in keys if all(_part(key, name) in last for name, last in newest.items())]
     return list(keys)[-1:] if isinstance(definition, dg.TimeWindowPartitionsDefinition) else list(keys)
+
+
+def _part(key: str, dimension: str) -> str | None:
+    return key.keys_by_dimension[dimension] if isinstance(key, dg.MultiPartitionKey) else None
 
 
 def automation_condition(automation: Automation | None) -> dg.AutomationCondition[Any] | None:

@@ -4,6 +4,7 @@ from metadata_assets.spec.loading import DATASETS_FOLDER, METADATA_FILE, load_pr
 from metadata_assets.spec.partitions import (
     DynamicPartitions,
     Mapping,
+    MultiPartitions,
     Partitions,
     StaticPartitions,
     TimePartitions,
@@ -38,6 +39,7 @@ __all__ = [
     "DynamicPartitions",
     "Function",
     "Mapping",
+    "MultiPartitions",
     "Partitions",
     "Problem",
     "Project",

@@ -1,7 +1,7 @@
 """The fields of `metadata.yml` and `datasets/*.yml`, each with what it accepts."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -15,8 +15,10 @@ from metadata_assets.spec.contract_fields import (
 from metadata_assets.spec.declared import Declared
 from metadata_assets.spec.partitions import (
     GRAINS,
+    Dimension,
     DynamicPartitions,
     Grain,
+    MultiPartitions,
     Partitions,
     StaticPartitions,
     TimePartitions,
@@ -104,8 +106,8 @@ class TimeFields(Declared):
         return self
 
 
-class PartitionsFields(Declared):
-    """How a dataset is divided: exactly one of these."""
+class DimensionFields(Declared):
+    """How something is divided: exactly one of these."""
 
     hourly: TimeFields | None = None
     daily: TimeFields | None = None
@@ -115,7 +117,7 @@ class PartitionsFields(Declared):
     dynamic: Word | None = None
 
     @model_validator(mode="after")
-    def _is_one_of_them(self) -> "PartitionsFields":
+    def _is_one_of_them(self) -> Self:
         if len(self.model_fields_set) != 1:
             refuse("a dataset is divided in exactly one way", f"keep one of {', '.join(type(self).model_fields)}")
         _ = self.value
@@ -123,6 +125,10 @@ class PartitionsFields(Declared):
 
     @property
     def value(self) -> Partitions:
+        return self.dimension
+
+    @property
+    def dimension(self) -> Dimension:
         if self.static is not None:
             return _static(self.static)
         if self.dynamic is not None:
@@ -132,6 +138,24 @@ class PartitionsFields(Declared):
         if not found:
             refuse("it is empty", f"write one of {', '.join(type(self).model_fields)}")
         return found[0]
+
+
+class PartitionsFields(DimensionFields):
+    """How a dataset is divided: exactly one of these, or two of them `by` their names."""
+
+    by: dict[Word, DimensionFields] | None = None
+
+    @property
+    def value(self) -> Partitions:
+        if self.by is None:
+            return self.dimension
+        if len(self.by) != 2:
+            refuse("it does not have two dimensions", "name two: {day: {daily: …}, place: {static: …}}")
+        dimensions = tuple(sorted((name, fields.dimension) for name, fields in self.by.items()))
+        for name, one in dimensions:
+            if isinstance(one, StaticPartitions) and any("|" in key for key in one.keys):
+                refuse(f"a partition of {name} has a | in its name", "rename it: | stands between the dimensions")
+        return MultiPartitions(dimensions)
 
 
 def _static(keys: tuple[str, ...]) -> StaticPartitions:

@@ -146,11 +146,11 @@ def _timezone(name: str) -> str:
 
 def _mapping(value: object) -> Mapping:
     match value:
-        case "same" | "all" | "last" | "window":
+        case "same" | "all" | "last" | "window" | "dimension":
             return Mapping(value)
         case {"offset": str(steps), **others} if not others and re.fullmatch("[+-]?[1-9][0-9]{0,3}", steps):
             return Mapping("offset", int(steps))
-    refuse("it is not a mapping of partitions", "write same, window, all, last or {offset: -1}")
+    refuse("it is not a mapping of partitions", "write same, window, dimension, all, last or {offset: -1}")
 
 
 Duration = Annotated[timedelta, PlainValidator(_duration)]
