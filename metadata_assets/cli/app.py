@@ -64,7 +64,8 @@ def dev(
 
     Opens the databases (the embedded PostgreSQL where none is configured), starts Dagster's webserver, daemon and code
     server, prints the address when it answers, and stops all of them when it ends. With --json the document comes when
-    the address answers.
+    the address answers. When files of the project change it is loaded anew; a mistake is told at its place, and Dagster
+    keeps what it has.
     """
     from metadata_assets.cli.dev import serve
 

@@ -11,6 +11,7 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.listening import address, answers, check_free
 from metadata_assets.cli.process_group import Group, Signals
+from metadata_assets.cli.reloading import Reloading
 from metadata_assets.spec import load_project
 from resources.postgres.databases import Databases
 from resources.settings import Settings
@@ -41,6 +42,7 @@ def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
     Databases(cli.settings).reach()  # from here on the embedded server runs as long as this process
     home = surroundings.prepare(cli.settings)
     url = address(host, port)
+    reloading = Reloading(cli, url, environment(cli.settings))
     with Signals() as signals:
         group = Group.start(
             command(home, host, port), folder=cli.settings.project, environment=environment(cli.settings)
@@ -49,10 +51,13 @@ def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
             _wait_until_ready(cli, group, signals, url)
             if group.running and not signals.asked:
                 cli.show(_facts(cli.settings, url, group), f"Dagster is at {url}; Ctrl-C stops it")
+            reloading.begin()
             while group.running and not signals.asked:
                 signals.sleep(0.5)
+                reloading.look()
             ended = group.exit_code
         finally:
+            reloading.end()
             group.stop(signals)
     if ended is not None and not signals.asked:
         raise DagsterEnded(code=ended)

@@ -19,6 +19,7 @@ COMPILED = (
     "[{name, key, computed_by, sql, code_version, publish, partitions, depends_on: [{name, key, partitions, missing}], "
     "columns: [{name, type, from: [{name, key, column}]}], problem}]"
 )
+SCHEMA = "the schema; with --write `{written}`"
 RAN = (
     "{success, runs: [{run, success, partitions}], datasets: [{name, key, status, run, partitions, rows, seconds, "
     "failed_checks, not_published, reason}]}"

@@ -1,5 +1,6 @@
 """The surface of what looks at a project on disk, before anything of it runs."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,13 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 
 projects = typer.Typer()
+
+
+class FileKind(StrEnum):
+    """The files that have a schema."""
+
+    PROJECT = "project"
+    DATASETS = "datasets"
 
 
 @command(projects, "init", examples=["init shop", "init ~/work/shop --json"], document=documents.BEGUN)
@@ -79,6 +87,30 @@ def compile_(
     from metadata_assets.cli.compiling import compile_project
 
     return compile_project(cli, Choice(names, select, exclude, state), manifest)
+
+
+@command(
+    projects,
+    "schema",
+    examples=["schema project > metadata.schema.json", "schema datasets", "schema --write"],
+    document=documents.SCHEMA,
+)
+def schema(
+    cli: Cli,
+    kind: Annotated[
+        FileKind | None,
+        typer.Argument(metavar="[project|datasets]", help="Of metadata.yml, or of datasets/*.yml.", show_default=False),
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write both into the project, to .schema/.")] = False,
+) -> ExitCode:
+    """Print the JSON Schema of the project's files, which editors take for completion and mistakes.
+
+    A file names its schema in its first line: `# yaml-language-server: $schema=.schema/project.json`. After an upgrade
+    `schema --write` brings those of a project up to date.
+    """
+    from metadata_assets.cli.beginning import show_schema, write_schemas
+
+    return write_schemas(cli) if write or kind is None else show_schema(cli, kind.value)
 
 
 @command(

@@ -10,7 +10,7 @@ from metadata_assets.spec.declared import Declared
 from metadata_assets.spec.texts import Duration, Filled, refuse
 
 Severity = Literal["error", "warn"]
-Share = Annotated[Decimal, PlainValidator(lambda value: _share(value))]
+Share = Annotated[Decimal, PlainValidator(lambda value: _share(value), json_schema_input_type=str)]
 """A part of something: 0.5 for `50%`."""
 
 
@@ -99,9 +99,6 @@ class FreshnessFields(RuleFields):
     within: Duration
 
 
-Switch = BeforeValidator(_switch)
-
-
 def _not_empty(fields: "ContractFields") -> "ContractFields":
     if not fields.model_fields_set:
         refuse("it is empty", f"write one of {', '.join(type(fields).model_fields)}")
@@ -111,11 +108,15 @@ def _not_empty(fields: "ContractFields") -> "ContractFields":
 class TableContractFields(Declared):
     """What the table as a whole promises."""
 
-    columns: Annotated[TableColumnsFields | None, Switch] = None
+    columns: Annotated[
+        TableColumnsFields | None, BeforeValidator(_switch, json_schema_input_type=bool | TableColumnsFields)
+    ] = None
     row_count: RowCountFields | None = None
     freshness: FreshnessFields | None = None
 
 
 ContractFields = Annotated[TableContractFields, AfterValidator(_not_empty)]
-Accepted = Annotated[AcceptedFields | None, BeforeValidator(_list_of_values)]
-Switched = Annotated[RuleFields | None, Switch]
+Accepted = Annotated[
+    AcceptedFields | None, BeforeValidator(_list_of_values, json_schema_input_type=list[str] | AcceptedFields)
+]
+Switched = Annotated[RuleFields | None, BeforeValidator(_switch, json_schema_input_type=bool | RuleFields)]

@@ -246,7 +246,9 @@ class DatasetFields(Declared):
     group: Word | None = None
     columns: Annotated[tuple[ColumnFields, ...], AfterValidator(_different)] = ()
     partitions: PartitionsFields | None = None
-    depends_on: tuple[Annotated[DependencyFields, BeforeValidator(_dependency)], ...] = ()
+    depends_on: tuple[
+        Annotated[DependencyFields, BeforeValidator(_dependency, json_schema_input_type=str | DependencyFields)], ...
+    ] = ()
     python: FunctionReference | None = None
     sql: SqlReference | None = None
     code_version: Filled | None = None

@@ -21,7 +21,7 @@ def _listed(value: object) -> object:
 
 
 Cron = Annotated[str, AfterValidator(_cron)]
-Selections = Annotated[tuple[Filled, ...], BeforeValidator(_listed)]
+Selections = Annotated[tuple[Filled, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
 class ScheduleFields(Declared):
@@ -60,4 +60,5 @@ class RetentionFields(Declared):
     time: Annotated[Duration, Field(alias="for")] = timedelta(days=7)
 
 
-Automated = Annotated[AutomationFields | None, BeforeValidator(_automated)]
+_AutomationWritten = Literal["eager", "on_missing"] | AutomationFields
+Automated = Annotated[AutomationFields | None, BeforeValidator(_automated, json_schema_input_type=_AutomationWritten)]

@@ -22,6 +22,8 @@ ASSETS = "{assetNodes{assetKey{path} groupName}}"
 LOCATIONS = (
     "{workspaceOrError{...on Workspace{locationEntries{locationOrLoadError{__typename ...on PythonError{message}}}}}}"
 )
+NAMES = ("lake/sales/customers", "lake/sales/orders", "lake/sales/revenue")
+MISTAKE = "datasets/sales.yml:4:5"
 WITHIN = 240.0
 
 
@@ -48,34 +50,42 @@ def main() -> None:
     subprocess.run([program, "validate"], cwd=shop, env=environ, check=True)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-    dev = subprocess.Popen(
-        [program, "dev", "--port", port, "--json"], cwd=shop, env=environ, stdout=subprocess.PIPE, text=True
-    )
+    log = folder / "dev.log"
+    with log.open("w") as stderr:
+        dev = subprocess.Popen([program, "dev", "--port", port], cwd=shop, env=environ, stdout=stderr, stderr=stderr)
     try:
-        look(f"http://127.0.0.1:{port}", shop)
+        look(f"http://127.0.0.1:{port}", shop, log)
     finally:
         dev.send_signal(signal.SIGINT)
         dev.wait(timeout=90)
     again = [program, "dev", "--port", port]
     refused = subprocess.run(again, cwd=shop, env=environ, capture_output=True, text=True, check=False)
-    assert (refused.returncode, "datasets/sales.yml:3:5:" in refused.stderr) == (2, True), refused
+    assert (refused.returncode, MISTAKE in refused.stderr) == (2, True), refused
     shutil.rmtree(folder)
     say("passed")
 
 
-def look(url: str, shop: Path) -> None:
-    """The assets, as the UI asks for them; then a mistake, at its line and column."""
-    wait_for(lambda: "data" in ask(url, ASSETS), "an answer")
-    found = {"/".join(one["assetKey"]["path"]): one["groupName"] for one in ask(url, ASSETS)["data"]["assetNodes"]}
-    expected = dict.fromkeys(("lake/sales/customers", "lake/sales/orders", "lake/sales/revenue"), "sales")
-    assert found == expected, found
-    say(f"the UI answers with {', '.join(found)}")
+def look(url: str, shop: Path, log: Path) -> None:
+    """The assets, as the UI asks for them; a change of a file in them; then a mistake, at its line and column."""
+    wait_for(lambda: groups(url) == dict.fromkeys(NAMES, "sales"), "assets of the project")
+    wait_for(lambda: "Ctrl-C stops it" in log.read_text("utf-8"), "word that it is there")
+    say(f"the UI answers with {', '.join(NAMES)}")
     file = shop / "datasets" / "sales.yml"
+    file.write_text(file.read_text("utf-8").replace("group: sales", "group: retail"), "utf-8")
+    wait_for(lambda: groups(url) == dict.fromkeys(NAMES, "retail"), "change of a file in the UI")
+    say("a file that changes is loaded anew")
     file.write_text(file.read_text("utf-8").replace("endpoint: lake", "endpiont: lake", 1), "utf-8")
-    reload = 'mutation{reloadRepositoryLocation(repositoryLocationName:"metadata_assets"){__typename}}'
-    ask(url, reload)
-    wait_for(lambda: "datasets/sales.yml:3:5" in json.dumps(ask(url, LOCATIONS)), "the mistake at its line")
-    say("a mistake in the YAML is shown at its line and column")
+    wait_for(lambda: MISTAKE in log.read_text("utf-8"), "mistake at its line")
+    assert groups(url) == dict.fromkeys(NAMES, "retail"), "what was good is kept"
+    ask(url, 'mutation{reloadRepositoryLocation(repositoryLocationName:"metadata_assets"){__typename}}')
+    wait_for(lambda: MISTAKE in json.dumps(ask(url, LOCATIONS)), "mistake at its line in the UI")
+    say("a mistake is told at its line and column, in the terminal and in the UI")
+
+
+def groups(url: str) -> dict[str, str]:
+    """The group of each asset, by its name."""
+    nodes = ask(url, ASSETS).get("data", {}).get("assetNodes", ())
+    return {"/".join(one["assetKey"]["path"]): one["groupName"] for one in nodes}
 
 
 def ask(url: str, query: str) -> Any:

@@ -27,7 +27,7 @@ REQUIRED = [
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
     *("identity unregister", "impact", "import dbt", "init"),
     *("invalidate", "lineage", "materialization show", "materializations", "migrate", "pin", "pins", "publish"),
-    *("release", "releases", "retract", "rollback", "run", "runs", "stale", "unpin", "validate", "versions"),
+    *("release", "releases", "retract", "rollback", "run", "runs", "schema", "stale", "unpin", "validate", "versions"),
 ]
 
 
