@@ -43,6 +43,7 @@ def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
     home = surroundings.prepare(cli.settings)
     url = address(host, port)
     reloading = Reloading(cli, url, environment(cli.settings))
+    reloading.begin()
     with Signals() as signals:
         group = Group.start(
             command(home, host, port), folder=cli.settings.project, environment=environment(cli.settings)
@@ -51,7 +52,6 @@ def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
             _wait_until_ready(cli, group, signals, url)
             if group.running and not signals.asked:
                 cli.show(_facts(cli.settings, url, group), f"Dagster is at {url}; Ctrl-C stops it")
-            reloading.begin()
             while group.running and not signals.asked:
                 signals.sleep(0.5)
                 reloading.look()
