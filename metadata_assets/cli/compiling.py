@@ -13,17 +13,20 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
 from metadata_assets.factory import implemented
-from metadata_assets.spec import Dataset, Project, load_project
+from metadata_assets.spec import Dataset, Project, ProjectInvalid, load_project
 from metadata_assets.spec.manifest import Manifest
 from metadata_assets.sql.columns import Columns, Described
-from metadata_assets.sql.derived import promised, select_columns, source_type
-from resources.metadata.assets import UnknownKey
+from metadata_assets.sql.derived import promised, select_columns, select_problems, source_type
 
 
 def validate_project(cli: Cli, choice: Choice) -> ExitCode:
     project = load_project(cli.settings.project, environment=cli.settings.environment)
     wanted = choice.of(project)
     implemented(project, wanted)
+    chosen = {one.key for one in wanted}
+    problems = select_problems({key: one for key, one in select_columns(project).items() if key in chosen})
+    if problems:
+        raise ProjectInvalid(project=str(project.folder), problems=problems)
     selects = sum(1 for dataset in wanted if dataset.sql)
     own = project.datasets_by_key
     sources = {dep.key for dataset in wanted for dep in dataset.depends_on if dep.key not in own}
@@ -47,7 +50,7 @@ def compile_project(cli: Cli, choice: Choice, manifest: Path | None) -> ExitCode
     if manifest is not None:
         manifest.write_text(Manifest.of(project).text(), encoding="utf-8")
     cli.show(compiled, *_shown(project, wanted, compiled))
-    return ExitCode.OK
+    return ExitCode.BAD_INPUT if any(one["problem"] for one in compiled) else ExitCode.OK
 
 
 def _columns(cli: Cli, project: Project) -> Mapping[CanonicalKey, Described]:
@@ -58,22 +61,16 @@ def _collected(cli: Cli, project: Project) -> Mapping[CanonicalKey, Columns]:
     """What was collected of the sources that SELECTs read; nothing where the store does not answer."""
     own = project.datasets_by_key
     selects = (dataset.sql for dataset in project.datasets if dataset.sql is not None)
-    sources = sorted({one.key for query in selects for one in query.relations} - own.keys())
-    found: dict[CanonicalKey, Columns] = {}
+    sources = {one.key for query in selects for one in query.relations} - own.keys()
     if not sources:
-        return found
+        return {}
     try:
         with cli.opened() as opened:
-            for key in sources:
-                try:
-                    fields = opened.store.asset(key).fields
-                except UnknownKey:
-                    continue
-                if fields:
-                    found[key] = {one.name: source_type(one.type) for one in fields}
+            fields = opened.store.fields_of(sources)
     except MetadataError as error:
         cli.complain(f"what was collected of sources is not known: {printable(error)}")
-    return found
+        return {}
+    return {key: {one.name: source_type(one.type) for one in found} for key, found in fields.items()}
 
 
 def _compiled(dataset: Dataset, described: Described | None) -> Mapping[str, object]:
