@@ -83,7 +83,8 @@ def _related(
     if isinstance(key, str):
         return entry.problem(at, f"{shown(fields.dataset)!r} is not the name of a dataset", key)
     if key not in known.keys:
-        if short_name(key) in known.invalid or known.datasets_unread or key.endpoint in known.invalid:
+        invalid = any(f"/{short_name(key)}".endswith(f"/{one}") for one in known.invalid)
+        if invalid or known.datasets_unread or key.endpoint in known.invalid:
             return None
         names = [short_name(one) for one in known.keys]
         return entry.problem(at, f"no dataset {shown(short_name(key))!r}", did_you_mean(short_name(key), names))

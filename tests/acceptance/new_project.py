@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = "{assetNodes{assetKey{path} groupName}}"
 LOCATIONS = (
-    "{workspaceOrError{...on Workspace{locationEntries{locationOrLoadError{__typename ...on PythonError{message}}}}}}"
+    "{workspaceOrError{...on Workspace{locationEntries{locationOrLoadError{...on PythonError{causes{message}}}}}}}"
 )
 NAMES = ("lake/sales/customers", "lake/sales/orders", "lake/sales/revenue")
 MISTAKE = "datasets/sales.yml:4:5"
