@@ -54,7 +54,7 @@ class Published:
             self._columns[key, name] = values.rename_columns(["value"])
         return self._columns[key, name]
 
-    def rows(self, key: CanonicalKey, partition: str | None) -> int | None:
+    def row_count(self, key: CanonicalKey, partition: str | None) -> int | None:
         """How many rows the published version has in a partition; None where it has none."""
         return next((one.row_count for one in self.metadata.store().current(key, [partition])), None)
 
@@ -191,7 +191,7 @@ def _is_of_type(found: str, declared: str) -> bool:
 
 def _row_count(of: Examined, rule: RowCount) -> Finding:
     relative = rule.fall is not None or rule.rise is not None
-    before = of.published.rows(of.run.dataset.key, of.partition) if relative else None
+    before = of.published.row_count(of.run.dataset.key, of.partition) if relative else None
     bounds = [
         (rule.least is not None and of.rows < rule.least, f"fewer than {rule.least}"),
         (rule.most is not None and of.rows > rule.most, f"more than {rule.most}"),
