@@ -56,7 +56,9 @@ def ticked(project: Project, name: str, at: datetime) -> list[str | None]:
     repository = code_location(project).get_repository_def()
     schedule = repository.get_schedule_def(name)
     context = dg.build_schedule_context(scheduled_execution_time=at, repository_def=repository)
-    return [one.partition_key for one in schedule.evaluate_tick(context).run_requests or ()]
+    requests = schedule.evaluate_tick(context).run_requests or ()
+    assert len({one.run_key for one in requests}) == len(requests), "of those with one key a tick launches the first"
+    return [one.partition_key for one in requests]
 
 
 def test_a_schedule_asks_for_what_is_complete_by_then(folder: Path) -> None:
