@@ -43,7 +43,7 @@ class Outcome:
 
 
 def collect_endpoints(cli: Cli, names: Sequence[str]) -> ExitCode:
-    project = load_project(cli.settings.project)
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
     wanted = _wanted(project, names)
     with cli.opened(actor=person()) as opened:
         outcomes = list(_collect(cli, opened, wanted))

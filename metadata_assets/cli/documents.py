@@ -13,10 +13,16 @@ _INPUT = "{name, key, partition, materialization, version, metadata}"
 
 DEV = "{url, pid, project, home}"
 DEMO = "what the project's demo prints"
+BEGUN = "{project, name, written}"
 VALIDATED = "{name, endpoints, datasets, selects, sources}"
 COMPILED = (
     "[{name, key, computed_by, sql, code_version, publish, partitions, depends_on: [{name, key, partitions, missing}], "
     "columns: [{name, type, from: [{name, key, column}]}], problem}]"
+)
+SCHEMA = "the schema; with --write `{written}`"
+RAN = (
+    "{success, runs: [{run, success, partitions}], datasets: [{name, key, status, run, partitions, rows, seconds, "
+    "failed_checks, not_published, reason}]}"
 )
 COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "

@@ -20,7 +20,7 @@ def project_servers(cli: Cli, databases: Databases) -> tuple[Mapping[str, Author
     endpoints: list[Endpoint] = []
     if not (cli.settings.project / METADATA_FILE).is_file():
         return servers, endpoints
-    for one in load_project(cli.settings.project).endpoints.values():
+    for one in load_project(cli.settings.project, environment=cli.settings.environment).endpoints.values():
         if one.location.system == "postgres":
             try:
                 servers[one.slug] = authority(one.location.database_url(databases))
