@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from identity.errors import MetadataError as MetadataError
     from identity.keys import CanonicalKey as CanonicalKey
     from identity.keys import dataset_key as dataset_key
+    from metadata_assets.adoption import with_metadata as with_metadata
     from metadata_assets.io_manager import MetadataIOManager as MetadataIOManager
     from metadata_assets.location import code_location as code_location
     from metadata_assets.location import metadata_resource as metadata_resource
+    from metadata_assets.recording import recorded as recorded
     from metadata_assets.settling import checks_sensor as checks_sensor
     from metadata_assets.source_table import SourceTable as SourceTable
     from metadata_assets.spec import load_project as load_project
@@ -39,6 +41,8 @@ _HOMES: Final = {
     "dataset_key": "identity.keys",
     "load_project": "metadata_assets.spec",
     "metadata_resource": "metadata_assets.location",
+    "recorded": "metadata_assets.recording",
+    "with_metadata": "metadata_assets.adoption",
 }
 
 __all__ = sorted(_HOMES)

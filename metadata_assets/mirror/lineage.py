@@ -11,6 +11,7 @@ from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.sensing import sensor_of
 from resources.configurable import MetadataResource
 from resources.graph.edges import EdgeChanges, Link
 from resources.graph_store import GraphStore
@@ -94,7 +95,9 @@ def mirror(
     return Mirrored(written, changes, entities)
 
 
-def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
+def lineage_sensor(
+    *, code_location: str | None = None, metadata: MetadataResource | None = None
+) -> dg.SensorDefinition:
     """A sensor that mirrors the asset graph of its code location once for each change of it, and of the store.
 
     Names are a part of that: what is declared about a name is meant for whatever has it, so when another thing got it
@@ -104,23 +107,19 @@ def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
     Its cursor is in Dagster's storage, which several tenants and stores may share: it says what was mirrored where.
 
     Definitions are loaded again in every step process, so loading them writes nothing; the daemon's sensor does.
+    Without a `code_location` it is what Dagster calls it; `metadata` as in `sensor_of`.
     """
 
-    @dg.sensor(
-        name="mirror_lineage",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Mirrors the asset graph into the canonical graph when the code location changed.",
-    )
-    def mirror_lineage(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
-        repository = context.repository_def
+    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+        repository, origin = context.repository_def, context.code_location_origin
         assert repository is not None
+        location = code_location or (origin.location_name if origin is not None else repository.name)
         current = snapshot(repository.asset_graph)
         store = metadata.store()
         incarnation, holders = store.standing(current.keys)
         if context.cursor == _done(incarnation, current, holders):
             return dg.SkipReason("the asset graph has not changed")
-        mirrored = mirror(store, metadata.graph(), current, code_location=code_location)
+        mirrored = mirror(store, metadata.graph(), current, code_location=location)
         # Of the names as they were mirrored: one that changed hands since is another cursor at the next tick.
         context.update_cursor(_done(incarnation, current, mirrored.entities))
         edges = mirrored.edges
@@ -128,7 +127,12 @@ def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
             f"mirrored: {mirrored.assets_written} assets written, {edges.opened} edges opened, {edges.closed} closed"
         )
 
-    return mirror_lineage
+    return sensor_of(
+        look,
+        name="mirror_lineage",
+        description="Mirrors the asset graph into the canonical graph when the code location changed.",
+        metadata=metadata,
+    )
 
 
 def _done(incarnation: str, asset_graph: AssetGraphSnapshot, holders: Mapping[CanonicalKey, Entity]) -> str:
