@@ -40,13 +40,22 @@ class Recorder:
     metadata: MetadataResource = field(default_factory=MetadataResource)
     required: bool = False
     _rests_until: float = 0.0
+    _of_run: tuple[str, MetadataResource] | None = None
 
-    def attempt(self, work: Callable[[], Any], step: Step) -> Any:
+    def metadata_of(self, run_id: str) -> MetadataResource:
+        """The resource for a run: one for all of its steps in this process."""
+        if self._of_run is None or self._of_run[0] != run_id:
+            self._of_run = run_id, self.metadata.anew()
+            self._rests_until = 0.0
+        return self._of_run[1]
+
+    def attempt(self, work: Callable[[MetadataResource], Any], step: Step) -> Any:
         """What `work` answers, None where the store does not; raises with `required`."""
+        metadata = self.metadata_of(step.run.run_id)
         if not self.required and time.monotonic() < self._rests_until:
             return None
         try:
-            return work()
+            return work(metadata)
         except UNREACHABLE as error:
             if self.required:
                 raise
@@ -148,7 +157,7 @@ class Recording:
 
     def __init__(self, recorder: Recorder, step: Step) -> None:
         self._recorder, self._step = recorder, step
-        self._record: StepRecord | None = recorder.attempt(lambda: StepRecord.begun(recorder.metadata, step), step)
+        self._record: StepRecord | None = recorder.attempt(lambda metadata: StepRecord.begun(metadata, step), step)
         self._pending: Delivered | None = None
 
     def of(self, results: Iterator[Any]) -> Iterator[Any]:
@@ -184,7 +193,7 @@ class Recording:
         )
         record = self._record
         if record is not None and not is_stored:
-            self._recorder.attempt(lambda: record.record(delivered), self._step)
+            self._recorder.attempt(lambda _metadata: record.record(delivered), self._step)
         elif record is not None:
             self._pending = delivered
         noted = delivered.event_metadata(record)
@@ -200,4 +209,4 @@ class Recording:
         delivered, record = self._pending, self._record
         self._pending = None
         if delivered is not None and record is not None:
-            self._recorder.attempt(lambda: record.record(delivered), self._step)
+            self._recorder.attempt(lambda _metadata: record.record(delivered), self._step)

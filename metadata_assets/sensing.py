@@ -29,7 +29,7 @@ def sensor_of(
         bound = metadata
 
         def evaluate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-            return look(context, bound)
+            return look(context, bound.anew())
 
     return dg.sensor(
         name=name,

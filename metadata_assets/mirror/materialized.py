@@ -191,7 +191,7 @@ def _record(store: MetadataStore, instance: dg.DagsterInstance, asset_graph: Any
         run_id=told.logged.run_id or "none",
         step_key=told.logged.step_key or "none",
         retry_number=0,
-        fencing_token=told.said.get("fencing_token") or _token(store, instance, told),
+        fencing_token=_token(store, instance, told),
     )
     policy = publish_policy_of(asset_graph.get(told.asset_key).metadata)
     if policy == "immediately" and not (observed and _is_known(store, told, data_version)):
@@ -207,7 +207,13 @@ def _is_known(store: MetadataStore, told: _Told, data_version: str | None) -> bo
 
 
 def _token(store: MetadataStore, instance: dg.DagsterInstance, told: _Told) -> int:
-    """A fencing token for what nobody took one for: a new one for the newest of its partition, else an old one."""
+    """The fencing token that its step took; else a new one for the newest of its partition, an old one for others.
+
+    A token that this store has never given is another store's, or was given after what a backup brought back.
+    """
+    said, newest = told.said.get("fencing_token"), store.next_fencing_token()
+    if isinstance(said, int) and said < newest:
+        return said
     partition = told.delivery.partition
     later = dg.AssetRecordsFilter(
         asset_key=told.asset_key,
@@ -216,7 +222,7 @@ def _token(store: MetadataStore, instance: dg.DagsterInstance, told: _Told) -> i
     )
     observed = isinstance(told.logged.event, dg.AssetObservation)
     fetch = instance.fetch_observations if observed else instance.fetch_materializations
-    return _BEFORE_ALL + told.logged.number if fetch(later, limit=1).records else store.next_fencing_token()
+    return _BEFORE_ALL + told.logged.number if fetch(later, limit=1).records else newest
 
 
 def _register(store: MetadataStore, asset_graph: Any, told: Collection[_Told]) -> None:

@@ -17,7 +17,9 @@ from resources.metadata_store import MetadataStore
 ADOPTED = Path(__file__).parent / "adopted"
 SHAPES = ["quickstart", "etl_tutorial", "fully_featured"]
 OURS = {"mirror_lineage", "mirror_runs", "settle_checks", "record_materializations"}
-pytestmark = pytest.mark.filterwarnings("ignore:Property `OpDefinition.version`:DeprecationWarning")  # Dagster asks itself
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Property `OpDefinition.version`:DeprecationWarning"
+)  # Dagster asks itself
 
 
 def loaded(name: str) -> ModuleType:
