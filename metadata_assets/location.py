@@ -9,14 +9,19 @@ from metadata_assets.mirror.lineage import lineage_sensor
 from metadata_assets.mirror.runs import runs_sensor
 from metadata_assets.settling import checks_sensor
 from metadata_assets.spec import Project
+from metadata_assets.translating import MetadataTranslator, translated
 from resources.configurable import EndpointConfig, MetadataResource
 
 
-def code_location(project: Project) -> dg.Definitions:
-    """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written."""
+def code_location(project: Project, translator: MetadataTranslator | None = None) -> dg.Definitions:
+    """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written.
+
+    A translator says how Dagster shows its datasets: see `MetadataTranslator`.
+    """
     metadata = metadata_resource(project)
+    assets = definitions_for(project)
     own = dg.Definitions(
-        assets=definitions_for(project),
+        assets=assets if translator is None else translated(assets, project, translator),
         sensors=[lineage_sensor(code_location=project.name), runs_sensor(), checks_sensor()],
         executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
         resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
