@@ -78,7 +78,7 @@ def _recomputed(node: Any, origins: Collection[dg.OpDefinition], through: Throug
     inner = [_recomputed(one, origins, through) for one in node.node_defs]
     if all(new is old for new, old in zip(inner, node.node_defs, strict=True)):
         return node
-    return type(node)(
+    return dg.GraphDefinition(
         name=node.name,
         description=node.description,
         node_defs=inner,

@@ -103,7 +103,7 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
 
     def anew(self) -> "MetadataResource":
         """The same for another run or tick, as Dagster makes it: it reads the environment again."""
-        return type(self)(endpoints=self.endpoints, actor=self.actor)
+        return MetadataResource(endpoints=self.endpoints, actor=self.actor)
 
     def databases(self) -> Databases:
         """Where this process's databases are. The URLs may hold passwords."""

@@ -100,7 +100,7 @@ def test_what_is_scaffolded_is_materialized(environment: dict[str, str], stored:
     with create_defs_folder_sandbox() as sandbox:
         path = sandbox.scaffold_component(component_cls=MetadataProject, defs_path="numbers")
         (path / "defs.yaml").write_text(
-            f"type: {TYPE}\nattributes:\n  project: .\n  translation: {{group_name: first, key_prefix: ours}}\n"
+            f'type: {TYPE}\nattributes:\n  project: .\n  translation: {{group_name: first, key_prefix: ours, tags: {{table: "{{{{ key.table }}}}"}}}}\n'
         )
         with (
             sandbox.load_component_and_build_defs(defs_path=path) as (component, defs),
@@ -108,7 +108,7 @@ def test_what_is_scaffolded_is_materialized(environment: dict[str, str], stored:
         ):
             assert isinstance(component, MetadataProject)
             (spec,) = defs.resolve_all_asset_specs()
-            assert (spec.key.path[0], spec.group_name) == ("ours", "first")
+            assert (spec.key.path[0], spec.group_name, spec.tags["table"]) == ("ours", "first", "numbers")
             assert defs.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance).success
     (record,) = stored.materializations(key_of(spec.key, spec.metadata))
     assert (record.row_count, record.current) == (3, True)
