@@ -27,6 +27,15 @@ datasets:
   - {name: total, endpoint: lake, schema: shop, python: "pipeline:total", depends_on: [lake/shop/clean],
      checks: [{name: positive, python: "pipeline:positive", blocking: true}]}
 """
+TRANSLATED = f"""
+type: {TYPE}
+attributes:
+  project: .
+  translation:
+    group_name: first
+    key_prefix: ours
+    tags: {{table: "{{{{ key.table }}}}"}}
+"""
 METADATA = """
 name: shop
 endpoints:
@@ -99,9 +108,7 @@ def test_what_is_scaffolded_is_materialized(environment: dict[str, str], stored:
     assert environment
     with create_defs_folder_sandbox() as sandbox:
         path = sandbox.scaffold_component(component_cls=MetadataProject, defs_path="numbers")
-        (path / "defs.yaml").write_text(
-            f'type: {TYPE}\nattributes:\n  project: .\n  translation: {{group_name: first, key_prefix: ours, tags: {{table: "{{{{ key.table }}}}"}}}}\n'
-        )
+        (path / "defs.yaml").write_text(TRANSLATED)
         with (
             sandbox.load_component_and_build_defs(defs_path=path) as (component, defs),
             dg.DagsterInstance.ephemeral() as instance,

@@ -61,7 +61,7 @@ ALLOWED = {
     "stored id": {
         "identity/ids.py": "defined here",
         "identity/idempotency.py": "a materialization is a child of its dataset",
-        "metadata_assets/mirror/materialized.py": "the attempt behind an event, a child of its dataset: the same each time",
+        "metadata_assets/mirror/materialized.py": "an event's attempt: a child of its dataset",
         "resources/metadata/*.py": "the stores read our own tables and write columns, children of their dataset",
     },
     "past the constructor": {
