@@ -7,6 +7,7 @@ from uuid import UUID
 
 from identity.errors import MetadataError
 from identity.ids import Entity
+from identity.keys import CanonicalKey
 from resources.locations import place
 from resources.metadata_store import MetadataStore
 from resources.tables.registry import REGISTRY, Connection
@@ -84,7 +85,7 @@ def announce(connection: Connection, endpoint: str, control: MetadataStore, enti
     """The dataset has a row of its own before its first version: whoever looks what is behind finds it.
 
     Raises NameTaken where its name is not free. It is when the view that has it belongs to a dataset that is called
-    otherwise by now: the next switch sees to both.
+    otherwise by now, or the one that asks is: the next switch sees to both.
     """
     view = entity.key.schema or "", entity.key.table
     tenant, dataset = entity.tenant.value, entity.id.value
@@ -94,8 +95,9 @@ def announce(connection: Connection, endpoint: str, control: MetadataStore, enti
         there = "SELECT to_regclass(format('%%I.%%I', %s::text, %s::text)) IS NOT NULL"
         taken = connection.execute(there, view).fetchone() == (True,)
     else:
-        own = (holder.tenant, holder.dataset) == (tenant, dataset)
-        taken = not own and not gives_up(connection, endpoint, control, holder)
+        own = Registered(tenant=tenant, dataset=dataset, version=0, schema=view[0], name=view[1])
+        givers = (one for one in (holder, own) if gives_up(connection, endpoint, control, one))
+        taken = (holder.tenant, holder.dataset) != (tenant, dataset) and not any(givers)
     if taken:
         raise NameTaken(view=".".join(view), endpoint=endpoint)
     give_way(connection, view, tenant, dataset)
@@ -115,16 +117,26 @@ def set_aside(connection: Connection, holder: Registered) -> None:
 
 def gives_up(connection: Connection, endpoint: str, control: MetadataStore, holder: Registered) -> bool:
     """Whether the dataset of a view is ours and called otherwise by now, or moved away and left the view behind."""
-    if holder.tenant != control.tenant.value:
-        return False
-    key, _version = control.published_versions([holder.dataset]).get(holder.dataset, (None, 0))
-    if key is None:
-        return False
-    if key.endpoint == endpoint:
+    key = _key(control, holder)
+    if key is not None and key.endpoint == endpoint:
         return (key.schema, key.table) != holder.view
+    return left_behind(connection, endpoint, control, holder)
+
+
+def left_behind(connection: Connection, endpoint: str, control: MetadataStore, holder: Registered) -> bool:
+    """Whether the dataset of a view is ours and on another endpoint by now, and the view shows tables of this one."""
+    key = _key(control, holder)
+    if key is None or key.endpoint == endpoint:
+        return False
     row = connection.execute(_SHOWN.encode(), [holder.tenant, holder.dataset]).fetchone()
     at = control.committed_at(row[0] if row else [])
     return bool(at) and {place(one or "")[0] for one in at.values()} == {endpoint}
+
+
+def _key(control: MetadataStore, holder: Registered) -> CanonicalKey | None:
+    if holder.tenant != control.tenant.value:
+        return None
+    return control.published_versions([holder.dataset]).get(holder.dataset, (None, 0))[0]
 
 
 def _registered(tenant: UUID, dataset: UUID, version: int, schema: str, name: str) -> Registered:

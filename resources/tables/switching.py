@@ -18,11 +18,10 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from identity.errors import MetadataError
 from identity.ids import EntityId
-from identity.keys import CanonicalKey
 from resources.locations import place
 from resources.metadata.data_plane import PublishedDataset
 from resources.tables import registry
-from resources.tables.names import Name, NameOfAnother, Registered, give_way, gives_up, locked, set_aside
+from resources.tables.names import Name, NameOfAnother, Registered, give_way, gives_up, left_behind, locked, set_aside
 from resources.tables.registry import REGISTRY, Connection
 from resources.tables.store import TableStorage
 from resources.tables.views import Part, View, check_unused, rename, show
@@ -31,6 +30,8 @@ LOCK_MILLISECONDS: Final = 500
 """So long a switch waits for readers at once: new ones wait behind it. Less than PostgreSQL's deadlock_timeout, so that
 of a reader and a short switch that wait for each other it is the switch that gives way."""
 DEADLINE_SECONDS: Final = 30.0
+_PLANS: Final = 10
+"""So often it is planned anew what belongs together, when datasets are renamed before it is switched."""
 
 
 class ViewBusy(MetadataError):
@@ -40,6 +41,14 @@ seconds; they stay at the version before, and the next run on this endpoint trie
     views: str
     endpoint: str
     seconds: int
+
+
+class NamesChange(MetadataError):
+    """{views} on the endpoint {endpoint} could not follow what is published: datasets are being renamed; they stay at \
+the version before: run again, and when it stays so, see: metadata-assets doctor"""
+
+    views: str
+    endpoint: str
 
 
 class TablesMissing(MetadataError):
@@ -124,14 +133,18 @@ def settle(tables: TableStorage, *, deadline_seconds: float = DEADLINE_SECONDS, 
     switched: list[Switched] = []
     refused: list[Refused] = []
     with tables.connected() as connection:
-        with connection.transaction():
-            shown = shown_views(connection, tables)
-        for group in _groups(tables, shown, names=names):
-            try:
-                switched += _switched(connection, tables, group, deadline_seconds)
-            except MetadataError as error:
-                connection.rollback()
-                refused.append(Refused(tuple(one.dataset for one in group), error))
+        for _ in range(_PLANS):
+            with connection.transaction():
+                shown = shown_views(connection, tables)
+            refused.clear()
+            for group in _groups(tables, shown, names=names):
+                try:
+                    switched += _switched(connection, tables, group, deadline_seconds)
+                except MetadataError as error:
+                    connection.rollback()
+                    refused.append(Refused(tuple(one.dataset for one in group), error))
+            if not any(isinstance(one.error, NamesChange) for one in refused):
+                break
     return Settled(tuple(switched), tuple(refused))
 
 
@@ -215,14 +228,6 @@ def shown_views(connection: Connection, tables: TableStorage) -> dict[UUID, Show
     return {row[0]: ShownView(version=row[1], schema=row[2], name=row[3]) for row in rows}
 
 
-class _NamedAnew(Exception):
-    """Datasets of a group are called otherwise than they were when it was put together."""
-
-    def __init__(self, group: Sequence[PublishedDataset]) -> None:
-        super().__init__()
-        self.group = group
-
-
 _MEANWHILE: Final = (errors.LockNotAvailable, errors.DeadlockDetected)
 
 
@@ -230,27 +235,18 @@ def _switched(
     connection: Connection, tables: TableStorage, group: Sequence[PublishedDataset], deadline_seconds: float
 ) -> list[Switched]:
     asking = Retrying(
-        retry=retry_if_exception_type((*_MEANWHILE, errors.UniqueViolation, _NamedAnew)),  # a name announced meanwhile
+        retry=retry_if_exception_type((*_MEANWHILE, errors.UniqueViolation)),  # a name announced meanwhile
         wait=wait_random_exponential(multiplier=0.05, max=1.0),
         stop=stop_after_delay(deadline_seconds),
         reraise=True,
     )
-    names = ", ".join(f"{one.key.schema}.{one.key.table}" for one in group)
-
-    def switch() -> list[Switched]:
-        nonlocal group
-        try:
-            with connection.transaction():
-                for schema in {one.key.schema for one in group if one.key.schema}:
-                    registry.prepare(connection, tables.endpoint, schema)
-            return _switch(connection, tables, group)
-        except _NamedAnew as anew:
-            group = anew.group
-            raise
-
+    names = _listed(group)
     try:
-        return asking(switch)
-    except (*_MEANWHILE, _NamedAnew):
+        with connection.transaction():
+            for schema in {one.key.schema for one in group if one.key.schema}:
+                registry.prepare(connection, tables.endpoint, schema)
+        return asking(_switch, connection, tables, group)
+    except _MEANWHILE:
         raise ViewBusy(views=names, endpoint=tables.endpoint, seconds=round(deadline_seconds)) from None
     except errors.InsufficientPrivilege:
         raise LoginRefused(endpoint=tables.endpoint, views=names) from None
@@ -283,7 +279,7 @@ def _switch(connection: Connection, tables: TableStorage, group: Sequence[Publis
         connection.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         rows = locked(connection, tenant, [one.dataset.value for one in group], [_wanted(one) for one in group])
         own = {row.dataset: row for row in rows if row.tenant == tenant}
-        _check_names(tables, group, own)
+        _check_names(tables, group, rows)
         moving = [one for one in group if _is_to_move(one, own[one.dataset.value])]
         before = _made_way(connection, tables, moving, rows)
         done = []
@@ -313,21 +309,26 @@ def _is_to_move(one: PublishedDataset, row: Registered) -> bool:
     return row.version <= one.version and (row.version, *row.view) != (one.version, *_wanted(one))
 
 
-def _check_names(tables: TableStorage, group: Sequence[PublishedDataset], own: Mapping[UUID, Registered]) -> None:
-    """Where a view changes its name, all take the names that they have now that the rows are kept, or _NamedAnew."""
-    rows = [(one, own[one.dataset.value]) for one in group]
-    if not any(row.version and row.view != _wanted(one) and _is_to_move(one, row) for one, row in rows):
+def _check_names(tables: TableStorage, group: Sequence[PublishedDataset], rows: Sequence[Registered]) -> None:
+    """Where names change hands, the datasets are still called as in the group, now that the rows are kept.
+
+    Otherwise NamesChange: other datasets may belong to the group by now.
+    """
+    tenant = tables.control.tenant.value
+    wanted = {one.dataset.value: _wanted(one) for one in group}
+    holds = {row.view: row.dataset for row in rows if row.version}
+    own = [row for row in rows if row.tenant == tenant and row.version and row.dataset in wanted]
+    if all(row.view == wanted[row.dataset] for row in own) and all(
+        holds.get(view, dataset) == dataset for dataset, view in wanted.items()
+    ):
         return
-    keys = tables.control.published_versions([one.dataset.value for one in group])
-    now = [_called(one, keys[one.dataset.value][0]) for one in group]
-    if now != list(group):
-        raise _NamedAnew(now)
+    keys = tables.control.published_versions(list(wanted))
+    if any(keys[one.dataset.value][0] != one.key for one in group):
+        raise NamesChange(views=_listed(group), endpoint=tables.endpoint)
 
 
-def _called(one: PublishedDataset, key: CanonicalKey) -> PublishedDataset:
-    return PublishedDataset(
-        dataset=one.dataset, key=key, version=one.version, partitions=one.partitions, publishes=one.publishes
-    )
+def _listed(group: Sequence[PublishedDataset]) -> str:
+    return ", ".join(f"{one.key.schema}.{one.key.table}" for one in group)
 
 
 def _made_way(
@@ -345,8 +346,10 @@ def _made_way(
         mover = movers.get(row.dataset)
         if mover is not None:
             check_unused(connection, row.view, mover.version, f"its name becomes {'.'.join(_wanted(mover))}")
-        elif gives_up(connection, tables.endpoint, tables.control, row):
+        elif left_behind(connection, tables.endpoint, tables.control, row):
             set_aside(connection, row)
+        elif gives_up(connection, tables.endpoint, tables.control, row):
+            raise NamesChange(views=".".join(row.view), endpoint=tables.endpoint)
         else:
             raise NameOfAnother(view=".".join(row.view), version=taker.version)
         called[row.dataset] = (row.schema, str(row.dataset))

@@ -224,3 +224,21 @@ def test_a_name_that_is_announced_meanwhile_is_taken_all_the_same(
     monkeypatch.setattr(switching, "give_way", give_way)
     assert warehouse.settle(names=True).refused == ()
     assert warehouse.rows("trips") == [(0, "AA")]
+
+
+def test_what_is_renamed_while_it_is_planned_is_planned_anew(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The view that is in the way by now is no part of the first plan."""
+    warehouse.show(flights(5), name="planes")
+    shown(warehouse, {"flights": "trips"})
+    real = switching.together
+
+    def planned(*args: object) -> object:
+        monkeypatch.undo()
+        renamed(warehouse, {"trips": "planes", "planes": "flights"})
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(switching, "together", planned)
+    assert warehouse.settle(names=True).refused == ()
+    assert (warehouse.rows("planes"), warehouse.rows("flights")) == ([(0, "AA")], [(5, "AA")])
