@@ -107,20 +107,28 @@ def _select(dataset: Dataset, inputs: Mapping[str, Input]) -> Callee | None:
     return sql_callee(dataset.sql, dataset, inputs)
 
 
-def _derived_columns(project: Project) -> Mapping[CanonicalKey, Sequence[Column]]:
-    """The columns of datasets that are a SELECT, as far as they can be known before it runs."""
+_Derived = Mapping[CanonicalKey, tuple[Sequence[Column], Mapping[str, Any]]]
+
+
+def _derived_columns(project: Project) -> _Derived:
+    """Of datasets that are a SELECT, their columns and where these come from, as far as it is known before it runs."""
     if not any(dataset.sql for dataset in project.datasets):
         return {}
+    from metadata_assets.sql.computing import column_lineage
     from metadata_assets.sql.derived import promised, select_columns
 
     found = select_columns(project)
-    return {key: promised(project.datasets_by_key[key], one) for key, one in found.items()}
+    return {
+        key: (promised(project.datasets_by_key[key], one), column_lineage(one.origins)) for key, one in found.items()
+    }
 
 
-def _asset(project: Project, one: Implemented, derived: Mapping[CanonicalKey, Sequence[Column]]) -> dg.AssetsDefinition:
-    dataset = replace(one.dataset, columns=tuple(derived.get(one.dataset.key, one.dataset.columns)))
+def _asset(project: Project, one: Implemented, derived: _Derived) -> dg.AssetsDefinition:
+    columns, origins = derived.get(one.dataset.key, (one.dataset.columns, {}))
+    dataset = replace(one.dataset, columns=tuple(columns))
     name = step_name(dataset.key)
-    out = dg.AssetOut.from_spec(asset_spec(dataset), backfill_policy=_backfill_policy(dataset))
+    spec = asset_spec(dataset).merge_attributes(metadata=origins)
+    out = dg.AssetOut.from_spec(spec, backfill_policy=_backfill_policy(dataset))
 
     @dg.multi_asset(
         name=name,

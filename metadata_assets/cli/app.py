@@ -9,6 +9,7 @@ from metadata_assets.cli import documents
 from metadata_assets.cli.commands import PROGRAM, accept_before_commands, command
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.exports import exports
 from metadata_assets.cli.identity import identity
 from metadata_assets.cli.imports import imports
 from metadata_assets.cli.lineage_commands import lineages
@@ -49,6 +50,7 @@ app.add_typer(_materialization, name="materialization")
 app.add_typer(identity, name="identity")
 app.add_typer(collection, name="collection")
 app.add_typer(imports, name="import")
+app.add_typer(exports, name="export")
 app.add_typer(versioning)
 app.add_typer(lineages)
 app.add_typer(projects)
