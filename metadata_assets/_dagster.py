@@ -3,12 +3,15 @@
 Written for dagster 1.13; `tests/dagster/test_private_api.py` names what is gone after an upgrade.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
+from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.execution.plan.compute_generator import validate_and_coerce_op_result_to_iterator
+from dagster._core.execution.plan.outputs import StepOutputHandle
 from dagster._core.storage.tags import (
     ASSET_RESUME_RETRY_TAG,
     AUTO_RETRY_RUN_ID_TAG,
@@ -25,14 +28,17 @@ __all__ = [
     "ASSET_RESUME_RETRY_TAG",
     "AUTO_RETRY_RUN_ID_TAG",
     "BACKFILL_ID_TAG",
+    "NO_VALUE",
     "PARENT_BACKFILL_ID_TAG",
     "PARENT_RUN_ID_TAG",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "ConfigurableClassData",
+    "DecoratedOpFunction",
     "Evaluation",
     "Step",
     "current_step",
+    "entries_of",
     "evaluations_after",
     "evaluations_in",
     "has_materialized",
@@ -45,6 +51,7 @@ __all__ = [
     "parents_of",
     "planned_in",
     "report_only",
+    "running_step",
     "storage_of",
     "upstream_partitions",
     "was_materialized_in",
@@ -123,6 +130,58 @@ class Step:
         return self._op.get_step_execution_context().get_asset_metadata(asset_key, partition) or {}
 
     @property
+    def materializes(self) -> Mapping[str, dg.AssetKey]:
+        """The outputs of this step that are assets which the run is to materialize."""
+        outputs = self._context.step.step_outputs
+        return {one.name: one.properties.asset_key for one in outputs if one.properties.asset_key is not None}
+
+    def output_of(self, asset_key: dg.AssetKey | None) -> str:
+        """The name of the output that a result about this asset is, or about the only one of the step."""
+        assets = self._op.job_def.asset_layer.get_assets_def_for_node(self._context.node_handle)
+        assert assets is not None, "Dagster has refused a result about an asset in a step that makes none"
+        return assets.get_output_name_for_asset_key(asset_key or assets.key)
+
+    def partitions_of(self, output: str) -> tuple[str | None, ...]:
+        """The partitions of an output that the run is to materialize; (None,) where it has none."""
+        context = self._context.get_output_context(self._handle(output, None))
+        return tuple(context.asset_partition_keys) if context.has_asset_partitions else (None,)
+
+    def is_stored(self, output: str, value: object) -> bool:
+        """Whether Dagster gives a value to the I/O manager of its output. `value` as a MaterializeResult has it."""
+        kind = self._context.op_def.output_def_named(output).dagster_type
+        return not (kind.is_nothing or (kind.is_any and value is NO_VALUE))
+
+    def io_manager_of(self, output: str, mapping_key: str | None) -> Any:
+        """What stores an output."""
+        return self._context.get_io_manager(self._handle(output, mapping_key))
+
+    def add_asset_metadata(self, noted: Mapping[str, Any], asset_key: dg.AssetKey) -> None:
+        """Show in the events of an asset what is noted here."""
+        self._context.add_asset_metadata(noted, asset_key)
+
+    def data_version_of(self, asset_key: dg.AssetKey) -> str | None:
+        """The data version that an asset was reported with in this step, or is going to be."""
+        known = self._context.has_data_version(asset_key)
+        return self._context.get_data_version(asset_key).value if known else None
+
+    def computes(self, function: Callable[..., Any]) -> bool:
+        """Whether this function is what the step computes, and not one that it calls."""
+        compute = self._context.op_def.compute_fn
+        return getattr(compute, "decorated_fn", compute) is function
+
+    def results_in(self, returned: object) -> Iterator[Any]:
+        """What a function returned, as Dagster takes it: outputs and results one by one. Raises what Dagster does."""
+        op_def = self._context.op_def
+        return validate_and_coerce_op_result_to_iterator(returned, self.context, op_def.output_defs)
+
+    def _handle(self, output: str, mapping_key: str | None) -> StepOutputHandle:
+        return StepOutputHandle(self.key, output, mapping_key)
+
+    @property
+    def _context(self) -> Any:
+        return self._op.get_step_execution_context()
+
+    @property
     def asset_context(self) -> dg.AssetExecutionContext:
         """The same step, where it is known to materialize assets."""
         assert isinstance(self.context, dg.AssetExecutionContext)
@@ -134,12 +193,24 @@ class Step:
         return context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
 
 
+NO_VALUE: Final[object] = dg.MaterializeResult().value
+"""What a MaterializeResult has whose data are stored already."""
+
+
 def current_step() -> Step:
     """The step that is executing in this thread, an asset's or an op's."""
     try:
         return Step(dg.AssetExecutionContext.get())
     except dg.DagsterInvariantViolationError:
         return Step(dg.OpExecutionContext.get())
+
+
+def running_step() -> Step | None:
+    """The step that is executing in this thread; None outside of every step, as in a test that calls a function."""
+    try:
+        return current_step()
+    except dg.DagsterInvariantViolationError:
+        return None
 
 
 def upstream_partitions(
@@ -212,7 +283,7 @@ def evaluations_in(instance: dg.DagsterInstance, run_id: str) -> list[Evaluation
     """The evaluations of a run so far."""
     return [
         Evaluation(number, run_id, at, event.asset_check_evaluation_data)
-        for number, at, event in _entries(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        for number, at, event in entries_of(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     ]
 
 
@@ -245,12 +316,13 @@ def materialized_in(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple
 
 
 def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
-    return (event for _number, _at, event in _entries(instance, run_id, kind))
+    return (event for _number, _at, event in entries_of(instance, run_id, kind))
 
 
-def _entries(
+def entries_of(
     instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType
 ) -> Iterator[tuple[int, float, dg.DagsterEvent]]:
+    """The events of one kind that a run has so far: their numbers, when they were written, and what they say."""
     cursor: str | None = None
     while True:
         page = instance.get_records_for_run(run_id, cursor=cursor, of_type=kind)

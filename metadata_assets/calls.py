@@ -12,7 +12,7 @@ from identity.keys import short_name
 from metadata_assets._dagster import current_step, upstream_partitions
 from metadata_assets.attempts import computing
 from metadata_assets.signatures import Callee, Input, Parameter
-from metadata_assets.spec import Dataset, asset_key
+from metadata_assets.spec import Dataset
 from resources.files.formats import as_frame
 
 
@@ -60,12 +60,12 @@ def run_of(
 
     @cache
     def upstream_of(partition: str | None) -> Mapping[dg.AssetKey, Sequence[str]]:
-        return upstream_partitions(current_step(), dataset.asset_key, partition)
+        return upstream_partitions(current_step(), context.asset_key, partition)
 
     def needed(partition: str | None, name: str) -> Sequence[str | None]:
         if len(partitions) == 1 or inputs[name].partitions is None:
             return list(tables[name])
-        return upstream_of(partition).get(asset_key(inputs[name].dependency.key), ())
+        return upstream_of(partition).get(context.asset_key_for_input(name), ())
 
     return Run(dataset=dataset, partitions=partitions, loaded=tables, needed=needed)
 

@@ -95,7 +95,6 @@ class Audit:
         failed = [answer for answer in answers if not answer.passed]
         shown = (failed or list(answers))[0]
         return dg.AssetCheckResult(
-            asset_key=self.run.dataset.asset_key,
             check_name=declared.check.name,
             passed=not failed,
             severity=declared.severity,
@@ -106,7 +105,6 @@ class Audit:
 
 def missing_results(
     checks: Sequence[DeclaredCheck],
-    run: Run,
     missing: Mapping[str | None, NoData],
     results: Sequence[dg.AssetCheckResult],
 ) -> list[dg.AssetCheckResult]:
@@ -115,16 +113,15 @@ def missing_results(
     `results` are those about the partitions that have data; a check that failed there keeps its severity.
     """
     told_already = {result.check_name: result for result in results}
-    return [_missing(declared, run, missing, told_already.get(declared.check.name)) for declared in checks]
+    return [_missing(declared, missing, told_already.get(declared.check.name)) for declared in checks]
 
 
 def _missing(
-    declared: DeclaredCheck, run: Run, missing: Mapping[str | None, NoData], found: dg.AssetCheckResult | None
+    declared: DeclaredCheck, missing: Mapping[str | None, NoData], found: dg.AssetCheckResult | None
 ) -> dg.AssetCheckResult:
     sentences = [f"missing: {missing_words(missing)}", found.description if found else None]
     severe = found is not None and not found.passed
     return dg.AssetCheckResult(
-        asset_key=run.dataset.asset_key,
         check_name=declared.check.name,
         passed=False,
         severity=declared.severity if severe else dg.AssetCheckSeverity.WARN,

@@ -170,7 +170,7 @@ def _compute(
         yield from audit.results
         return
     context.log.warning(missing_words(missing))
-    yield from missing_results(one.checks, run, missing, audit.results)
+    yield from missing_results(one.checks, missing, audit.results)
 
 
 def asset_spec(dataset: Dataset) -> dg.AssetSpec:

@@ -22,7 +22,7 @@ The run tag `metadata_assets/idempotency_key` makes the intent explicit and outr
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -43,13 +43,25 @@ class EndlessReexecution(MetadataError):
 
 def intent_of(step: Step, asset_key: dg.AssetKey, partition: str | None) -> Intent:
     """Why this step materializes this partition: equal for every re-delivery of the same request."""
-    explicit = step.run.tags.get(IDEMPOTENCY_KEY_TAG)
+    return intent_of_run(step.instance, step.run, lambda: step.asset_graph, asset_key, partition)
+
+
+def intent_of_run(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    asset_graph: Callable[[], Any],
+    asset_key: dg.AssetKey,
+    partition: str | None,
+) -> Intent:
+    """Why a run materializes this partition; the graph of its assets is asked for where a backfill goes on."""
+    explicit = run.tags.get(IDEMPOTENCY_KEY_TAG)
     if explicit:
         return Intent("key", explicit)
-    run_id, first = first_delivery(step.instance, step.run, asset_key, partition)
+    run_id, first = first_delivery(instance, run, asset_key, partition)
     if first is None or first.parent_run_id or _dagster.BACKFILL_ID_TAG not in first.tags:
         return Intent("run", run_id)
-    return Intent("backfill", _first_backfill(step, first.tags[_dagster.BACKFILL_ID_TAG], asset_key, partition))
+    backfill_id = first.tags[_dagster.BACKFILL_ID_TAG]
+    return Intent("backfill", _first_backfill(instance, asset_graph, backfill_id, asset_key, partition))
 
 
 def repeats(
@@ -116,16 +128,22 @@ def _first(
     raise EndlessReexecution(run_id=run.run_id)
 
 
-def _first_backfill(step: Step, backfill_id: str, asset_key: dg.AssetKey, partition: str | None) -> str:
+def _first_backfill(
+    instance: dg.DagsterInstance,
+    asset_graph: Callable[[], Any],
+    backfill_id: str,
+    asset_key: dg.AssetKey,
+    partition: str | None,
+) -> str:
     """The backfill that first asked for this partition and has not had it: the given one, or one that it continues."""
     seen = {backfill_id}
     while True:
-        backfill = step.instance.get_backfill(backfill_id)
+        backfill = instance.get_backfill(backfill_id)
         parent_id = backfill.tags.get(_dagster.PARENT_BACKFILL_ID_TAG) if backfill else None
-        parent = step.instance.get_backfill(parent_id) if parent_id else None
+        parent = instance.get_backfill(parent_id) if parent_id else None
         if parent_id is None or parent is None or not parent.is_asset_backfill or parent_id in seen:
             return backfill_id
-        if _dagster.was_materialized_in(parent, step.asset_graph, asset_key, partition):
+        if _dagster.was_materialized_in(parent, asset_graph(), asset_key, partition):
             return backfill_id
         backfill_id = parent_id
         seen.add(parent_id)

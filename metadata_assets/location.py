@@ -10,15 +10,22 @@ from metadata_assets.mirror.runs import runs_sensor
 from metadata_assets.scheduling import automation_sensors, schedule_definitions
 from metadata_assets.settling import checks_sensor
 from metadata_assets.spec import Project
+from metadata_assets.translating import MetadataTranslator, asset_keys, translated
 from resources.configurable import EndpointConfig, MetadataResource
 
 
-def code_location(project: Project) -> dg.Definitions:
-    """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written."""
+def code_location(project: Project, translator: MetadataTranslator | None = None) -> dg.Definitions:
+    """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written.
+
+    A translator says how Dagster shows its datasets: see `MetadataTranslator`.
+    """
     metadata = metadata_resource(project)
+    assets = definitions_for(project)
+    if translator is not None:
+        assets = translated(assets, project, translator)
     own = dg.Definitions(
-        assets=definitions_for(project),
-        schedules=schedule_definitions(project),
+        assets=assets,
+        schedules=schedule_definitions(project, asset_keys(assets)),
         sensors=[
             lineage_sensor(code_location=project.name),
             runs_sensor(),

@@ -1,21 +1,25 @@
 """When a project's datasets are made without anybody asking: schedules, and automation conditions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
 import dagster as dg
 
+from identity.keys import CanonicalKey
 from metadata_assets.partitioning import partitions_definition
-from metadata_assets.spec import Automation, Project, Schedule, asset_key
+from metadata_assets.spec import Automation, Project, Schedule
 
 
-def schedule_definitions(project: Project) -> list[dg.ScheduleDefinition]:
-    """Each schedule of the project, with a job of its name; on, where it is for the environment of the project."""
-    return [_schedule(project, one) for one in project.schedules]
+def schedule_definitions(project: Project, keys: Mapping[CanonicalKey, dg.AssetKey]) -> list[dg.ScheduleDefinition]:
+    """Each schedule of the project, with a job of its name; on, where it is for the environment of the project.
+
+    `keys` are those under which Dagster shows the datasets.
+    """
+    return [_schedule(project, one, keys) for one in project.schedules]
 
 
-def _schedule(project: Project, schedule: Schedule) -> dg.ScheduleDefinition:
+def _schedule(project: Project, schedule: Schedule, keys: Mapping[CanonicalKey, dg.AssetKey]) -> dg.ScheduleDefinition:
     divided = [one.partitions for one in schedule.datasets_in(project) if one.partitions is not None]
     definition = partitions_definition(divided[0] if divided else None)
 
@@ -33,7 +37,7 @@ def _schedule(project: Project, schedule: Schedule) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name=schedule.name,
         job=dg.define_asset_job(
-            f"{schedule.name}_job", selection=dg.AssetSelection.assets(*map(asset_key, schedule.datasets))
+            f"{schedule.name}_job", selection=dg.AssetSelection.assets(*(keys[one] for one in schedule.datasets))
         ),
         cron_schedule=schedule.cron,
         execution_timezone=schedule.timezone,

@@ -19,6 +19,7 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import Evaluation, Step, evaluations_after, evaluations_in, materialized_in, planned_in
 from metadata_assets.datasets import key_of
 from metadata_assets.noted import as_json, as_text
+from metadata_assets.sensing import sensor_of
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
 from resources.models import Published
@@ -174,21 +175,20 @@ def check_results(
     ]
 
 
-def checks_sensor(*, name: str = "settle_checks", clock: Callable[[], float] = time.time) -> dg.SensorDefinition:
+def checks_sensor(
+    *,
+    name: str = "settle_checks",
+    clock: Callable[[], float] = time.time,
+    metadata: MetadataResource | None = None,
+) -> dg.SensorDefinition:
     """A sensor that records what asset checks found, and publishes what waited for them, exactly once.
 
     For what no process noticed: runs without a step downstream, runs of checks alone, runs that died. It reads the
     event log from where it was, and again what is younger than five minutes: a number may be drawn long before it is
-    seen. What was recorded is not recorded again.
+    seen. What was recorded is not recorded again. `metadata` as in `sensor_of`.
     """
 
-    @dg.sensor(
-        name=name,
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Publishes what has passed its asset checks, and records what they found.",
-    )
-    def settle_checks(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
         repository = context.repository_def
         assert repository is not None
         graph = repository.asset_graph
@@ -213,7 +213,12 @@ def checks_sensor(*, name: str = "settle_checks", clock: Callable[[], float] = t
         words = [f"{seen} evaluations of checks read, {settled} versions published", *dict.fromkeys(problems)]
         return dg.SkipReason("; ".join(words))
 
-    return settle_checks
+    return sensor_of(
+        look,
+        name=name,
+        description="Publishes what has passed its asset checks, and records what they found.",
+        metadata=metadata,
+    )
 
 
 def _result(one: Evaluation) -> CheckResult:

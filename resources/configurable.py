@@ -101,6 +101,10 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
             failpoints.arm(self._settings.failpoint)
         return self._settings
 
+    def anew(self) -> "MetadataResource":
+        """The same for another run or tick, as Dagster makes it: it reads the environment again."""
+        return MetadataResource(endpoints=self.endpoints, actor=self.actor)
+
     def databases(self) -> Databases:
         """Where this process's databases are. The URLs may hold passwords."""
         return self._opened().databases

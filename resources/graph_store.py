@@ -8,7 +8,7 @@ from uuid import UUID
 from identity.ids import Entity
 from resources.graph.collections import Collections
 from resources.graph.column_walk import ColumnLineage, walk_columns
-from resources.graph.edges import EdgeChanges, Link, assert_edges
+from resources.graph.edges import EdgeChanges, Ends, Link, assert_edges
 from resources.graph.given import moment, number
 from resources.graph.identities import Identities
 from resources.graph.paths import Paths, paths_between
@@ -30,8 +30,9 @@ class GraphStore(Identities, References, Collections):
 
     def assert_edges(self, links: Collection[Link], *, producer: str, scope: str, complete: bool) -> EdgeChanges:
         """Say which edges a producer sees in its scope; a complete look closes those that it no longer names."""
+        ends = Ends.of(links)
         with self.sessions.begin() as session:
-            return assert_edges(session, links, producer=producer, scope=scope, complete=complete)
+            return assert_edges(session, ends, producer=producer, scope=scope, complete=complete)
 
     def lineage(
         self, start: Entity, direction: Direction, *, depth: int | None = None, at: datetime | None = None

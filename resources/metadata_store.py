@@ -13,6 +13,7 @@ from resources.metadata.check_results import CheckResults
 from resources.metadata.columns import Columns
 from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
+from resources.metadata.declarations import Declarations
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.explanations import Explanations
 from resources.metadata.impact import Impacts
@@ -39,6 +40,7 @@ class MetadataStore(
     Catalogs,
     Columns,
     Datasets,
+    Declarations,
     Attempts,
     Steps,
     Runs,

@@ -1,8 +1,9 @@
 """The asset graph of a code location as edges of the canonical graph: read, hashed, mirrored when it changed."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import dagster as dg
@@ -12,6 +13,7 @@ from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.mirror.columns import columns_of, columns_text, scoped
+from metadata_assets.sensing import sensor_of
 from resources.configurable import MetadataResource
 from resources.graph.edges import EdgeChanges, Link
 from resources.graph_store import GraphStore
@@ -59,13 +61,21 @@ class Mirrored:
 
     assets_written: int
     edges: EdgeChanges
+    assets_closed: int = 0
+    """That this code location was the last one to speak of."""
     entities: Mapping[CanonicalKey, Entity] = field(default_factory=dict, compare=False, repr=False)
     columns_written: int = 0
     column_edges: int = 0
 
 
-def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
-    """The asset graph of a code location (`Definitions.resolve_asset_graph()`), as values. Raises SharedDataset."""
+def snapshot(asset_graph: Any, jobs: Mapping[dg.AssetKey, Sequence[str]] = MappingProxyType({})) -> AssetGraphSnapshot:
+    """The asset graph of a code location (`Definitions.resolve_asset_graph()`), as values. Raises SharedDataset.
+
+    `jobs` are the names of the jobs that materialize an asset.
+    """
+    checks: dict[dg.AssetKey, list[str]] = {}
+    for check in asset_graph.asset_check_keys:
+        checks.setdefault(check.asset_key, []).append(check.name)
     nodes = {key: asset_graph.get(key) for key in sorted(asset_graph.get_all_asset_keys())}
     keys = {key: key_of(key, node.metadata) for key, node in nodes.items()}
     _check_each_has_its_own(keys)
@@ -74,7 +84,13 @@ def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
             key=keys[key],
             type=AssetType.DATASET,
             description=node.description,
-            metadata={"dagster": _facts(key, node)},
+            metadata={
+                PRODUCER: {
+                    **_facts(key, node),
+                    "checks": sorted(checks.get(key, ())),
+                    "jobs": sorted(jobs.get(key, ())),
+                }
+            },
         )
         for key, node in nodes.items()
     }
@@ -95,17 +111,31 @@ def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
 def mirror(
     metadata: MetadataStore, graph: GraphStore, asset_graph: AssetGraphSnapshot, *, code_location: str
 ) -> Mirrored:
-    """Tell the stores what a code location defines. Edges that it no longer has are closed; assets stay."""
-    written = metadata.register_datasets(asset_graph.datasets) + metadata.register_assets(asset_graph.external)
+    """Tell the stores what a code location defines; a handful of statements, however large the graph is.
+
+    What it says of an asset has an entry of its own, `dagster:<code location>`: an asset that two of them have is one
+    thing, of which both words are shown. Edges that it no longer has are closed, and so is an asset that nobody speaks
+    of any more; nothing is deleted.
+    """
+    slot = f"{PRODUCER}:{code_location}"
+
+    def own(asset: Asset) -> Asset:
+        return replace(asset, metadata={slot: asset.metadata[PRODUCER]})
+
+    written = metadata.register_datasets((own(asset), policy) for asset, policy in asset_graph.datasets)
+    written += metadata.register_assets(own(asset) for asset in asset_graph.external)
     entities = metadata.entities(asset_graph.keys)
     links = [Link(entities[edge.source], entities[edge.target]) for edge in asset_graph.edges]
     changes = graph.assert_edges(links, producer=PRODUCER, scope=code_location, complete=True)
+    taken_back = metadata.take_back(slot, entities.values())
     told = {key: scoped(one, code_location) for key, one in asset_graph.columns.items()}
     columns, column_edges = metadata.record_columns(told, producer=PRODUCER, scope=code_location)
-    return Mirrored(written, changes, entities, columns, column_edges)
+    return Mirrored(written, changes, taken_back.closed, entities, columns, column_edges)
 
 
-def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
+def lineage_sensor(
+    *, code_location: str | None = None, metadata: MetadataResource | None = None
+) -> dg.SensorDefinition:
     """A sensor that mirrors the asset graph of its code location once for each change of it, and of the store.
 
     Names are a part of that: what is declared about a name is meant for whatever has it, so when another thing got it
@@ -115,31 +145,44 @@ def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:
     Its cursor is in Dagster's storage, which several tenants and stores may share: it says what was mirrored where.
 
     Definitions are loaded again in every step process, so loading them writes nothing; the daemon's sensor does.
+    Without a `code_location` it is what Dagster calls it; `metadata` as in `sensor_of`.
     """
 
-    @dg.sensor(
-        name="mirror_lineage",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Mirrors the asset graph into the canonical graph when the code location changed.",
-    )
-    def mirror_lineage(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
-        repository = context.repository_def
+    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+        repository, origin = context.repository_def, context.code_location_origin
         assert repository is not None
-        current = snapshot(repository.asset_graph)
+        location = code_location or (origin.location_name if origin is not None else repository.name)
+        current = snapshot(repository.asset_graph, jobs_in(repository))
         store = metadata.store()
         incarnation, holders = store.standing(current.keys)
         if context.cursor == _done(incarnation, current, holders):
             return dg.SkipReason("the asset graph has not changed")
-        mirrored = mirror(store, metadata.graph(), current, code_location=code_location)
+        mirrored = mirror(store, metadata.graph(), current, code_location=location)
         # Of the names as they were mirrored: one that changed hands since is another cursor at the next tick.
         context.update_cursor(_done(incarnation, current, mirrored.entities))
         edges = mirrored.edges
+        closed = f", {mirrored.assets_closed} closed" if mirrored.assets_closed else ""
         return dg.SkipReason(
-            f"mirrored: {mirrored.assets_written} assets written, {edges.opened} edges opened, {edges.closed} closed"
+            f"mirrored: {mirrored.assets_written} assets written{closed}, "
+            f"{edges.opened} edges opened, {edges.closed} closed"
         )
 
-    return mirror_lineage
+    return sensor_of(
+        look,
+        name="mirror_lineage",
+        description="Mirrors the asset graph into the canonical graph when the code location changed.",
+        metadata=metadata,
+    )
+
+
+def jobs_in(repository: dg.RepositoryDefinition) -> Mapping[dg.AssetKey, Sequence[str]]:
+    """The jobs that materialize each asset; without the one that Dagster makes for all of them."""
+    jobs: dict[dg.AssetKey, list[str]] = {}
+    for job in repository.get_all_jobs():
+        if not job.name.startswith("__"):
+            for asset_key in job.asset_layer.executable_asset_keys:
+                jobs.setdefault(asset_key, []).append(job.name)
+    return jobs
 
 
 def _done(incarnation: str, asset_graph: AssetGraphSnapshot, holders: Mapping[CanonicalKey, Entity]) -> str:
@@ -165,4 +208,7 @@ def _facts(key: dg.AssetKey, node: Any) -> Mapping[str, Any]:
         "tags": dict(sorted(node.tags.items())),
         "code_version": node.code_version,
         "partitions": str(node.partitions_def) if node.partitions_def else None,
+        "partition_mappings": {
+            parent.to_user_string(): str(mapping) for parent, mapping in sorted(node.partition_mappings.items())
+        },
     }

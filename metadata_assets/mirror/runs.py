@@ -17,6 +17,7 @@ from identity.ids import sha256_of
 from metadata_assets._dagster import location_of, log_of_run, logged_after, storage_of
 from metadata_assets.mirror.lineage import snapshot
 from metadata_assets.mirror.run_events import KINDS, attempt_facts, run_fact
+from metadata_assets.sensing import sensor_of
 from resources.configurable import MetadataResource
 from resources.metadata_store import MetadataStore
 from resources.runs import AttemptFact, RunFact
@@ -145,20 +146,16 @@ def content_of(repository: dg.RepositoryDefinition) -> bytes:
     return sha256_of(snapshot(repository.asset_graph).digest, json.dumps(jobs))
 
 
-def runs_sensor(*, every: timedelta = timedelta(seconds=30)) -> dg.SensorDefinition:
+def runs_sensor(
+    *, every: timedelta = timedelta(seconds=30), metadata: MetadataResource | None = None
+) -> dg.SensorDefinition:
     """A sensor that mirrors the runs of its own code location, and what that location is by now.
 
     How far it has read is kept in the store, in the transaction that records what was read: a restored store goes on
-    from where it was, and two sensors that read the same write it once.
+    from where it was, and two sensors that read the same write it once. `metadata` as in `sensor_of`.
     """
 
-    @dg.sensor(
-        name="mirror_runs",
-        minimum_interval_seconds=int(every.total_seconds()),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Records runs, steps and attempts, from Dagster's event log.",
-    )
-    def mirror_runs_of_location(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
         repository, origin = context.repository_def, context.code_location_origin
         assert repository is not None
         location = origin.location_name if origin is not None else None
@@ -167,4 +164,10 @@ def runs_sensor(*, every: timedelta = timedelta(seconds=30)) -> dg.SensorDefinit
         mirrored = mirror_runs(store, context.instance, location=location)
         return dg.SkipReason(f"mirrored: {mirrored.runs} runs read, {mirrored.rows_written} rows written")
 
-    return mirror_runs_of_location
+    return sensor_of(
+        look,
+        name="mirror_runs",
+        description="Records runs, steps and attempts, from Dagster's event log.",
+        seconds=int(every.total_seconds()),
+        metadata=metadata,
+    )

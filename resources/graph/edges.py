@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 from identity.errors import MetadataError
 from identity.ids import Entity
@@ -65,8 +66,21 @@ WHERE r.tenant_id = %(tenant)s AND r.producer = %(producer)s AND r.scope = %(sco
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The ends of many links, made before a transaction begins: nobody waits for them in one."""
+
+    sources: list[UUID]
+    targets: list[UUID]
+
+    @classmethod
+    def of(cls, links: Collection[Link]) -> "Ends":
+        pairs = list({(link.source.id.value, link.target.id.value) for link in links})
+        return cls([source for source, _target in pairs], [target for _source, target in pairs])
+
+
 def assert_edges(
-    session: Session, links: Collection[Link], *, producer: str, scope: str, complete: bool
+    session: Session, links: Collection[Link] | Ends, *, producer: str, scope: str, complete: bool
 ) -> EdgeChanges:
     """Say which edges a producer sees in its scope, in three statements however many they are.
 
@@ -77,14 +91,14 @@ def assert_edges(
         raise ReservedProducer(producer=producer)
     check_name(producer)
     check_name(scope)
-    ordered = sorted(set(links), key=lambda link: (link.source.id, link.target.id))
+    ends = links if isinstance(links, Ends) else Ends.of(links)
     parameters = {
         "tenant": session.tenant_value,
         "actor": session.actor,
         "producer": producer,
         "scope": scope,
-        "sources": [link.source.id.value for link in ordered],
-        "targets": [link.target.id.value for link in ordered],
+        "sources": ends.sources,
+        "targets": ends.targets,
     }
     closed = session.count(_CLOSE, parameters) if complete else 0
     opened = session.count(_OPEN, parameters)

@@ -1,6 +1,6 @@
 """Materializations: what an attempt produced, recorded exactly once per idempotency key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -105,6 +105,11 @@ _OF_ONE = f"""
         AND (%(partition)s::text IS NULL OR o.partition_key = %(partition)s))
 """
 _BY_VALUE = "AND k.value_sha256 = (SELECT metadata.name_digest(%(value)s::jsonb::text))"
+
+_KNOWN = """
+SELECT m.materialization_id FROM metadata.materialization m
+WHERE m.tenant_id = %(tenant)s AND m.materialization_id = ANY (%(ids)s)
+"""
 
 _INPUTS = f"""
 SELECT {present_key("a.qualified_name")} AS qualified_name,
@@ -242,6 +247,11 @@ class Materializations(Noun):
         if not rows:
             raise NoSuchMaterialization(id=str(identifier))
         return materialization_of(rows[0])
+
+    def recorded_among(self, ids: Collection[UUID]) -> set[UUID]:
+        """Which of these materializations are recorded."""
+        rows = self.sessions.call(_KNOWN, {"tenant": self.tenant.value, "ids": list(ids)}) if ids else []
+        return {row["materialization_id"] for row in rows}
 
     def inputs(self, materialization: UUID) -> list[Input]:
         """What a materialization was made from, by key and partition."""

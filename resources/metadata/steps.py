@@ -35,10 +35,20 @@ class Steps(Noun):
 
         One round trip instead of three. Names may move before the outputs are written: `lease` says so.
         """
-        reads = [] if dataset is None else [current_asked(self.tenant, dataset, partitions)]
-        (token,), names, *found = self.sessions.calls([(TOKEN, {}), holders_asked(outputs), *reads])
+        return self.begin_step_reading(outputs, {} if dataset is None else {dataset: partitions})
+
+    def begin_step_reading(
+        self, outputs: Collection[CanonicalKey], reads: Mapping[CanonicalKey, Collection[str | None]]
+    ) -> Begun:
+        """The same for a step that reads several datasets, each with the partitions that it needs."""
+        asked = [current_asked(self.tenant, dataset, partitions) for dataset, partitions in reads.items()]
+        (token,), names, *found = self.sessions.calls([(TOKEN, {}), holders_asked(outputs), *asked])
         return Begun(
             fencing_token=token["token"],
-            found=current_in(self.tenant, dataset, found[0]) if dataset is not None else [],
+            found=[
+                one
+                for dataset, rows in zip(reads, found, strict=True)
+                for one in current_in(self.tenant, dataset, rows)
+            ],
             outputs=names_in(self.tenant, outputs, names),
         )

@@ -205,7 +205,7 @@ class Deployment:
 def _exhaust(work: Iterable[Any]) -> None:
     """Let a generator of the daemon run to its end; what it yields are heartbeats and errors."""
     for error in work:
-        assert error is None
+        assert error is None, error
 
 
 def _keys(assets: Sequence[str]) -> list[dict[str, list[str]]]:

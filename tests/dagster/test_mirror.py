@@ -118,7 +118,7 @@ def test_a_second_mirror_writes_nothing(mirrored: Mirror, stored: MetadataStore,
     lineage = graph.lineage(stored.entity(RIGHT), "up")
     assert set(lineage.nodes) == {ORDERS, CLEAN, DAILY, TOTAL, ODD, RIGHT}
     assert set(lineage.edges) == {edge for edge in EDGES if edge.source != LEFT}
-    facts = stored.asset(CLEAN).metadata["dagster"]
+    facts = stored.asset(CLEAN).metadata["dagster:here"]
     assert facts["asset_key"] == ["clean"]
     assert facts["owners"] == ["a@example.com", "team:b"]
     assert facts["kinds"] == ["polars", "s3"]
@@ -130,7 +130,7 @@ def test_an_edge_that_is_gone_is_closed_and_its_assets_stay(
 ) -> None:
     mirrored(definitions())
     changed = mirrored(definitions(without="sides"))
-    assert changed == Mirrored(0, EdgeChanges(opened=0, closed=4))
+    assert changed == Mirrored(0, EdgeChanges(opened=0, closed=4), assets_closed=2)
     assert set(graph.lineage(stored.entity(TOTAL), "down").nodes) == {TOTAL}
     assert stored.asset(LEFT).key == LEFT
     assert mirrored(definitions()).edges == EdgeChanges(opened=4, closed=0)
@@ -159,7 +159,7 @@ def test_what_an_asset_no_longer_says_is_forgotten(
 ) -> None:
     def told(**facts: Any) -> Any:
         mirrored(dg.Definitions(assets=[dg.AssetSpec("a", **facts)]))
-        return stored.asset(key_of(dg.AssetKey("a"), None)).metadata["dagster"][fact]
+        return stored.asset(key_of(dg.AssetKey("a"), None)).metadata["dagster:here"][fact]
 
     assert told(**{fact: set(before) if fact == "kinds" else before}) == before
     assert told() == after
@@ -223,7 +223,7 @@ def test_collected_tables_and_assets_meet_in_one_graph(
     table = stored.asset(orders)
     assert (table.type, table.description) == (AssetType.TABLE, "What was sold.")
     assert [field.name for field in table.fields or ()] == ["id", "price"]
-    assert table.metadata["dagster"]["asset_key"] == ["shop", "public", "orders"]
+    assert table.metadata["dagster:here"]["asset_key"] == ["shop", "public", "orders"]
     down = graph.lineage(stored.entity(orders), "down")
     assert set(down.nodes) == {orders, recent, CLEAN, DAILY, TOTAL, LEFT, RIGHT}
 

@@ -23,6 +23,13 @@ ONLY_DOOR = Path("metadata_assets/_dagster.py")
 
 _TAG = "the intent of runs: {}"
 IMPORTS = {
+    ("dagster._core.definitions.decorators.op_decorator", "DecoratedOpFunction"): (
+        "adopted projects: what an asset's function is wrapped in"
+    ),
+    ("dagster._core.execution.plan.compute_generator", "validate_and_coerce_op_result_to_iterator"): (
+        "adopted projects: what a function returned, as outputs"
+    ),
+    ("dagster._core.execution.plan.outputs", "StepOutputHandle"): "adopted projects: which I/O manager has an output",
     ("dagster._core.definitions.events", "AssetKeyPartitionKey"): (
         "backfills that continue another: whether that one materialized a partition"
     ),
@@ -63,6 +70,15 @@ ATTRIBUTES: list[tuple[Any, str, str]] = [
     (dg.OpExecutionContext, "has_partition_key", "which partition the run asks a check about"),
     (dg.OpExecutionContext, "has_partition_key_range", "which partitions the run asks a check about"),
     (dg.OpExecutionContext, "partition_key_range", "which partitions the run asks a check about"),
+    (AssetLayer, "executable_asset_keys", "the mirror of the asset graph: which jobs materialize an asset"),
+    (StepExecutionContext, "get_io_manager", "adopted projects: which I/O manager has an output"),
+    (StepExecutionContext, "get_output_context", "adopted projects: the partitions of an output"),
+    (StepExecutionContext, "add_asset_metadata", "adopted projects: what an event says about its delivery"),
+    (StepExecutionContext, "has_data_version", "adopted projects: the data version of an asset"),
+    (StepExecutionContext, "get_data_version", "adopted projects: the data version of an asset"),
+    (dg.AssetsDefinition, "get_attributes_dict", "adopted projects: the same assets with another function"),
+    (dg.AssetsDefinition, "dagster_internal_init", "adopted projects: the same assets with another function"),
+    (dg.OpDefinition, "resolve_output_to_origin_op_def", "adopted projects: which op of a graph yields an asset"),
     (AssetLayer, "get_assets_def_for_node", "whether a step checks an asset that another one materializes"),
     (AssetGraph, "asset_check_keys", "the blocking checks that data wait for"),
     (AssetGraph, "get_check_spec", "the blocking checks that data wait for"),
@@ -77,7 +93,7 @@ ATTRIBUTES: list[tuple[Any, str, str]] = [
     (dg.DagsterEvent, "asset_check_evaluation_data", "whether a blocking check refused what a run delivered"),
 ]
 NODE = ["metadata", "description", "group_name", "kinds", "owners", "tags", "code_version", "partitions_def"]
-NODE += ["parent_keys", "is_materializable"]
+NODE += ["parent_keys", "is_materializable", "partition_mappings"]
 
 
 def private_imports(path: Path) -> Iterator[tuple[str, str]]:

@@ -307,6 +307,10 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.commit_and_publish": commits,
     "MetadataStore.open_staging": stagings,
     "MetadataStore.lease": stagings,
+    "MetadataStore.begin_step_reading": lambda w, text: iter(
+        [lambda: w.store.begin_step_reading([], {w.key("one"): [text]})]
+    ),
+    "MetadataStore.take_back": lambda w, text: iter([lambda: w.store.take_back(text, [])]),
     "MetadataStore.begin_step": lambda w, text: iter([lambda: w.store.begin_step([], w.key("one"), [text])]),
     "MetadataStore.read": lambda w, text: iter(
         [lambda: w.store.read(w.key("one"), storages=files, partitions=[text]),

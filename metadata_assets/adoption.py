@@ -1,0 +1,105 @@
+"""An existing project in one line: its assets are recorded and mirrored, and nothing else about it changes."""
+
+import copy
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any
+
+import dagster as dg
+
+from metadata_assets._dagster import DecoratedOpFunction
+from metadata_assets.mirror.lineage import lineage_sensor
+from metadata_assets.mirror.materialized import materializations_sensor
+from metadata_assets.mirror.runs import runs_sensor
+from metadata_assets.recording import Recorder, recorder_of
+from metadata_assets.sensing import is_ours
+from metadata_assets.settling import checks_sensor
+from resources.configurable import MetadataResource
+
+Through = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""From the function of an op to the one that is called in its place."""
+
+
+def with_metadata(
+    defs: dg.Definitions,
+    *,
+    metadata: MetadataResource | None = None,
+    code_location: str | None = None,
+    required: bool = False,
+) -> dg.Definitions:
+    """The same definitions, recorded: `defs = with_metadata(defs)`.
+
+    What their assets materialize is recorded exactly once for each intent, whatever stores it, with the inputs that
+    Dagster knows of. Sensors mirror the asset graph, runs and checks, and record from the event log whatever no process
+    could: external assets, observations, what was materialized before, what died between. Keys, partitions, checks,
+    jobs and I/O managers stay as they are. When the store cannot be reached a run says so and goes on, or fails with
+    `required`. Applied twice it is the same as once.
+
+    `code_location` is the name under which the asset graph is mirrored; by default what Dagster calls it.
+    """
+    resource = metadata or MetadataResource()
+    through = recorder_of(Recorder(resource, required))
+    sensors = [
+        lineage_sensor(code_location=code_location, metadata=resource),
+        runs_sensor(metadata=resource),
+        checks_sensor(metadata=resource),
+        materializations_sensor(metadata=resource),
+    ]
+    present = {one.name for one in defs.sensors or () if is_ours(one)}
+    return dg.Definitions(
+        assets=[recomputed(one, through) if isinstance(one, dg.AssetsDefinition) else one for one in defs.assets or ()],
+        asset_checks=defs.asset_checks,
+        schedules=defs.schedules,
+        sensors=[*(defs.sensors or ()), *(one for one in sensors if one.name not in present)],
+        jobs=defs.jobs,
+        resources=defs.resources,
+        executor=defs.executor,
+        loggers=defs.loggers,
+        metadata=defs.metadata,
+        component_tree=defs.component_tree,
+    )
+
+
+def recomputed(assets: dg.AssetsDefinition, through: Through) -> dg.AssetsDefinition:
+    """The same assets, computed through another function; of a graph, those of its ops that yield the assets."""
+    if isinstance(assets, dg.AssetChecksDefinition) or not assets.is_executable or not assets.is_materializable:
+        return assets
+    attributes = assets.get_attributes_dict()
+    names = attributes["keys_by_output_name"].keys()
+    node = _recomputed(
+        assets.node_def, {assets.node_def.resolve_output_to_origin_op_def(name) for name in names}, through
+    )
+    return assets if node is assets.node_def else type(assets).dagster_internal_init(**{**attributes, "node_def": node})
+
+
+def _recomputed(node: Any, origins: Collection[dg.OpDefinition], through: Through) -> Any:
+    if isinstance(node, dg.OpDefinition):
+        return _op_through(node, through) if node in origins else node
+    inner = [_recomputed(one, origins, through) for one in node.node_defs]
+    if all(new is old for new, old in zip(inner, node.node_defs, strict=True)):
+        return node
+    return dg.GraphDefinition(
+        name=node.name,
+        description=node.description,
+        node_defs=inner,
+        dependencies=node.dependencies,
+        input_mappings=node.input_mappings,
+        output_mappings=node.output_mappings,
+        config=node.config_mapping,
+        tags=node.tags,
+        input_assets=node.input_assets,
+        composition_fn=node.composition_fn,
+    )
+
+
+def _op_through(op: dg.OpDefinition, through: Through) -> dg.OpDefinition:
+    compute = op.compute_fn
+    function = compute.decorated_fn if isinstance(compute, DecoratedOpFunction) else compute
+    if function is compute and not inspect.isgeneratorfunction(function):
+        return op  # made by hand from what may return anything: recorded from the event log
+    wrapped = through(function)
+    if wrapped is function:
+        return op
+    made = copy.copy(op)
+    made._compute_fn = compute._replace(decorated_fn=wrapped) if isinstance(compute, DecoratedOpFunction) else wrapped
+    return made

@@ -1,0 +1,269 @@
+"""What a step of somebody else's project materializes, as our store records it: deliveries, versions, inputs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import dagster as dg
+
+from identity.idempotency import Delivery, Intent
+from identity.ids import Entity
+from identity.keys import CanonicalKey
+from metadata_assets._dagster import Step, upstream_partitions
+from metadata_assets.attempts import Progress, begin, begun
+from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.intent import intent_of
+from metadata_assets.noted import as_json
+from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, is_checked
+from metadata_assets.writing import JOB_METADATA
+from resources.configurable import MetadataResource
+from resources.metadata_store import MetadataStore
+from resources.models import (
+    METADATA_DEPTH,
+    Asset,
+    AssetType,
+    Attempt,
+    Committed,
+    Current,
+    Published,
+    PublishPolicy,
+    Read,
+    Staged,
+)
+from resources.postgres.errors import NotRegistered
+
+DELIVERY_METADATA: Final = "metadata_assets/delivery"
+"""On an event: which delivery it is, so that the event log is enough to record it."""
+LEFT_OUT: Final = "metadata_assets/left_out"
+"""On a record: the names of what its asset noted, and what is too much to be kept here; Dagster's event has it."""
+_MOST_PARTITIONS: Final = 100
+"""A run over more partitions records of each which datasets it read, not which partitions of them."""
+_MOST_READ: Final = 1_000
+_MOST_BYTES: Final = 60_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """One output of a step that is an asset, with what its function says about it."""
+
+    step: Step
+    asset_key: dg.AssetKey
+    output: str
+    partitions: tuple[str | None, ...]
+    metadata: Mapping[str, Any]
+    data_version: str | None
+
+    @cached_property
+    def intents(self) -> Mapping[str | None, Intent]:
+        return {one: intent_of(self.step, self.asset_key, one) for one in self.partitions}
+
+    def event_metadata(self, record: "StepRecord | None") -> dict[str, Any]:
+        """What Dagster's events of this output show: which delivery it is, and the record as far as it is known."""
+        intents = {str(one) for one in self.intents.values()}
+        told: dict[str, Any] = {
+            "intent": intents.pop() if len(intents) == 1 else {key: str(one) for key, one in self.intents.items()},
+            "output": self.output,
+        }
+        if record is None:
+            return {DELIVERY_METADATA: dg.MetadataValue.json(told)}
+        told |= {"attempt": str(record.attempt.id), "fencing_token": record.attempt.fencing_token}
+        return {DELIVERY_METADATA: dg.MetadataValue.json(told), **record.shown(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was recorded of an output, and the version that it is published in."""
+
+    committed: Sequence[Committed]
+    published: Published | None
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """The record of one try of one step: what it was before its work began, and what was recorded since."""
+
+    store: MetadataStore
+    step: Step
+    progress: Progress
+    needed: Mapping[dg.AssetKey, Mapping[str | None, Mapping[dg.AssetKey, Sequence[str | None]]]]
+    found: Mapping[CanonicalKey, Mapping[str | None, Current]]
+    made: dict[tuple[dg.AssetKey, str], Made] = field(default_factory=dict)
+    _entities: dict[CanonicalKey, Entity] = field(default_factory=dict)
+
+    @classmethod
+    def begun(cls, metadata: MetadataResource, step: Step) -> "StepRecord":
+        """Take a fencing token, and see what the inputs are: before any work, in one round trip."""
+        store = metadata.store()
+        produced = step.materializes.values()
+        needed = {
+            asset_key: _needed(step, asset_key, step.partitions_of(out)) for out, asset_key in step.materializes.items()
+        }
+        reads: dict[CanonicalKey, set[str | None]] = {}
+        for by_partition in needed.values():
+            for by_parent in by_partition.values():
+                for parent, partitions in by_parent.items():
+                    reads.setdefault(_key(step, parent), set()).update(partitions)
+        keys = {_key(step, one) for one in produced} | reads.keys()
+        first = store.begin_step_reading(keys, {key: sorted(some, key=str) for key, some in reads.items()})
+        found: dict[CanonicalKey, dict[str | None, Current]] = {}
+        for one in first.found:
+            found.setdefault(one.dataset.key, {})[one.partition] = one
+        return cls(store, step, begun(step) or begin(step, first), needed, found, {}, dict(first.outputs))
+
+    @property
+    def attempt(self) -> Attempt:
+        return self.progress.attempt
+
+    def shown(self, delivered: Delivered) -> Mapping[str, Any]:
+        """What the event of an output shows of its record: its id, and its version where it is recorded by now."""
+        made = self.made.get((delivered.asset_key, delivered.output))
+        noted: dict[str, Any] = {}
+        if len(delivered.partitions) == 1:
+            noted[MATERIALIZATION_METADATA] = str(self._delivery(delivered, delivered.partitions[0]).materialization_id)
+        if made is not None:
+            noted["metadata_assets/replayed"] = all(one.replayed for one in made.committed)
+        if made is not None and made.published is not None and made.published.published:
+            noted["metadata_assets/version"] = made.published.version
+        return noted
+
+    def record(self, delivered: Delivered) -> None:
+        """Record an output, each of its partitions exactly once, and publish it where its policy says so."""
+        policy = self._policy(delivered.asset_key)
+        staged = [self._staged(delivered, partition) for partition in delivered.partitions]
+        reads = {partition: self._reads(delivered, partition) for partition in delivered.partitions}
+        try:
+            made = self._committed(staged, reads, policy)
+        except NotRegistered:
+            self._register(delivered.asset_key)
+            inputs = {read.asset.key for some in reads.values() for read in some}
+            self.store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs))
+            made = self._committed(staged, reads, policy)
+        self.made[delivered.asset_key, delivered.output] = made
+        if is_checked(self.step, delivered.asset_key, made.published):
+            awaited, complete = awaited_checks(self.step, delivered.asset_key)
+            ids = [one.materialization_id for one in made.committed]
+            deciding = awaited if policy == "when_checks_pass" else None
+            self.store.await_checks(self.step.run.run_id, ids, deciding, complete=complete)
+
+    def _committed(
+        self, staged: Sequence[Staged], reads: Mapping[str | None, Sequence[Read]], policy: PublishPolicy
+    ) -> Made:
+        if policy == "immediately":
+            return Made(*self.store.commit_and_publish(self.attempt, staged, reads))
+        return Made(self.store.commit(self.attempt, staged, reads), None)
+
+    def _staged(self, delivered: Delivered, partition: str | None) -> Staged:
+        noted = {**delivered.metadata, **self.step.noted(delivered.asset_key, None)}
+        if partition is not None:
+            noted |= self.step.noted(delivered.asset_key, partition)
+        rows = noted.get("dagster/row_count")
+        rows = getattr(rows, "value", rows)
+        return Staged(
+            delivery=self._delivery(delivered, partition),
+            location=None,
+            manifest_sha256=None,
+            row_count=rows if isinstance(rows, int) and rows >= 0 else None,
+            byte_count=None,
+            data_version=delivered.data_version or self.step.data_version_of(delivered.asset_key),
+            code_version=self.step.asset_graph.get(delivered.asset_key).code_version,
+            metadata={**kept(noted), JOB_METADATA: self.step.run.job_name},
+        )
+
+    def _delivery(self, delivered: Delivered, partition: str | None) -> Delivery:
+        entity = self._entity(delivered.asset_key)
+        return Delivery(entity.tenant, entity.id, partition, delivered.intents[partition], delivered.output)
+
+    def _entity(self, asset_key: dg.AssetKey) -> Entity:
+        key = _key(self.step, asset_key)
+        if key not in self._entities:
+            self._register(asset_key)
+            self._entities[key] = self.store.entity(key)
+        return self._entities[key]
+
+    def _register(self, asset_key: dg.AssetKey) -> None:
+        description = self.step.asset_graph.get(asset_key).description
+        asset = Asset(key=_key(self.step, asset_key), type=AssetType.DATASET, description=description)
+        self.store.register_datasets([(asset, self._policy(asset_key))])
+
+    def _policy(self, asset_key: dg.AssetKey) -> PublishPolicy:
+        return publish_policy_of(self.step.asset_graph.get(asset_key).metadata)
+
+    def _reads(self, delivered: Delivered, partition: str | None) -> list[Read]:
+        """What Dagster says that a partition is made from, as it was when the step began or as this step made it."""
+        noted = self.progress.reads  # what our own I/O manager has loaded for the step, it knows exactly
+        reads: list[Read] = []
+        for parent, partitions in self.needed.get(delivered.asset_key, {}).get(partition, {}).items():
+            reads += noted[parent].values() if parent in noted else self._read(parent, partitions)
+        return reads
+
+    def _read(self, parent: dg.AssetKey, partitions: Sequence[str | None]) -> list[Read]:
+        key = _key(self.step, parent)
+        here = {
+            one.partition: one for (asset, _out), made in self.made.items() if asset == parent for one in made.committed
+        }
+        entity = self._entities.get(key)
+        if entity is None:
+            entity = self._entities[key] = self.store.entity(key)
+        current = self.found.get(key, {})
+        reads = []
+        for partition in partitions:
+            version = None if partition in here or partition not in current else current[partition].version
+            known = here.get(partition) or current.get(partition)
+            if known is not None:
+                identifier = known.materialization_id
+                reads.append(Read(asset=entity, partition=partition, materialization_id=identifier, version=version))
+        return reads or [Read(asset=entity)]
+
+
+def kept(noted: Mapping[str, Any]) -> dict[str, Any]:
+    """What an asset noted, as far as a record keeps it, and the names of the rest: it never prevents a record."""
+    found = {name: one for name, one in as_json(noted).items() if not name.startswith("metadata_assets/")}
+    sizes = {name: len(json.dumps([name, one])) for name, one in found.items()}
+    left_out = {name for name, one in found.items() if _depth(one) >= METADATA_DEPTH}
+    while (largest := max(sizes, key=lambda name: (sizes[name], name), default=None)) is not None:
+        if sum(sizes.values()) <= _MOST_BYTES:
+            break
+        left_out.add(largest)
+        del sizes[largest]
+    fitting = {name: one for name, one in found.items() if name not in left_out}
+    return {**fitting, LEFT_OUT: sorted(left_out)[:100]} if left_out else fitting
+
+
+def _depth(value: object) -> int:
+    """How deep JSON is nested, counted no further than a record may be."""
+    level, depth = [value], 0
+    while depth < METADATA_DEPTH:
+        level = [
+            each
+            for one in level
+            if isinstance(one, dict | list)
+            for each in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return depth
+        depth += 1
+    return depth
+
+
+def _key(step: Step, asset_key: dg.AssetKey) -> CanonicalKey:
+    return key_of(asset_key, step.asset_graph.get(asset_key).metadata)
+
+
+def _needed(
+    step: Step, asset_key: dg.AssetKey, partitions: Sequence[str | None]
+) -> Mapping[str | None, Mapping[dg.AssetKey, Sequence[str | None]]]:
+    """The partitions of its parents that each partition of an asset is made from; [None] for all, or too many."""
+    graph = step.asset_graph
+    parents = sorted(graph.get(asset_key).parent_keys)
+    divided = [one for one in parents if graph.get(one).partitions_def is not None]
+    whole: dict[dg.AssetKey, Sequence[str | None]] = {one: [None] for one in parents}
+    if not divided or len(partitions) > _MOST_PARTITIONS:
+        return dict.fromkeys(partitions, whole)
+    needed = {}
+    for partition in partitions:
+        mapped = upstream_partitions(step, asset_key, partition)
+        some = {one: mapped[one] for one in divided if 0 < len(mapped.get(one, ())) <= _MOST_READ}
+        needed[partition] = {**whole, **some}
+    return needed

@@ -1,0 +1,250 @@
+"""Materializations and observations from Dagster's event log: those that no process has recorded itself.
+
+External assets, observable ones, runs of before the project was adopted, ops that report an asset, processes that died
+between event and record, runs while the store could not be reached. Whatever is recorded already stays as it is, so the
+log may be read again and again, in any order.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import dagster as dg
+
+from identity.idempotency import Delivery, Intent
+from identity.ids import Entity, child_id
+from identity.keys import CanonicalKey
+from metadata_assets._dagster import storage_of
+from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.deliveries import DELIVERY_METADATA, kept
+from metadata_assets.intent import intent_of_run
+from metadata_assets.mirror.asset_events import LoggedAsset, asset_events_after, asset_events_in
+from metadata_assets.mirror.runs import OVERLAP, PAGE, Position
+from metadata_assets.sensing import sensor_of
+from metadata_assets.settling import MATERIALIZATION_METADATA
+from resources.configurable import MetadataResource
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Attempt, Staged
+
+EVENT_METADATA: Final = "metadata_assets/event"
+"""On a record that was made from the event log: the number of its event there, and whether it was an observation."""
+_OUTPUT: Final = "event"
+"""The output of what no step of ours has delivered."""
+_BEFORE_ALL: Final = -(2**62)
+_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvents:
+    """What a look at the log came to. There may be more to read when it is not `complete`."""
+
+    seen: int
+    recorded: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An event with the delivery that it tells of, and the attempt as far as the event says."""
+
+    logged: LoggedAsset
+    asset_key: dg.AssetKey
+    entity: Entity
+    delivery: Delivery
+    said: Mapping[str, Any]
+
+    @property
+    def ids(self) -> set[UUID]:
+        """What it may be recorded as: by the event's word, and by what its dataset is now."""
+        noted = _value(self.logged.event, MATERIALIZATION_METADATA)
+        return {self.delivery.materialization_id, *([UUID(noted)] if noted else [])}
+
+
+def record_materializations(
+    store: MetadataStore,
+    instance: dg.DagsterInstance,
+    asset_graph: Any,
+    *,
+    location: str | None = None,
+    seconds: float = _SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> RecordedEvents:
+    """Record what the log says since the last look about the assets of a graph, each delivery exactly once.
+
+    A run that ended is read whole: its end finds whatever became visible late. After `seconds` the next look goes on.
+    """
+    source = f"dagster-events:{storage_of(instance)}" + (f":{location}" if location else "")
+    until = clock() + seconds
+    position = Position.parse(store.mirror_position(source))
+    seen, recorded, more = 0, 0, True
+    while more and clock() < until:
+        page = asset_events_after(instance, position.since, limit=PAGE + OVERLAP)
+        more = page.more
+        fresh = [one for one in page.said if one.number not in position.seen]
+        whole = [one for run_id in dict.fromkeys(page.ended) for one in asset_events_in(instance, run_id)]
+        events = sorted({one.number: one for one in (*fresh, *whole)}.values(), key=lambda one: one.number)
+        seen += len(fresh)
+        recorded += record_events(store, instance, asset_graph, events)
+        after = position.advanced(page.numbers)
+        if after != position:
+            store.record_runs(source, position=after.kept())
+        position = after
+    return RecordedEvents(seen=seen, recorded=recorded, complete=not more)
+
+
+def record_events(
+    store: MetadataStore, instance: dg.DagsterInstance, asset_graph: Any, events: Iterable[LoggedAsset]
+) -> int:
+    """Record of these events what is not recorded yet; how many records that made."""
+    told = _told(store, instance, asset_graph, events)
+    there = store.recorded_among({one for each in told for one in each.ids})
+    missing: dict[UUID, _Told] = {}
+    for each in told:
+        is_ours = _value(each.logged.event, MATERIALIZATION_METADATA) is not None
+        if there.isdisjoint(each.ids) and (not is_ours or each.said):
+            missing.setdefault(each.delivery.materialization_id, each)
+    if missing:
+        _register(store, asset_graph, missing.values())
+    for each in missing.values():
+        _record(store, instance, asset_graph, each)
+    return len(missing)
+
+
+def materializations_sensor(*, metadata: MetadataResource | None = None) -> dg.SensorDefinition:
+    """A sensor that records what Dagster's event log says was materialized or observed, and no process has recorded.
+
+    How far it has read is kept in the store. `metadata` as in `sensor_of`.
+    """
+
+    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+        repository, origin = context.repository_def, context.code_location_origin
+        assert repository is not None
+        location = origin.location_name if origin is not None else None
+        done = record_materializations(metadata.store(), context.instance, repository.asset_graph, location=location)
+        more = "" if done.complete else "; there is more"
+        return dg.SkipReason(f"{done.seen} events read, {done.recorded} recorded{more}")
+
+    return sensor_of(
+        look,
+        name="record_materializations",
+        description="Records what was materialized or observed and no process has recorded, from Dagster's event log.",
+        metadata=metadata,
+    )
+
+
+def _told(
+    store: MetadataStore, instance: dg.DagsterInstance, asset_graph: Any, events: Iterable[LoggedAsset]
+) -> list[_Told]:
+    """The deliveries that events tell of, in their order: of assets of this graph."""
+    known = asset_graph.get_all_asset_keys()
+    about = [one for one in events if one.event.asset_key in known and _counts(asset_graph, one)]
+    keys = {one.event.asset_key: _key(asset_graph, one.event.asset_key) for one in about}
+    entities = store.entities(set(keys.values()))
+    runs: dict[str, dg.DagsterRun | None] = {}
+    told = []
+    for one in about:
+        entity, said = entities[keys[one.event.asset_key]], _said(one.event)
+        partition = one.event.partition
+        if said:
+            intent = Intent.parse(said["intent"][partition] if isinstance(said["intent"], dict) else said["intent"])
+        elif not one.run_id:
+            intent = Intent("key", f"dagster event {storage_of(instance)}:{one.number}")
+        else:
+            if one.run_id not in runs:
+                runs[one.run_id] = instance.get_run_by_id(one.run_id)
+            run = runs[one.run_id]
+            intent = Intent("run", one.run_id)
+            if run is not None:
+                intent = intent_of_run(instance, run, lambda: asset_graph, one.event.asset_key, partition)
+        delivery = Delivery(entity.tenant, entity.id, partition, intent, said.get("output", _OUTPUT))
+        told.append(_Told(one, one.event.asset_key, entity, delivery, said))
+    return told
+
+
+def _counts(asset_graph: Any, one: LoggedAsset) -> bool:
+    """An observation counts where nothing else says what data an asset has; ours tell what we know already."""
+    if isinstance(one.event, dg.AssetMaterialization):
+        return True
+    ours = any(name.startswith("metadata_assets/") for name in one.event.metadata)
+    return not ours and not asset_graph.get(one.event.asset_key).is_materializable
+
+
+def _record(store: MetadataStore, instance: dg.DagsterInstance, asset_graph: Any, told: _Told) -> None:
+    event, number = told.logged.event, told.logged.number
+    observed = isinstance(event, dg.AssetObservation)
+    rows = _value(event, "dagster/row_count")
+    data_version = (event.tags or {}).get("dagster/data_version")
+    staged = Staged(
+        delivery=told.delivery,
+        location=None,
+        manifest_sha256=None,
+        row_count=rows if isinstance(rows, int) and rows >= 0 else None,
+        byte_count=None,
+        data_version=data_version,
+        code_version=asset_graph.get(told.asset_key).code_version,
+        metadata={**kept(event.metadata), EVENT_METADATA: {"number": number, "observed": observed}},
+    )
+    attempt = Attempt(
+        id=UUID(told.said["attempt"]) if "attempt" in told.said else child_id(told.entity.id, "event", str(number)),
+        run_id=told.logged.run_id or "none",
+        step_key=told.logged.step_key or "none",
+        retry_number=0,
+        fencing_token=_token(store, instance, told),
+    )
+    policy = publish_policy_of(asset_graph.get(told.asset_key).metadata)
+    if policy == "immediately" and not (observed and _is_known(store, told, data_version)):
+        store.commit_and_publish(attempt, [staged], {})
+    else:
+        store.commit(attempt, [staged], {})
+
+
+def _is_known(store: MetadataStore, told: _Told, data_version: str | None) -> bool:
+    """Whether an observation found what is published already: then there is nothing new to publish."""
+    current = store.current(told.entity, [told.delivery.partition])
+    return bool(current) and current[0].data_version == data_version
+
+
+def _token(store: MetadataStore, instance: dg.DagsterInstance, told: _Told) -> int:
+    """The fencing token that its step took; else a new one for the newest of its partition, an old one for others.
+
+    A token that this store has never given is another store's, or was given after what a backup brought back.
+    """
+    said, newest = told.said.get("fencing_token"), store.next_fencing_token()
+    if isinstance(said, int) and said < newest:
+        return said
+    partition = told.delivery.partition
+    later = dg.AssetRecordsFilter(
+        asset_key=told.asset_key,
+        asset_partitions=[partition] if partition is not None else None,
+        after_storage_id=told.logged.number,
+    )
+    observed = isinstance(told.logged.event, dg.AssetObservation)
+    fetch = instance.fetch_observations if observed else instance.fetch_materializations
+    return _BEFORE_ALL + told.logged.number if fetch(later, limit=1).records else newest
+
+
+def _register(store: MetadataStore, asset_graph: Any, told: Collection[_Told]) -> None:
+    nodes = {one.asset_key: asset_graph.get(one.asset_key) for one in told}
+    store.register_datasets(
+        (
+            Asset(key=_key(asset_graph, key), type=AssetType.DATASET, description=node.description),
+            publish_policy_of(node.metadata),
+        )
+        for key, node in sorted(nodes.items())
+    )
+
+
+def _key(asset_graph: Any, asset_key: dg.AssetKey) -> CanonicalKey:
+    return key_of(asset_key, asset_graph.get(asset_key).metadata)
+
+
+def _value(event: dg.AssetMaterialization | dg.AssetObservation, name: str) -> Any:
+    found = event.metadata.get(name)
+    return getattr(found, "value", found)
+
+
+def _said(event: dg.AssetMaterialization | dg.AssetObservation) -> Mapping[str, Any]:
+    said = _value(event, DELIVERY_METADATA)
+    return said if isinstance(said, dict) else {}
