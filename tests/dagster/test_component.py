@@ -40,6 +40,8 @@ METADATA = """
 name: shop
 endpoints:
   lake: {system: files}
+schedules:
+  nightly: {cron: "0 6 * * *", select: total}
 """
 PIPELINE = """
 import polars as pl
@@ -141,6 +143,7 @@ def test_a_translator_changes_what_is_shown_and_not_what_it_is(
     assert graph.get(total).parent_keys == {clean}
     assert {str(one) for one in graph.asset_check_keys} == {str(dg.AssetCheckKey(total, "positive"))}
     assert graph.get(clean).metadata["kind"] == "dataset"
+    assert defs.resolve_job_def("nightly_job").asset_layer.executable_asset_keys == {total}
     with dg.DagsterInstance.ephemeral() as instance:
         for key, partition in ((clean, "a"), (clean, "b"), (total, None)):
             job: Any = defs.resolve_implicit_job_def_def_for_assets([key])
