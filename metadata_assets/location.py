@@ -33,6 +33,7 @@ def metadata_resource(project: Project) -> MetadataResource:
                 url=endpoint.location.url,
                 database=endpoint.location.database,
                 root=endpoint.location.root,
+                file=endpoint.location.file,
             )
             for endpoint in project.endpoints.values()
         }

@@ -11,7 +11,7 @@ from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import plain, printable, table
 from metadata_assets.collection.collection import collect_endpoint
-from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from metadata_assets.collection.scope import EVERYTHING, Scope
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
 from metadata_assets.spec.problems import did_you_mean
 from resources.metadata.plans import Collected
@@ -83,9 +83,9 @@ def _collect(cli: Cli, opened: Opened, wanted: Sequence[ProjectEndpoint]) -> Ite
     """One after the other: what goes wrong with one is told at the end and does not stop the others."""
     for number, endpoint in enumerate(wanted, start=1):
         with cli.err.status(f"collecting {endpoint.slug}, {number} of {len(wanted)}"):
-            schemas = Schemas.of(endpoint.collect.schemas) if endpoint.collect else EVERY_SCHEMA
+            scope = Scope.of(endpoint.collect.schemas, endpoint.collect.tables) if endpoint.collect else EVERYTHING
             try:
-                found = collect_endpoint(opened.store, endpoint.location, opened.databases, schemas=schemas)
+                found = collect_endpoint(opened.store, endpoint.location, opened.databases, scope=scope)
                 yield Outcome(endpoint.slug, collected=found)
             except MetadataError as error:
                 yield Outcome(endpoint.slug, error=error)

@@ -11,7 +11,7 @@ from identity.errors import MetadataError
 from identity.ids import sha256_of
 from metadata_assets.collection.collection import collect_endpoint, endpoint_fingerprint
 from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from metadata_assets.collection.watching import Memory, Run, decide
 from metadata_assets.spec import Collect, ProjectEndpoint
 from resources.configurable import MetadataResource
@@ -35,8 +35,8 @@ class _Watched:
     resource_key: str
 
     @property
-    def schemas(self) -> Schemas:
-        return Schemas.of(self.collect.schemas)
+    def scope(self) -> Scope:
+        return Scope.of(self.collect.schemas, self.collect.tables)
 
     def metadata(self, resources: Any) -> MetadataResource:
         found = getattr(resources, self.resource_key)
@@ -80,9 +80,7 @@ def _job(watched: _Watched) -> dg.JobDefinition:
         metadata = watched.metadata(context.resources)
         context.log.info(f"collecting the catalog of endpoint {slug}")
         try:
-            collected = collect_endpoint(
-                metadata.store(), watched.location, metadata.databases(), schemas=watched.schemas
-            )
+            collected = collect_endpoint(metadata.store(), watched.location, metadata.databases(), scope=watched.scope)
         except MetadataError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
         _log(context, collected)
@@ -137,7 +135,7 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
     def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         metadata = watched.metadata(context.resources)
         try:
-            seen = endpoint_fingerprint(watched.location, metadata.databases(), schemas=watched.schemas)
+            seen = endpoint_fingerprint(watched.location, metadata.databases(), scope=watched.scope)
             stored = metadata.store().endpoint(slug)
         except MetadataError as error:
             return dg.SkipReason(str(error))

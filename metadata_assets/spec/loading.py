@@ -145,7 +145,13 @@ def _rest(value: dict[str, Value], wrong: Set[str]) -> Value:
 
 def _endpoint(slug: str, fields: EndpointFields, at: At) -> ProjectEndpoint:
     location = EndpointLocation(
-        slug=slug, system=fields.system, url=fields.url, database=fields.database, root=fields.root
+        slug=slug,
+        system=fields.system,
+        url=fields.url,
+        database=fields.database,
+        root=fields.root,
+        file=fields.file,
     )
-    collect = Collect(schemas=fields.collect.schemas, every=fields.collect.every) if fields.collect else None
+    said = fields.collect
+    collect = Collect(schemas=said.schemas, tables=said.tables, every=said.every) if said else None
     return ProjectEndpoint(location=location, collect=collect, at=at)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.postgres import looking
-from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from metadata_assets.collection.scope import EVERYTHING, Scope
 from resources.locations import EndpointLocation
 from resources.metadata.plans import Collected
 from resources.metadata_store import MetadataStore
@@ -40,12 +40,12 @@ class Source:
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def look(self, endpoint: str = "shop", *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
+    def look(self, endpoint: str = "shop", *, user: str | None = None, scope: Scope = EVERYTHING) -> Catalog:
         with psycopg.connect(self.url_for(user)) as connection:
-            return catalog_of(connection, endpoint, schemas)
+            return catalog_of(connection, endpoint, scope)
 
-    def fingerprint(self, *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> str:
-        with psycopg.connect(self.url_for(user)) as connection, looking(connection, "any", schemas) as look:
+    def fingerprint(self, *, user: str | None = None, scope: Scope = EVERYTHING) -> str:
+        with psycopg.connect(self.url_for(user)) as connection, looking(connection, "any", scope) as look:
             return look.fingerprint()
 
     def collect_into(
@@ -54,20 +54,20 @@ class Source:
         endpoint: str = "shop",
         *,
         user: str | None = None,
-        schemas: Schemas = EVERY_SCHEMA,
+        scope: Scope = EVERYTHING,
     ) -> Collected:
         settings = settings_with({"SOURCE_URL": self.url_for(user)})
         location = EndpointLocation(slug=endpoint, system="postgres", url="env:SOURCE_URL")
-        return collect_endpoint(store, location, Databases(settings), schemas=schemas)
+        return collect_endpoint(store, location, Databases(settings), scope=scope)
 
     def url_for(self, user: str | None) -> str:
         url = make_url(self.url)
         return (url.set(username=user) if user else url).render_as_string(hide_password=False)
 
 
-def catalog_of(connection: psycopg.Connection, endpoint: str, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
+def catalog_of(connection: psycopg.Connection, endpoint: str, scope: Scope = EVERYTHING) -> Catalog:
     """What a collection sees through a connection."""
-    with looking(connection, endpoint, schemas) as look:
+    with looking(connection, endpoint, scope) as look:
         return look.catalog(look.fingerprint())
 
 

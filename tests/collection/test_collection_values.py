@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.keys import dataset_key
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Patterns
 from metadata_assets.collection.watching import LONGEST_PAUSE, Memory, Run, decide
 from resources.models import Asset, AssetType, Field
 
@@ -36,11 +36,11 @@ def test_what_a_source_says_is_kept_without_its_passwords(text: str, kept: str) 
 
 
 def test_patterns_become_anchored_expressions() -> None:
-    schemas = Schemas.of(["sales_*", "a.b", "x?", "!old", 'we"ird'])
+    schemas = Patterns.of(["sales_*", "a.b", "x?", "!old", 'we"ird'])
     assert schemas.wanted == ["^(?:sales_.*)$", r"^(?:a\.b)$", "^(?:x.)$", r"^(?:we\"ird)$"]
     assert schemas.unwanted == ["^(?:old)$"]
     assert schemas.named == ["a.b", 'we"ird']
-    assert Schemas().wanted == ["^(?:.*)$"]
+    assert Patterns().wanted == ["^(?:.*)$"]
 
 
 def test_a_change_is_asked_for_once() -> None:
