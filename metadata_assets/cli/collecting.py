@@ -1,4 +1,4 @@
-"""`collect`: the catalogs of the project's PostgreSQL endpoints into the store."""
+"""`collect`: the catalogs of the project's endpoints into the store."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

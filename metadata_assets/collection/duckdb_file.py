@@ -1,10 +1,11 @@
 """Look at the catalog of a DuckDB file: attached read-only to an engine that may do nothing else, for some time."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Timer
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
@@ -53,7 +54,7 @@ def looking_at_duckdb(
     file = location.file_path(databases.settings)
     database = location.database or file.stem
     with _attached(file, database, location.slug) as connection:
-        contents = _contents(connection, database)
+        contents = _contents(connection, database, location.slug)
     yield Snapshot(Names(location.slug, database), contents.within(scope), scope, "duckdb")
 
 
@@ -100,13 +101,20 @@ def _translated(error: duckdb.Error, endpoint: str, file: Path) -> MetadataError
     return EndpointRefused(endpoint=endpoint, reason=type(error).__name__)
 
 
-def _contents(connection: duckdb.DuckDBPyConnection, database: str) -> Contents:
-    given = {"database": database}
-    relations = connection.execute(_RELATIONS, given).fetchall()
+def _contents(connection: duckdb.DuckDBPyConnection, database: str, endpoint: str) -> Contents:
+    ends = time.monotonic() + TIMEOUT_SECONDS
+
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        found = connection.execute(query, {"database": database}).fetchall()
+        if time.monotonic() > ends:  # an interruption between two queries stops neither
+            raise EndpointBusy(endpoint=endpoint, reason="a query ran into the time limit")
+        return found
+
+    relations = rows(_RELATIONS)
     return Contents(
         relations=[row[:8] for row in relations],
-        columns=connection.execute(_COLUMNS, given).fetchall(),
-        constraints=connection.execute(_CONSTRAINTS, given).fetchall(),
+        columns=rows(_COLUMNS),
+        constraints=rows(_CONSTRAINTS),
         estimates={(schema, name): size for schema, name, *_rest, size in relations},
-        schemas=frozenset(schema for (schema,) in connection.execute(_SCHEMAS, given).fetchall()),
+        schemas=frozenset(schema for (schema,) in rows(_SCHEMAS)),
     )

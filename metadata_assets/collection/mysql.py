@@ -79,7 +79,8 @@ _UNREACHABLE: Final[Mapping[int, str]] = {
 _OUT_OF_TIME: Final = {1969, 3024}
 _LOCKED: Final = {1205}
 _MOVED: Final = {1146, 1049, 1356}
-_WHERE_DENIED: Final = "its query may not be seen: GRANT SHOW VIEW ON its database to the login"
+_HIDDEN: Final = "its query may not be seen: GRANT SHOW VIEW ON its database to the login"
+_NOTHING: Final = "it shows this login no database at all: GRANT SELECT, SHOW VIEW ON what is to be collected"
 
 
 @contextmanager
@@ -161,7 +162,9 @@ def _contents(connection: Any, endpoint: str) -> Contents:
     if any((row[0], row[1]) not in described | views for row in relations):
         raise EndpointMoving(endpoint=endpoint)  # there is no table without columns: it was dropped meanwhile
     hidden = [name for row in relations if (name := (row[0], row[1])) in views and not row[4]]
-    denied: list[tuple[Name, str]] = [(name, _WHERE_DENIED) for name in hidden]
+    denied: list[tuple[Name | None, str]] = [(name, _HIDDEN) for name in hidden]
+    if not schemas:
+        denied.append((None, _NOTHING))
     return Contents(
         relations=[
             (schema, name, _KINDS[kind], None if kind == "VIEW" else comment, definition, None, None, None)

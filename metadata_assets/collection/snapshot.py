@@ -26,8 +26,8 @@ class Contents:
     constraints: Sequence[Row]
     estimates: Mapping[Name, int | None]
     schemas: frozenset[str]
-    denied: Sequence[tuple[Name, str]] = ()
-    """What the login may not see, and how that is mended."""
+    denied: Sequence[tuple[Name | None, str]] = ()
+    """What the login may not see, and how that is mended; None for all there is."""
 
     def within(self, scope: Scope) -> "Contents":
         """Only what is to be collected."""
@@ -42,7 +42,7 @@ class Contents:
             constraints=inside(self.constraints),
             estimates={name: rows for name, rows in self.estimates.items() if scope.covers(*name)},
             schemas=self.schemas,
-            denied=[(name, reason) for name, reason in self.denied if scope.covers(*name)],
+            denied=[(name, reason) for name, reason in self.denied if name is None or scope.covers(*name)],
         )
 
 
@@ -96,7 +96,7 @@ class Snapshot:
 
     def _gaps(self) -> Iterator[Gap]:
         for name, reason in self.contents.denied:
-            yield self.names.gap(name, reason)
+            yield self.names.gap(name or (None, None), reason)
         for schema in self.scope.schemas.named:
             if schema not in self.contents.schemas:
                 yield self.names.gap((schema, None), NO_SUCH_SCHEMA)

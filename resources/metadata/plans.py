@@ -18,6 +18,7 @@ COLLECTED_KEYS: Final = frozenset(
         "comment",
         "row_estimate",
         "definition",
+        "broken",
         "partition_key",
         "partitions",
         "primary_key",
