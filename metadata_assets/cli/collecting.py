@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from identity.errors import MetadataError, shown
+from identity.keys import short_name
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import plain, printable, table
@@ -14,10 +15,11 @@ from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.scope import EVERYTHING, Scope
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
 from metadata_assets.spec.problems import did_you_mean
-from resources.metadata.plans import Collected
+from resources.metadata.plans import Change, Collected
 from resources.models import Gap
 
 GAPS_SHOWN = 20
+CHANGES_SHOWN = 50
 
 
 class NoSuchEndpoint(MetadataError):
@@ -100,10 +102,47 @@ def _document(outcome: Outcome) -> Mapping[str, object]:
         "assets": asdict(found.assets) if found else None,
         "columns": asdict(found.fields) if found else None,
         "edges": asdict(found.edges) if found else None,
+        "changes": [_change(change) for change in found.changes] if found else None,
         "gaps": plain(outcome.gaps),
         "fingerprint": found.fingerprint if found else None,
         "error": {**error.facts, "error": type(error).__name__, "message": str(error)} if error else None,
     }
+
+
+def _change(change: Change) -> Mapping[str, object]:
+    return {
+        "name": short_name(change.key),
+        "key": str(change.key),
+        "column": change.column,
+        "kind": change.kind,
+        "breaking": change.breaking,
+        "before": change.before,
+        "after": change.after,
+    }
+
+
+def _changes(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
+    """What may break readers comes first. Of a first collection nothing is told: all of it is new."""
+    found = [
+        change
+        for outcome in outcomes
+        if (seen := outcome.collected) and seen.assets.unchanged + seen.assets.changed + seen.assets.closed
+        for change in sorted(seen.changes, key=lambda one: not one.breaking)
+    ]
+    if found:
+        rows = (
+            (
+                short_name(change.key) + (f"#{change.column}" if change.column else ""),
+                change.kind,
+                change.before,
+                change.after,
+                "breaking" if change.breaking else None,
+            )
+            for change in found[:CHANGES_SHOWN]
+        )
+        yield table("Changed", ("what", "how", "before", "after", ""), rows)
+    if len(found) > CHANGES_SHOWN:
+        yield f"{len(found) - CHANGES_SHOWN} more changes; --json lists all"
 
 
 def _shown(outcomes: Sequence[Outcome]) -> RenderableType:
@@ -121,7 +160,7 @@ def _shown(outcomes: Sequence[Outcome]) -> RenderableType:
         "rows written",
         "gaps",
     )
-    return table("Collected", columns, (_cells(outcome) for outcome in outcomes))
+    return Group(table("Collected", columns, (_cells(outcome) for outcome in outcomes)), *_changes(outcomes))
 
 
 def _complaints(outcomes: Sequence[Outcome]) -> Iterator[str]:

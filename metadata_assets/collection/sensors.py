@@ -9,6 +9,7 @@ import dagster as dg
 
 from identity.errors import MetadataError
 from identity.ids import sha256_of
+from identity.keys import short_name
 from metadata_assets.collection.collection import collect_endpoint, endpoint_fingerprint
 from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable
 from metadata_assets.collection.scope import Scope
@@ -17,12 +18,13 @@ from metadata_assets.spec import Collect, ProjectEndpoint
 from resources.configurable import MetadataResource
 from resources.locations import EndpointLocation
 from resources.metadata.catalogs import CatalogOvertaken
-from resources.metadata.plans import Collected
+from resources.metadata.plans import Change, Collected
 
 RUN_KEY_TAG: Final = "dagster/run_key"
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _WORTH_A_RETRY = (EndpointUnreachable, EndpointBusy, EndpointMoving, CatalogOvertaken)
 _GAPS_SHOWN = 50
+_CHANGES_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,17 @@ def _facts(collected: Collected) -> dict[str, Any]:
         "rows_written": collected.rows_written,
         "complete": collected.complete,
         "fingerprint": collected.fingerprint,
+        "changes": dg.MetadataValue.json([_change(change) for change in collected.changes[:_CHANGES_SHOWN]]),
+        "breaking_changes": len(collected.breaking),
         "gaps": dg.MetadataValue.json([{"name": gap.name, "reason": gap.reason} for gap in collected.gaps]),
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {"table": short_name(change.key)} | {
+        name: value
+        for name in ("column", "kind", "before", "after", "breaking")
+        if (value := getattr(change, name)) is not None
     }
 
 

@@ -135,6 +135,80 @@ def test_only_what_changed_is_written(place: Place, store: MetadataStore) -> Non
     assert len(seen) == 4
 
 
+def test_changes_are_told_by_what_they_mean_to_readers(place: Place, store: MetadataStore) -> None:
+    place.run(
+        "CREATE TABLE a (id int NOT NULL, code varchar(10) NOT NULL, gone int, PRIMARY KEY (id))",
+        "CREATE TABLE b (x int)",
+    )
+    assert [(one.kind, one.breaking) for one in place.collect(store).changes] == [("table added", False)] * 2
+    assert place.collect(store).changes == ()
+    place.run(
+        "DROP TABLE a",
+        "CREATE TABLE a (id int NOT NULL, code varchar(5), more int, PRIMARY KEY (id, code))"
+        if place.location.system == "sqlite"
+        else "CREATE TABLE a (id bigint NOT NULL, code varchar(5) NOT NULL, more int, PRIMARY KEY (id, code))",
+        "DROP TABLE b",
+        "CREATE TABLE c (x int)",
+    )
+    found = place.collect(store)
+    told = {(one.key.table, one.column, one.kind, one.before, one.after) for one in found.changes}
+    assert {("b", None, "table removed", None, None), ("c", None, "table added", None, None)} <= told
+    if place.has_ids:
+        assert ("a", None, "table replaced", None, None) in told
+        assert len(told) == 3
+        return
+    kinds = {(column, kind): (before, after) for table, column, kind, before, after in told if table == "a"}
+    assert kinds[None, "primary key removed"] == ("(id)", None)
+    assert kinds[None, "primary key added"] == (None, "(id, code)")
+    assert ("more", "column added") in kinds
+    assert ("gone", "column removed") in kinds
+    expected = {
+        "duckdb": {("id", "type widened")},  # its texts have no lengths
+        "sqlite": {("code", "type narrowed"), ("code", "nulls allowed")},
+        "mariadb": {("id", "type widened"), ("code", "type narrowed")},
+    }
+    assert kinds.keys() - expected[place.location.system] == {
+        (None, "primary key removed"),
+        (None, "primary key added"),
+        ("more", "column added"),
+        ("gone", "column removed"),
+    }
+    harmless = {"type widened", "column added", "primary key added", "table added"}
+    assert {one.kind for one in found.changes if not one.breaking} == harmless & {one.kind for one in found.changes}
+
+
+def test_renames_and_keys_of_postgres_are_told_apart(make_database: Callable[..., str], store: MetadataStore) -> None:
+    place = postgres_place(make_database())
+    place.run(
+        *SHOP,
+        "ALTER TABLE customer ADD note varchar(5)",
+    )
+    place.collect(store)
+    place.run(
+        "ALTER TABLE customer RENAME TO client",
+        "ALTER TABLE client RENAME id TO number",
+        "ALTER TABLE client ALTER note TYPE text",
+        "ALTER TABLE client ALTER note SET NOT NULL",
+        "ALTER TABLE client DROP CONSTRAINT customer_name_key",
+        "ALTER TABLE purchase DROP CONSTRAINT purchase_pkey, ALTER line DROP NOT NULL",
+        "ALTER TABLE purchase ALTER price DROP DEFAULT",
+    )
+    changes = {
+        (one.key.table, one.column, one.kind, one.before, one.after, one.breaking)
+        for one in place.collect(store).changes
+    }
+    assert changes == {
+        ("client", None, "table renamed", "customer", "client", True),
+        ("client", "number", "column renamed", "id", "number", True),
+        ("client", "note", "type widened", "character varying(5)", "text", False),
+        ("client", "note", "nulls refused", "null", "not null", False),
+        ("client", None, "unique key removed", "(name)", None, True),
+        ("purchase", None, "primary key removed", "(id, line)", None, True),
+        ("purchase", "line", "nulls allowed", "not null", "null", True),
+        ("buyers", None, "query changed", None, None, False),
+    }
+
+
 def test_a_rename_is_one_where_the_source_has_ids_and_else_nothing_is_guessed(
     place: Place, store: MetadataStore
 ) -> None:
