@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from metadata_assets.collection.sensors import collection_definitions
+from metadata_assets.collection.sensors import collection_definitions, observable_sources
 from metadata_assets.factory import definitions_for
 from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.mirror.lineage import lineage_sensor
@@ -16,7 +16,7 @@ def code_location(project: Project) -> dg.Definitions:
     """Everything that Dagster needs to run a project. Pure: no connection is opened, nothing is written."""
     metadata = metadata_resource(project)
     own = dg.Definitions(
-        assets=definitions_for(project),
+        assets=observable_sources(definitions_for(project), project.endpoints.values()),
         sensors=[lineage_sensor(code_location=project.name), runs_sensor(), checks_sensor()],
         executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
         resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
