@@ -37,14 +37,26 @@ def with_changes(
         *(
             Change("column renamed", key, column=one.name, breaking=True, before=was, after=one.name)
             for was, (key, one) in plan.fields_renamed
+            if key not in whole
         ),
-        *(Change("column removed", key, column=one.name, breaking=True) for key, one in plan.fields_closed),
-        *(Change("column added", key, column=one.name, breaking=False) for key, one in plan.fields_created),
-        *(Change("column back", key, column=one.name, breaking=False) for key, one in plan.fields_reopened),
+        *(
+            Change("column removed", key, column=one.name, breaking=True)
+            for key, one in plan.fields_closed
+            if key not in whole
+        ),
+        *(
+            Change("column added", key, column=one.name, breaking=False)
+            for key, one in plan.fields_created
+            if key not in whole
+        ),
+        *(
+            Change("column back", key, column=one.name, breaking=False)
+            for key, one in plan.fields_reopened
+            if key not in whole
+        ),
         *(one for key, now in plan.fields_changed for one in _of_column(key, known[str(key)].fields[now.name], now)),
     ]
-    found = [*tables, *(one for one in columns if one.key not in whole)]
-    return replace(plan, changes=tuple(sorted(found, key=_place)))
+    return replace(plan, changes=tuple(sorted([*tables, *columns], key=_place)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,11 +101,18 @@ def edges(keys: Mapping[Name, CanonicalKey], reads: Reads) -> frozenset[Edge]:
 
 def unnamable_columns(names: Names, columns: Iterable[Row]) -> list[Gap]:
     """Gaps for columns that no id can be made of; `assets` leaves them out."""
+    rows = list(columns)
+    refused = _unnamable(rows)
     return [
         names.gap((schema, table), "the name of one of its columns looks like a credential")
-        for schema, table, _position, column, *_ in columns
-        if not _namable(column)
+        for schema, table, _position, column, *_ in (rows if refused else ())
+        if column in refused
     ]
+
+
+def _unnamable(columns: Iterable[Row]) -> set[str]:
+    """Each name is looked at once: many tables have the same ones."""
+    return {column for column in {row[3] for row in columns} if not _namable(column)}
 
 
 def _namable(column: str) -> bool:
@@ -117,12 +124,21 @@ def _namable(column: str) -> bool:
 
 
 def _fields(columns: Iterable[Row]) -> Mapping[Name, list[Field]]:
+    rows = list(columns)
+    refused = _unnamable(rows)
     found: dict[Name, list[Field]] = defaultdict(list)
-    for schema, table, position, column, kind, nullable, *details in columns:
-        if _namable(column):
+    plain: dict[tuple[Any, ...], Field] = {}  # values that are equal are made, and searched for credentials, once
+    for schema, table, position, column, kind, nullable, *details in rows:
+        if column in refused:
+            continue
+        facts = (column, kind, nullable, position)
+        field = None if any(details) else plain.get(facts)
+        if field is None:
             metadata = _field_metadata(*details) if any(details) else {}
             field = Field(name=column, type=kind, nullable=nullable, position=position, metadata=metadata)
-            found[schema, table].append(field)
+            if not metadata:
+                plain[facts] = field
+        found[schema, table].append(field)
     return found
 
 
