@@ -20,6 +20,7 @@ from resources.metadata.imports import Imports
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
 from resources.metadata.pins import Pins
+from resources.metadata.profiles import Profiles
 from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
@@ -48,6 +49,7 @@ class MetadataStore(
     Explanations,
     Impacts,
     Imports,
+    Profiles,
 ):
     """The nouns of the store, for one tenant and actor.
 

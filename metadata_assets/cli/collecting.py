@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import ClassVar
 
 from rich.console import Group, RenderableType
@@ -12,14 +13,17 @@ from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import plain, printable, table
 from metadata_assets.collection.collection import collect_endpoint
+from metadata_assets.collection.profiling import Profiled, profile_endpoint
 from metadata_assets.collection.scope import EVERYTHING, Scope
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
 from metadata_assets.spec.problems import did_you_mean
 from resources.metadata.plans import Change, Collected
+from resources.metadata.profiles import Profile
 from resources.models import Gap
 
 GAPS_SHOWN = 20
 CHANGES_SHOWN = 50
+PROFILES_SHOWN = 200
 
 
 class NoSuchEndpoint(MetadataError):
@@ -38,17 +42,18 @@ class Outcome:
     endpoint: str
     collected: Collected | None = None
     error: MetadataError | None = None
+    profiled: Profiled | None = None
 
     @property
     def gaps(self) -> Sequence[Gap]:
         return self.collected.gaps if self.collected else ()
 
 
-def collect_endpoints(cli: Cli, names: Sequence[str]) -> ExitCode:
+def collect_endpoints(cli: Cli, names: Sequence[str], *, profile: bool = False) -> ExitCode:
     project = load_project(cli.settings.project)
     wanted = _wanted(project, names)
     with cli.opened(actor=person()) as opened:
-        outcomes = list(_collect(cli, opened, wanted))
+        outcomes = list(_collect(cli, opened, wanted, profile=profile))
     cli.show(described(outcomes), _shown(outcomes))
     for complaint in _complaints(outcomes):
         cli.complain(complaint)
@@ -81,14 +86,17 @@ def _wanted(project: Project, names: Sequence[str]) -> Sequence[ProjectEndpoint]
     return [one for one in project.endpoints.values() if one.collect is not None]
 
 
-def _collect(cli: Cli, opened: Opened, wanted: Sequence[ProjectEndpoint]) -> Iterator[Outcome]:
+def _collect(cli: Cli, opened: Opened, wanted: Sequence[ProjectEndpoint], *, profile: bool) -> Iterator[Outcome]:
     """One after the other: what goes wrong with one is told at the end and does not stop the others."""
     for number, endpoint in enumerate(wanted, start=1):
         with cli.err.status(f"collecting {endpoint.slug}, {number} of {len(wanted)}"):
             scope = Scope.of(endpoint.collect.schemas, endpoint.collect.tables) if endpoint.collect else EVERYTHING
             try:
                 found = collect_endpoint(opened.store, endpoint.location, opened.databases, scope=scope)
-                yield Outcome(endpoint.slug, collected=found)
+                profiled = None
+                if profile:
+                    profiled = profile_endpoint(opened.store, endpoint.location, opened.databases)
+                yield Outcome(endpoint.slug, collected=found, profiled=profiled)
             except MetadataError as error:
                 yield Outcome(endpoint.slug, error=error)
 
@@ -105,6 +113,8 @@ def _document(outcome: Outcome) -> Mapping[str, object]:
         "changes": [_change(change) for change in found.changes] if found else None,
         "gaps": plain(outcome.gaps),
         "fingerprint": found.fingerprint if found else None,
+        "profiles": [_profile(one) for one in outcome.profiled.profiles] if outcome.profiled else None,
+        "not_profiled": plain(outcome.profiled.left) if outcome.profiled else None,
         "error": {**error.facts, "error": type(error).__name__, "message": str(error)} if error else None,
     }
 
@@ -119,6 +129,37 @@ def _change(change: Change) -> Mapping[str, object]:
         "before": change.before,
         "after": change.after,
     }
+
+
+def _profile(profile: Profile) -> Mapping[str, object]:
+    return {
+        "name": short_name(profile.key),
+        "key": str(profile.key),
+        "rows": profile.rows,
+        "sampled": profile.sampled,
+        "columns": [asdict(one) for one in profile.columns],
+    }
+
+
+def _profiles(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
+    found = [one for outcome in outcomes if outcome.profiled for one in outcome.profiled.profiles]
+    if found:
+        rows = (
+            (
+                f"{short_name(one.key)}#{column.name}",
+                one.rows,
+                None if column.nulls is None else f"{column.nulls:.2%}",
+                column.distinct,
+                column.least,
+                column.greatest,
+            )
+            for one in found
+            for column in one.columns
+        )
+        shown = list(islice(rows, PROFILES_SHOWN))
+        yield table("Profiles", ("column", "rows", "nulls", "distinct", "least", "greatest"), shown)
+    if (more := sum(len(one.columns) for one in found) - PROFILES_SHOWN) > 0:
+        yield f"{more} more columns; --json lists all"
 
 
 def _changes(outcomes: Sequence[Outcome]) -> Iterator[RenderableType]:
@@ -160,7 +201,11 @@ def _shown(outcomes: Sequence[Outcome]) -> RenderableType:
         "rows written",
         "gaps",
     )
-    return Group(table("Collected", columns, (_cells(outcome) for outcome in outcomes)), *_changes(outcomes))
+    return Group(
+        table("Collected", columns, (_cells(outcome) for outcome in outcomes)),
+        *_changes(outcomes),
+        *_profiles(outcomes),
+    )
 
 
 def _complaints(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -169,6 +214,8 @@ def _complaints(outcomes: Sequence[Outcome]) -> Iterator[str]:
             yield f"not collected: {printable(outcome.error)}"
         for gap in outcome.gaps[:GAPS_SHOWN]:
             yield f"gap in {outcome.endpoint}: {printable(gap.name)}: {printable(gap.reason)}"
+        for gap in (outcome.profiled.left if outcome.profiled else ())[:GAPS_SHOWN]:
+            yield f"no profile of {printable(gap.name)}: {printable(gap.reason)}"
         if len(outcome.gaps) > GAPS_SHOWN:
             yield f"{len(outcome.gaps) - GAPS_SHOWN} more gaps in {outcome.endpoint}; --json lists all"
 

@@ -1,7 +1,7 @@
 """Look at the catalog of a DuckDB file: attached read-only to an engine that may do nothing else, for some time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Timer
@@ -11,6 +11,7 @@ import duckdb
 
 from identity.errors import MetadataError
 from metadata_assets.collection.errors import EndpointBusy, EndpointRefused, EndpointUnreachable
+from metadata_assets.collection.profiling import SAMPLE, Rows
 from metadata_assets.collection.rows import Names
 from metadata_assets.collection.scope import EVERYTHING, Scope
 from metadata_assets.collection.snapshot import Contents, Snapshot
@@ -59,8 +60,35 @@ def looking_at_duckdb(
 
 
 @contextmanager
-def _attached(file: Path, database: str, endpoint: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An engine with the file in it: no other files, no network, no extensions. Its errors are ours."""
+def rows_of_duckdb(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
+    """The rows of tables, in an engine that has the file read-only."""
+    file = location.file_path(databases.settings)
+    database = location.database or file.stem
+    with _attached(file, database, location.slug, limited=False) as connection:
+
+        def ask(statement: str) -> Sequence[Any]:
+            clock = Timer(seconds, connection.interrupt)
+            clock.start()
+            try:
+                return connection.execute(statement).fetchone() or ()
+            except duckdb.Error as error:
+                raise _translated(error, location.slug, file) from None
+            finally:
+                clock.cancel()
+
+        yield Rows(ask, quoted, _sample, within=f"{quoted(database)}.")
+
+
+def _sample(table: str, _rows: int) -> str:
+    return f"(SELECT * FROM {table} USING SAMPLE {SAMPLE} ROWS)"
+
+
+@contextmanager
+def _attached(file: Path, database: str, endpoint: str, *, limited: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine with the file in it: no other files, no network, no extensions. Its errors are ours.
+
+    `limited`, all that is asked of it has one limit of time and one snapshot.
+    """
     if not file.is_file():
         raise EndpointUnreachable(endpoint=endpoint, where=str(file), reason="there is no such file")
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -71,13 +99,15 @@ def _attached(file: Path, database: str, endpoint: str) -> Iterator[duckdb.DuckD
     try:
         with closing(duckdb.connect(config=config)) as connection:
             clock = Timer(TIMEOUT_SECONDS, connection.interrupt)
-            clock.start()
+            if limited:
+                clock.start()
             try:
                 path = str(file.absolute()).replace("'", "''")
                 connection.execute(f"ATTACH '{path}' AS {quoted(database)} (READ_ONLY)")
                 connection.execute("SET enable_external_access = false")
                 connection.execute("SET lock_configuration = true")
-                connection.execute("BEGIN TRANSACTION")
+                if limited:
+                    connection.execute("BEGIN TRANSACTION")
                 yield connection
             finally:
                 clock.cancel()

@@ -4,7 +4,7 @@ Its catalog has no snapshots. What moves while it is read is digested as it was 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from metadata_assets.collection.errors import (
     EndpointTooOld,
     EndpointUnreachable,
 )
+from metadata_assets.collection.profiling import SAMPLE, Rows
 from metadata_assets.collection.rows import Name, Names, Row
 from metadata_assets.collection.scope import EVERYTHING, Scope
 from metadata_assets.collection.snapshot import Contents, Snapshot
@@ -100,7 +101,29 @@ def looking_at_mysql(location: EndpointLocation, databases: Databases, scope: Sc
 
 
 @contextmanager
-def _connected(url: URL, endpoint: str, where: str) -> Iterator[Any]:
+def rows_of_mysql(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
+    """The rows of tables. Of a large one the first rows are looked at: it has no sampling."""
+    if pymysql is None:
+        raise DriverMissing(endpoint=location.slug, system=location.system, extra="mysql")
+    where = location.where(databases)
+    url = make_url(location.server_url(databases.settings))
+    with _connected(url, location.slug, where, seconds=seconds) as connection:
+
+        def ask(statement: str) -> Sequence[Any]:
+            try:
+                return _rows(connection, statement)[0]
+            except pymysql.MySQLError as error:
+                raise _translated(error, location.slug, where) from None
+
+        yield Rows(ask, _quoted, lambda table, _rows: f"(SELECT * FROM {table} LIMIT {SAMPLE}) s")
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+@contextmanager
+def _connected(url: URL, endpoint: str, where: str, *, seconds: float = STATEMENT_SECONDS) -> Iterator[Any]:
     socket = url.query.get("unix_socket")
     try:
         connection = pymysql.connect(
@@ -117,13 +140,13 @@ def _connected(url: URL, endpoint: str, where: str) -> Iterator[Any]:
             ssl={"ssl": True} if url.query.get("ssl") else None,
         )
         with closing(connection):
-            _bounded(connection, endpoint)
+            _bounded(connection, endpoint, seconds)
             yield connection
     except pymysql.MySQLError as error:
         raise _translated(error, endpoint, where) from None
 
 
-def _bounded(connection: Any, endpoint: str) -> None:
+def _bounded(connection: Any, endpoint: str, seconds: float) -> None:
     """Read-only and with limits of time, which the two systems spell in their own ways."""
     said = str(connection.get_server_info())
     is_mariadb = "mariadb" in said.lower()
@@ -131,8 +154,8 @@ def _bounded(connection: Any, endpoint: str) -> None:
     system, needed = ("MariaDB", OLDEST_MARIADB) if is_mariadb else ("MySQL", OLDEST_MYSQL)
     if found < needed:
         raise EndpointTooOld(endpoint=endpoint, system=system, found=found, needed=needed)
-    limit = f"max_statement_time = {STATEMENT_SECONDS}"
-    limit = limit if is_mariadb else f"max_execution_time = {STATEMENT_SECONDS * 1000}"
+    limit = f"max_statement_time = {seconds}"
+    limit = limit if is_mariadb else f"max_execution_time = {int(seconds * 1000)}"
     with connection.cursor() as cursor:
         cursor.execute(f"SET SESSION {limit}, SESSION lock_wait_timeout = {LOCK_SECONDS}, SESSION sql_mode = ''")
         cursor.execute("SET SESSION TRANSACTION READ ONLY")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from identity.keys import CanonicalKey
 from metadata_assets.spec.project import asset_key
 from resources.metadata.catalogs import current_catalog
 from resources.metadata.plans import Change, Collected, KnownAsset
+from resources.metadata.profiles import Profile
 from resources.metadata_store import MetadataStore
 
 OBSERVED: Final = 1_000
@@ -20,18 +22,21 @@ _GONE: Final = "gone"
 _SCHEMA_FACTS: Final = ("primary_key", "unique_keys", "foreign_keys", "definition")
 
 
-def observations(store: MetadataStore, collected: Collected) -> Iterator[dg.AssetObservation]:
-    """One for each table that changed, with its columns, what changed, and a data version of its schema.
+def observations(
+    store: MetadataStore, collected: Collected, profiles: Iterable[Profile] = ()
+) -> Iterator[dg.AssetObservation]:
+    """One for each table that changed or has a profile, with its columns, what changed, and a version of its schema.
 
     A data version that moved makes what depends on the table stale, and lets automation run it. One that is gone has a
     version of its own.
     """
-    if not collected.changes:
+    changed = {key: list(some) for key, some in groupby(collected.changes, key=lambda change: change.key)}
+    profiled = {profile.key: profile for profile in profiles}
+    if not changed and not profiled:
         return
     known = _known(store, collected.endpoint)
-    by_table = groupby(collected.changes, key=lambda change: change.key)
-    for (key, changes), _number in zip(by_table, range(OBSERVED), strict=False):
-        yield _observation(key, list(changes), known.get(key))
+    for key in [*changed, *(key for key in profiled if key not in changed)][:OBSERVED]:
+        yield _observation(key, changed.get(key, ()), known.get(key), profiled.get(key))
 
 
 def results(store: MetadataStore, collected: Collected, wanted: Collection[dg.AssetKey]) -> Iterator[dg.ObserveResult]:
@@ -55,8 +60,9 @@ def described(change: Change) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _observation(key: CanonicalKey, changes: Iterable[Change], asset: KnownAsset | None) -> dg.AssetObservation:
-    changes = list(changes)
+def _observation(
+    key: CanonicalKey, changes: Collection[Change], asset: KnownAsset | None, profile: Profile | None = None
+) -> dg.AssetObservation:
     metadata: dict[str, Any] = {
         "metadata_assets/changes": dg.MetadataValue.json([described(change) for change in changes]),
         "metadata_assets/breaking": any(change.breaking for change in changes),
@@ -65,9 +71,14 @@ def _observation(key: CanonicalKey, changes: Iterable[Change], asset: KnownAsset
     if asset is not None and asset.open:
         metadata |= _facts(asset)
         version = _version(asset)
+    if profile is not None:
+        metadata["metadata_assets/profile"] = dg.MetadataValue.json([asdict(column) for column in profile.columns])
+        metadata["metadata_assets/rows_sampled"] = profile.sampled
+        if profile.rows is not None:
+            metadata["dagster/row_count"] = profile.rows
     return dg.AssetObservation(
         asset_key=asset_key(key),
-        description="; ".join(sorted({change.kind for change in changes})),
+        description="; ".join(sorted({change.kind for change in changes})) or None,
         metadata=metadata,
         tags={"dagster/data_version": version},
     )

@@ -1,6 +1,6 @@
 """Look at the catalog of a PostgreSQL database: one read-only snapshot, a handful of statements."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +11,8 @@ from psycopg.rows import tuple_row
 
 from metadata_assets.collection import queries, rows
 from metadata_assets.collection.connect import connected
+from metadata_assets.collection.errors import reading
+from metadata_assets.collection.profiling import SAMPLE, Rows
 from metadata_assets.collection.rows import Name, Names
 from metadata_assets.collection.scope import EVERYTHING, NO_SUCH_SCHEMA, NO_SUCH_TABLE, Scope
 from resources.locations import EndpointLocation
@@ -96,6 +98,30 @@ def looking_at_postgres(
     """A look at a Postgres endpoint. Raises what `connected` does, EndpointBusy, EndpointMoving, EndpointRefused."""
     with connected(location, databases) as connection, looking(connection, location.slug, scope) as look:
         yield look
+
+
+@contextmanager
+def rows_of_postgres(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
+    """The rows of tables, each statement in a transaction of its own that only reads."""
+    with connected(location, databases) as connection:
+        connection.read_only = True
+
+        def ask(statement: str) -> Sequence[Any]:
+            with reading(location.slug, location.where(databases)), connection.transaction():
+                limits = (f"{int(seconds * 1000)}ms", LOCK_TIMEOUT)
+                connection.execute(queries.LIMITS, limits)
+                return connection.execute(statement.encode()).fetchone() or ()
+
+        yield Rows(ask, _quoted, _sample, lambda name: f"{name}::text")
+
+
+def _quoted(name: str) -> str:
+    return sql.Identifier(name).as_string(None)
+
+
+def _sample(table: str, rows: int) -> str:
+    """Whole pages, so that not all have to be read."""
+    return f"{table} TABLESAMPLE SYSTEM ({min(100.0, 100.0 * SAMPLE / rows):.6f})"
 
 
 @contextmanager

@@ -20,6 +20,8 @@ SELECT current_database() AS database,
 """
 """Bounds the transaction, and pins what the text of types, defaults and views depends on."""
 
+LIMITS: Final = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
+
 SERVER: Final = "SELECT system_identifier::text FROM pg_control_system()"
 """Which server this is: made with it, and kept by a physical copy, which has the same objects too."""
 

@@ -13,6 +13,7 @@ from identity.keys import short_name
 from metadata_assets.collection.collection import collect_endpoint, endpoint_fingerprint
 from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable
 from metadata_assets.collection.observing import described, observations, results
+from metadata_assets.collection.profiling import profile_endpoint
 from metadata_assets.collection.scope import Scope
 from metadata_assets.collection.watching import Memory, Run, away, decide, resting
 from metadata_assets.spec import Collect, ProjectEndpoint
@@ -20,6 +21,7 @@ from resources.configurable import MetadataResource
 from resources.locations import EndpointLocation
 from resources.metadata.catalogs import CatalogOvertaken
 from resources.metadata.plans import Collected
+from resources.metadata.profiles import Profile
 
 RUN_KEY_TAG: Final = "dagster/run_key"
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
@@ -87,7 +89,8 @@ def _job(watched: _Watched) -> dg.JobDefinition:
         except MetadataError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
         _log(context, collected)
-        for observation in observations(metadata.store(), collected):
+        profiled = _profiled(context, watched, metadata) if watched.collect.profile else ()
+        for observation in observations(metadata.store(), collected, profiled):
             context.log_event(observation)
         yield dg.Output(None, metadata=_facts(collected))
 
@@ -96,6 +99,18 @@ def _job(watched: _Watched) -> dg.JobDefinition:
         collect()
 
     return job
+
+
+def _profiled(context: dg.OpExecutionContext, watched: _Watched, metadata: MetadataResource) -> Sequence[Profile]:
+    """What was found of the rows. That nothing could be found is no failure: the catalog is collected."""
+    try:
+        found = profile_endpoint(metadata.store(), watched.location, metadata.databases())
+    except MetadataError as error:
+        context.log.warning(f"no profiles: {error}")
+        return ()
+    for gap in found.left[:_GAPS_SHOWN]:
+        context.log.warning(f"no profile of {gap.name}: {gap.reason}")
+    return found.profiles
 
 
 def observable_sources(

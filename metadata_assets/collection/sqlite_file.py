@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from identity.errors import MetadataError
 from metadata_assets.collection.errors import EndpointBusy, EndpointRefused, EndpointUnreachable
+from metadata_assets.collection.profiling import SAMPLE, Rows
 from metadata_assets.collection.rows import Names, Row
 from metadata_assets.collection.scope import EVERYTHING, Scope
 from metadata_assets.collection.snapshot import Contents, Snapshot
@@ -52,6 +53,29 @@ def looking_at_sqlite(
     with _opened(file, location.slug) as connection:
         contents = _contents(connection)
     yield Snapshot(Names(location.slug, location.database), contents.within(scope), scope, "sqlite")
+
+
+@contextmanager
+def rows_of_sqlite(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
+    """The rows of tables in one read transaction. Of a large one the first rows are looked at: it has no sampling."""
+    file = location.file_path(databases.settings)
+
+    with _opened(file, location.slug) as connection:
+
+        def ask(statement: str) -> Sequence[Any]:
+            ends = time.monotonic() + seconds
+            connection.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
+            try:
+                found: Sequence[Any] = connection.execute(statement).fetchone()
+            except sqlite3.Error as error:
+                raise _translated(error, location.slug, file) from None
+            return found
+
+        yield Rows(ask, _quoted, lambda table, _rows: f"(SELECT * FROM {table} LIMIT {SAMPLE})")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager

@@ -153,5 +153,7 @@ def _endpoint(slug: str, fields: EndpointFields, at: At) -> ProjectEndpoint:
         file=fields.file,
     )
     said = fields.collect
-    collect = Collect(schemas=said.schemas, tables=said.tables, every=said.every) if said else None
+    collect = (
+        Collect(schemas=said.schemas, tables=said.tables, every=said.every, profile=said.profile) if said else None
+    )
     return ProjectEndpoint(location=location, collect=collect, at=at)

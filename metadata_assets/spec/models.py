@@ -45,11 +45,14 @@ class _Declared(BaseModel):
 
 
 class CollectFields(_Declared):
-    """What to collect of an endpoint's catalog: these schemas and tables, or all; and how often to look."""
+    """What to collect of an endpoint's catalog: these schemas and tables, or all; how often to look,
+    and whether to look at the rows of tables, too.
+    """
 
     schemas: tuple[Name, ...] = ()
     tables: tuple[Name, ...] = ()
     every: Duration = timedelta(minutes=5)
+    profile: bool = False
 
 
 _OF_SYSTEM: Mapping[System, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -24,6 +24,8 @@ class Collect:
     schemas: tuple[str, ...]
     tables: tuple[str, ...]
     every: timedelta
+    profile: bool = False
+    """Whether a run that collects looks at the rows of tables, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from tests.collection.conftest import Source
 PROJECT = """
 name: shops
 endpoints:
-  shop: {{system: postgres, database: {database}, collect: {{schemas: [public], every: 10m}}}}
+  shop: {{system: postgres, database: {database}, collect: {{schemas: [public], every: 10m, profile: true}}}}
   shop-2: {{system: postgres, url: env:SHOP_2, database: {database}, collect: {{}}}}
   shop_2: {{system: postgres, database: {database}, collect: {{}}}}
   uncollected: {{system: postgres, database: {database}}}
@@ -209,6 +209,9 @@ def test_a_changed_table_is_observed_so_that_what_depends_on_it_is_asked_for(
 
     first = look()
     daemon.run(daemon.look())
+    assert latest("customer").metadata["dagster/row_count"].value == 0
+    (profile,) = latest("customer").metadata["metadata_assets/profile"].value
+    assert (profile["name"], profile["nulls"], profile["distinct"]) == ("id", None, 0)
     columns = latest("customer").metadata["dagster/column_schema"].value
     assert [(column.name, column.type, column.constraints.nullable) for column in columns.columns] == [
         ("id", "integer", False)

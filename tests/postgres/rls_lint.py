@@ -41,11 +41,12 @@ ONLY_BY_FUNCTIONS = (
     "discarded",
     "check_result",
     "candidate",
+    "profile",
 )
 APPEND_ONLY = (
     *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
     *("release", "retraction", "pin_item", "run_pin", "invalidation", "metadata_key", "dag_version", "discarded"),
-    *("check_result", "candidate"),
+    *("check_result", "candidate", "profile"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 

@@ -17,6 +17,7 @@ from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph_store import GraphStore
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
+from resources.metadata.profiles import Profile
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, Attempt, Endpoint, Read, Staged
 from resources.postgres.session import Sessions
@@ -35,6 +36,7 @@ TEXTS = {
         Import,
         LegacyRow,
         Lease,
+        Profile,
         Read,
         RunFact,
     ),

@@ -6,6 +6,7 @@ from resources.postgres.tables.catalog import asset, endpoint, relationship, sch
 from resources.postgres.tables.checks import candidate, check_result
 from resources.postgres.tables.garbage import condemned, discarded
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
+from resources.postgres.tables.profiles import profile
 from resources.postgres.tables.runs import (
     active_dag,
     attempt_lease,
@@ -56,6 +57,7 @@ __all__ = [
     "outbox",
     "pin",
     "pin_item",
+    "profile",
     "redelivery",
     "reference_edge",
     "relationship",
