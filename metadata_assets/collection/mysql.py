@@ -5,7 +5,7 @@ Its catalog has no snapshots. What moves while it is read is digested as it was 
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy.engine import URL, make_url
@@ -125,23 +125,28 @@ def _quoted(name: str) -> str:
 @contextmanager
 def _connected(url: URL, endpoint: str, where: str, *, seconds: float = STATEMENT_SECONDS) -> Iterator[Any]:
     socket = url.query.get("unix_socket")
+    connection = pymysql.connect(
+        host=url.host or "localhost",
+        port=url.port or 3306,
+        user=url.username or "",
+        password=url.password or "",
+        database=url.database,
+        unix_socket=socket if isinstance(socket, str) else None,
+        charset="utf8mb4",
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=STATEMENT_SECONDS + CONNECT_TIMEOUT_SECONDS,
+        autocommit=True,
+        ssl={"ssl": True} if url.query.get("ssl") else None,
+        defer_connect=True,
+    )
     try:
-        connection = pymysql.connect(
-            host=url.host or "localhost",
-            port=url.port or 3306,
-            user=url.username or "",
-            password=url.password or "",
-            database=url.database,
-            unix_socket=socket if isinstance(socket, str) else None,
-            charset="utf8mb4",
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=STATEMENT_SECONDS + CONNECT_TIMEOUT_SECONDS,
-            autocommit=True,
-            ssl={"ssl": True} if url.query.get("ssl") else None,
-        )
-        with closing(connection):
+        try:
+            connection.connect()
             _bounded(connection, endpoint, seconds)
             yield connection
+        finally:
+            if connection.open:  # also when the login was refused
+                connection.close()
     except pymysql.MySQLError as error:
         raise _translated(error, endpoint, where) from None
 
