@@ -6,7 +6,7 @@ DEMO_DAYS ?= 31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test ci-check lint types contracts chaos acceptance year bench requirements clean
+.PHONY: help setup demo dev test ci-check lint types contracts proofs chaos acceptance browser year bench requirements clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,7 @@ demo: setup  ## Run the flights project headless, to its summary (DEMO_DAYS=365 
 dev: setup  ## The same project in the Dagster UI on localhost:3000
 	$(BIN)/metadata-assets dev
 
-test: setup  ## The whole test suite
+test: setup  ## The tests, but for the long ones below
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff: rules and format
@@ -41,11 +41,14 @@ contracts: setup  ## The layers import downwards only
 
 ci-check: lint types contracts test  ## All of the above
 
+proofs: setup  ## The long tests: every kill of the server's supervisor, mutants of the functions, exhaustive draws
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m proof
+
 SECONDS ?= 60
 TRIALS ?= 50
 chaos: setup  ## Set a server on fire (SECONDS=60); kill -9 at every failpoint, on a disk and on S3 (TRIALS=50 each)
 	$(BIN)/python -m pytest -m chaos
-	$(BIN)/python -m pytest --hypothesis-profile thorough tests/identity tests/stores/test_names_model.py tests/stores/test_versions_model.py
+	$(BIN)/python -m pytest -m "not chaos" --hypothesis-profile thorough tests/identity tests/secrets tests/fire/test_fire_mutants.py tests/stores/test_names_model.py tests/stores/test_versions_model.py
 	$(BIN)/python tests/fire/burning.py --seconds $(SECONDS)
 	$(BIN)/python tests/files/failpoint_trials.py --trials $(TRIALS)
 
@@ -55,6 +58,12 @@ year: setup  ## A year of flights, backfilled while workers are killed, and read
 
 acceptance:  ## The demo in a fresh clone, as a new user meets it
 	sh tests/acceptance/fresh_clone.sh
+
+PICTURES ?=
+browser: setup  ## Look at the flights project in Dagster's UI with Chromium (PICTURES=docs/img keeps what it sees)
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || \
+	  { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends chromium chromium-driver; }
+	PICTURES=$(PICTURES) $(BIN)/python -m pytest -m browser tests/browser
 
 bench: setup  ## Ratios to a limit measured in the same run
 	$(BIN)/python -m benchmarks

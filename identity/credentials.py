@@ -6,6 +6,7 @@ Encodings (credential_encodings.py) are undone as often as they are found, up to
 
 import re
 from collections.abc import Iterator, Mapping, Set
+from itertools import combinations
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -20,6 +21,8 @@ _MARKS: Final = re.compile(
     r"[=:@%\\&<\uff01-\uff5e]|[A-Za-z0-9+/_-]{16}|--|(?i:bearer|identified|login|password)\s|-u "
     r"|(?:[0-9A-Fa-f]{2}[ ,;]{1,2}(?:0x)?){6}"
 )
+_SEPARATORS: Final = re.compile("[/@#]")
+_MOST_PARTS: Final = 12
 _LAYERS: Final = 6
 _SHORTEST: Final = 4  # pw=x
 _SHORTEST_ENCODED: Final = 10  # basic, a blank and four digits of base64
@@ -36,6 +39,14 @@ def spellings(text: str) -> list[str]:
 def holds_credential(text: str) -> bool:
     """Whether something in the text looks like a credential, in whatever encoding."""
     return len(text) >= _SHORTEST and _MARKS.search(text) is not None and next(_spans(text), None) is not None
+
+
+def part_holds_credential(name: str) -> bool:
+    """Whether a part of a name looks like a credential: one between slashes, at and number signs, or some in a row."""
+    ends = [0, *(mark.start() for mark in _SEPARATORS.finditer(name)), len(name)]
+    if len(ends) > _MOST_PARTS:
+        return may_be_connection(name)
+    return any(holds_credential(name[start:end].lstrip("/@#")) for start, end in combinations(ends, 2))
 
 
 def may_be_connection(text: str) -> bool:

@@ -4,7 +4,7 @@ import inspect
 from string import Formatter
 from typing import Any, ClassVar, dataclass_transform, get_origin
 
-from identity.credentials import may_be_connection, scrub, scrubbed
+from identity.credentials import may_be_connection, part_holds_credential, scrub, scrubbed
 
 
 @dataclass_transform(kw_only_default=True)
@@ -93,6 +93,11 @@ def shown(value: str) -> str:
     if may_be_connection(value):
         return WITHHELD
     return value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 1] + "…"
+
+
+def repeatable(name: str) -> str:
+    """A name of nothing, as a message may repeat it: itself, or WITHHELD when a part of it looks like a credential."""
+    return WITHHELD if part_holds_credential(name) else name
 
 
 class InvalidKey(MetadataError):

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
+from upath import UPath
 
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey
@@ -18,6 +20,8 @@ from metadata_assets.project_code import load_function
 from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
 from metadata_assets.spec import Column, Dataset, Problem, Project, ProjectInvalid, asset_key
+from resources.files import intermediate
+from resources.settings import Settings
 
 Definition = dg.AssetsDefinition | dg.AssetSpec
 
@@ -58,14 +62,21 @@ class Implemented:
     callee: Callee
     checks: tuple[DeclaredCheck, ...]
 
-    def of_run(self) -> tuple[Callee, Mapping[str | None, Mapping[str, Any]]]:
+    @contextmanager
+    def of_run(
+        self, context: dg.AssetExecutionContext
+    ) -> Iterator[tuple[Callee, Mapping[str | None, Mapping[str, Any]]]]:
         """What computes one run, and where it tells what to show of each partition."""
         if self.dataset.sql is None:
-            return self.callee, {}
+            yield self.callee, {}
+            return
         from metadata_assets.sql.computing import SqlFunction
+        from metadata_assets.sql.engine import Room
 
-        function = SqlFunction(self.dataset.sql)
-        return replace(self.callee, function=function), function.answered
+        settings: Settings = context.resources.metadata.settings()
+        with intermediate.passing_folder(UPath(settings.intermediate), context.run.run_id) as folder:
+            function = SqlFunction(self.dataset.sql, Room(settings.sql_memory, folder))
+            yield replace(self.callee, function=function), function.answered
 
 
 def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Problem]:
@@ -116,6 +127,7 @@ def _asset(project: Project, one: Implemented, derived: Mapping[CanonicalKey, Se
         outs={name: out},
         ins={name: _asset_in(dataset, given) for name, given in one.inputs.items()},
         check_specs=[_check_spec(dataset, declared) for declared in one.checks],
+        required_resource_keys={"metadata"} if dataset.sql else set(),
         partitions_def=partitions_definition(dataset.partitions),
     )
     def compute(context: dg.AssetExecutionContext, **loaded: Any) -> Iterator[Any]:
@@ -129,8 +141,8 @@ def _compute(
 ) -> Iterator[dg.Output[Audited] | dg.AssetCheckResult]:
     """Compute, let the I/O manager commit, check and publish, then tell what the checks found."""
     run = run_of(context, one.dataset, one.inputs, loaded)
-    callee, told = one.of_run()
-    results = computed(callee, run, context)
+    with one.of_run(context) as (callee, told):
+        results = computed(callee, run, context)
     values = {partition: value for partition, value in results.items() if not isinstance(value, NoData)}
     missing = {partition: value for partition, value in results.items() if isinstance(value, NoData)}
     audit = Audit(one.checks, run, project.folder)

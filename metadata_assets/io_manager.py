@@ -341,7 +341,7 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         return {one.partition: as_frame(stored(self.metadata, one), frame) for one in found}
 
     def _waiting(self) -> UPath:
-        return UPath(self.metadata.settings().home / "intermediate")
+        return UPath(self.metadata.settings().intermediate)
 
 
 def _unaudited(target: Target, value: object, awaited: Collection[str]) -> Audited:

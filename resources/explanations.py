@@ -108,9 +108,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """One of the newest materializations of a partition, in one line. `failed` are blocking checks that refused it.
+    """One of the newest materializations of a partition, in one line.
 
-    `fenced`: a later attempt is published, so publishing this one does nothing.
+    `failed` are blocking checks that refused it, `waiting` those that it waits for. `fenced`: a later attempt is
+    published, so publishing this one does nothing. `collected`: its data are gone, or about to be.
     """
 
     materialization_id: UUID
@@ -119,7 +120,10 @@ class Delivered:
     published_in: int | None
     current: bool
     retracted: bool
+    collected: bool
     failed: tuple[str, ...]
+    waiting: tuple[str, ...]
+    fencing_token: int
     fenced: bool
 
 
@@ -247,3 +251,13 @@ class Explanation:
     remedies: tuple[Remedy, ...]
     refused: tuple[Refused, ...]
     cut: tuple[Cut, ...]
+
+    @property
+    def publishable(self) -> Delivered | None:
+        """Of the deliveries that readers never got, the newest that could still be published."""
+        usable = (
+            one
+            for one in self.deliveries
+            if one.published_in is None and not (one.retracted or one.collected or one.fenced)
+        )
+        return max(usable, key=lambda one: (one.fencing_token, one.committed_at), default=None)

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from identity.ids import Entity
 from resources.graph.collections import Collections
@@ -11,7 +12,7 @@ from resources.graph.given import moment, number
 from resources.graph.identities import Identities
 from resources.graph.paths import Paths, paths_between
 from resources.graph.references import References
-from resources.graph.walk import Lineage, walk
+from resources.graph.walk import Lineage, Walk, reached, walk
 from resources.graph.whole import WholeGraph, load
 from resources.models import Direction
 
@@ -42,6 +43,17 @@ class GraphStore(Identities, References, Collections):
         with self.sessions.begin() as session:
             return walk(session, start, direction, depth=depth, at=moment("at", at))
 
+    def reached(
+        self, start: Entity, direction: Direction, *, depth: int | None = None, at: datetime | None = None
+    ) -> frozenset[UUID]:
+        """The ids of all that `lineage` would tell, the start among them: without names, types and edges.
+
+        One statement without a `depth`. Of a large part it takes a fifth of the time. Raises InvalidInput.
+        """
+        _entities(start)
+        with self.sessions.begin() as session:
+            return frozenset(reached(Walk(session, moment("at", at)), start.id.value, direction, depth))
+
     def paths(
         self,
         start: Entity,
@@ -66,7 +78,7 @@ class GraphStore(Identities, References, Collections):
     def whole(self, *, at: datetime | None = None) -> WholeGraph:
         """The whole graph in memory, of now or of a moment, for questions that no walk from one asset answers.
 
-        Two statements. 100,000 assets and 300,000 edges are loaded in 2 s, and asked everything in 4 s more.
+        One statement. 100,000 assets and 300,000 edges are loaded in 2 s, and asked everything in 4 s more.
         """
         with self.sessions.begin() as session:
             return load(session, at=moment("at", at))

@@ -16,7 +16,7 @@ class Affected:
     """Something that is made from the thing over `steps` edges, the thing itself at 0 steps.
 
     `version` is the published one, None of what is no dataset, 0 where nothing is published. `partitions_made`: how
-    many of the partitions that readers get now were really made from it, through what its direct readers have now.
+    many of the partitions that readers get now were really made from it, over any number of steps.
     """
 
     key: CanonicalKey

@@ -1,5 +1,6 @@
 """Where things are and who is asking. The only reader of the process environment; read once, at an entry point."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,15 @@ class MissingVariable(MetadataError):
     name: str
     wanted_by: str
     exit_code: ClassVar[int] = 2
+
+
+class BadMemory(MetadataError):
+    """METADATA_SQL_MEMORY is no amount of memory; write it like 500MB, 4GB or 25%"""
+
+    exit_code: ClassVar[int] = 2
+
+
+_MEMORY = re.compile(r"[1-9]\d{0,6} ?([KMGT]i?B)|[1-9]\d?%|100%", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,19 @@ class Settings:
     def failpoint(self) -> str | None:
         """Where this process is to die, for tests of that: see failpoints.py."""
         return self.variables.get("METADATA_FAILPOINT") or None
+
+    @property
+    def intermediate(self) -> Path:
+        """Where values wait for the next step of their run."""
+        return self.home / "intermediate"
+
+    @property
+    def sql_memory(self) -> str:
+        """How much memory one SELECT of a project may use, as DuckDB writes it: `4GB`, `25%`. Raises BadMemory."""
+        value = self.variables.get("METADATA_SQL_MEMORY") or "25%"
+        if not _MEMORY.fullmatch(value):
+            raise BadMemory
+        return value
 
     def variable(self, name: str, *, wanted_by: str) -> str:
         """What an `env:NAME` reference stands for. Raises MissingVariable; the value is never logged or stored."""

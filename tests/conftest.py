@@ -21,7 +21,8 @@ from resources.postgres.session import Sessions
 settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-settings.register_profile("thorough", settings.get_profile("default"))  # `make chaos`; see tests/thorough.py
+# For `make chaos`, each time with other draws; see tests/thorough.py.
+settings.register_profile("thorough", settings.get_profile("default"), derandomize=False)
 settings.load_profile("default")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -16,6 +16,8 @@ _CATALOGUE = {
     "pg_attribute": "attrelid",
     "pg_class": "oid",
     "pg_constraint": "oid",
+    "pg_default_acl": "oid",
+    "pg_description": "objoid",
     "pg_extension": "oid",
     "pg_index": "indexrelid",
     "pg_namespace": "oid",
@@ -29,6 +31,7 @@ _SETTINGS = """
 SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
 WHERE d.datname = current_database()
 """
+_RIGHTS = "SELECT sum(hashtextextended(concat_ws(' ', oid, nspacl), 0)) FROM pg_namespace"  # public is the system's own
 _SHAPE = " UNION ALL ".join(
     [
         *(
@@ -36,6 +39,7 @@ _SHAPE = " UNION ALL ".join(
             for name, key in _CATALOGUE.items()
         ),
         _SETTINGS,
+        _RIGHTS,
     ]
 ).encode()
 _TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384 ORDER BY 1"

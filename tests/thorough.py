@@ -6,5 +6,5 @@ THOROUGH = settings.get_current_profile_name() == "thorough"
 
 
 def many(count: int, *, usually: int) -> int:
-    """`count` in a thorough run."""
+    """`count` in a thorough run, else what is tried `usually`."""
     return count if THOROUGH else usually

@@ -73,7 +73,8 @@ def show_dataset(cli: Cli, name: str, *, at: str | None) -> ExitCode:
 
 
 def _others(found: Lineage) -> list[str]:
-    return [short_name(key) for key in sorted(found.nodes) if key != found.start]
+    others = (node for node in found.things.values() if node.id != found.start_id)
+    return [str(node.id) if node.name_taken else short_name(node.key) for node in others]
 
 
 def _version(one: Version) -> str:

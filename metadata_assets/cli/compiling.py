@@ -12,11 +12,10 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
 from metadata_assets.factory import definitions_for
-from metadata_assets.spec import Dataset, Project, load_project
+from metadata_assets.spec import Dataset, Project, ProjectInvalid, load_project
 from metadata_assets.spec.problems import did_you_mean
 from metadata_assets.sql.columns import Columns, Described
-from metadata_assets.sql.derived import promised, select_columns, source_type
-from resources.metadata.assets import UnknownKey
+from metadata_assets.sql.derived import promised, select_columns, select_problems, source_type
 
 
 class NoSuchDataset(MetadataError):
@@ -39,6 +38,9 @@ class SeveralDatasets(MetadataError):
 def validate_project(cli: Cli) -> ExitCode:
     project = load_project(cli.settings.project)
     definitions_for(project)
+    problems = select_problems(select_columns(project))
+    if problems:
+        raise ProjectInvalid(project=str(project.folder), problems=problems)
     selects = sum(1 for dataset in project.datasets if dataset.sql)
     answer = {
         "name": project.name,
@@ -58,7 +60,7 @@ def compile_project(cli: Cli, names: Sequence[str]) -> ExitCode:
     described = _columns(cli, project) if any(dataset.sql for dataset in wanted) else {}
     compiled = [_compiled(one, described.get(one.key)) for one in wanted]
     cli.show(compiled, *_shown(project, wanted, compiled))
-    return ExitCode.OK
+    return ExitCode.BAD_INPUT if any(one["problem"] for one in compiled) else ExitCode.OK
 
 
 def _called(project: Project, name: str) -> Dataset:
@@ -80,22 +82,16 @@ def _collected(cli: Cli, project: Project) -> Mapping[CanonicalKey, Columns]:
     """What was collected of the sources that SELECTs read; nothing where the store does not answer."""
     own = project.datasets_by_key
     selects = (dataset.sql for dataset in project.datasets if dataset.sql is not None)
-    sources = sorted({one.key for query in selects for one in query.relations} - own.keys())
-    found: dict[CanonicalKey, Columns] = {}
+    sources = {one.key for query in selects for one in query.relations} - own.keys()
     if not sources:
-        return found
+        return {}
     try:
         with cli.opened() as opened:
-            for key in sources:
-                try:
-                    fields = opened.store.asset(key).fields
-                except UnknownKey:
-                    continue
-                if fields:
-                    found[key] = {one.name: source_type(one.type) for one in fields}
+            fields = opened.store.fields_of(sources)
     except MetadataError as error:
         cli.complain(f"what was collected of sources is not known: {printable(error)}")
-    return found
+        return {}
+    return {key: {one.name: source_type(one.type) for one in found} for key, found in fields.items()}
 
 
 def _compiled(dataset: Dataset, described: Described | None) -> Mapping[str, object]:

@@ -15,7 +15,6 @@ from metadata_assets.cli.lineage_commands import LineageFormat
 from metadata_assets.cli.moments import moment
 from metadata_assets.cli.output import document, printable
 from resources.graph.paths import Paths
-from resources.graph.walk import Lineage
 
 
 class NotConnected(MetadataError):
@@ -52,16 +51,16 @@ def show_paths(
     with cli.opened() as opened:
         start, end = (thing_then(opened.store, name, at) for name in (source, to))
         found = opened.graph.paths(start, end, every=every, limit=limit, depth=depth, at=at)
-        if not found.paths:
+        if not found.ways:
             back = opened.graph.paths(end, start, limit=1, depth=depth, at=at)
             raise _unconnected(found, back, depth)
     match form:
         case LineageFormat.JSON:
             cli.write(document(told(found)))
         case LineageFormat.MERMAID:
-            cli.write(mermaid(graph(found)))
+            cli.write(mermaid(found.part))
         case LineageFormat.DOT:
-            cli.write(dot(graph(found)))
+            cli.write(dot(found.part))
         case LineageFormat.TREE:
             cli.out.print(listed(found, every=every))
         case other:
@@ -69,20 +68,15 @@ def show_paths(
     return ExitCode.OK
 
 
-def graph(found: Paths) -> Lineage:
-    """The paths together as one graph, from where data come."""
-    return Lineage(start=found.start, direction="down", nodes=dict(found.nodes), edges=found.edges, at=found.at)
-
-
 def told(found: Paths) -> dict[str, object]:
-    """The paths as JSON: keys in the direction in which data flow; edges as lineage has them."""
-    whole = described(graph(found))
+    """The paths as JSON: in the direction in which data flow; keys or, of what lost its name, ids; edges likewise."""
+    whole = described(found.part)
     return {
         "from": found.start,
         "to": found.end,
         **{name: whole[name] for name in ("as_of",) if name in whole},
         "steps": found.steps,
-        "paths": found.paths,
+        "paths": [[found.part.things[each].reference for each in way] for way in found.ways],
         "more": found.more,
         "nodes": whole["nodes"],
         "edges": whole["edges"],
@@ -91,11 +85,11 @@ def told(found: Paths) -> dict[str, object]:
 
 def listed(found: Paths, *, every: bool) -> RenderableType:
     """How many there are, and where they lead, as a tree from where data come."""
-    count = len(found.paths)
+    count = len(found.ways)
     kind = "" if every else "shortest "
     heading = f"{count:,} {kind}{'path' if count == 1 else 'paths'} from {short_name(found.start)} to "
     heading += f"{short_name(found.end)}, {found.steps:,} steps" + (" at least" if every and count > 1 else "")
-    parts: list[RenderableType] = [Text(printable(heading), style="bold"), drawn(graph(found))]
+    parts: list[RenderableType] = [Text(printable(heading), style="bold"), drawn(found.part)]
     if found.more:
         parts.append(Text(f"only the first {count:,} are shown; there may be more: --limit {count * 10}", style="dim"))
     return Group(*parts)
@@ -103,6 +97,6 @@ def listed(found: Paths, *, every: bool) -> RenderableType:
 
 def _unconnected(found: Paths, back: Paths, depth: int | None) -> MetadataError:
     source, to = short_name(found.start), short_name(found.end)
-    if back.paths:
+    if back.ways:
         return ConnectedTheOtherWay(source=source, to=to, steps=back.steps)
     return NotConnected(source=source, to=to, within="" if depth is None else f" within {depth:,} steps")

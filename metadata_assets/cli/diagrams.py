@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
 
 from identity.keys import CanonicalKey, short_name
 from identity.nodes import IdentityKey
 from metadata_assets.cli.output import printable
-from resources.graph.walk import Lineage
+from resources.graph.walk import Lineage, Node
 from resources.models import AssetType
 
 Identities = Mapping[CanonicalKey, Sequence[IdentityKey]]
@@ -14,18 +15,27 @@ NO_IDENTITIES: Identities = {}
 _RELATIONS = {AssetType.TABLE, AssetType.VIEW, AssetType.MATERIALIZED_VIEW, AssetType.FOREIGN_TABLE}
 
 
+def named(node: Node) -> str:
+    """What a thing is called in a drawing. Of what is gone that is said; its id too, where its name is another's."""
+    name = short_name(node.key)
+    if node.name_taken:
+        return f"{name} (gone, {node.id})"
+    return name if node.closed_at is None else f"{name} (gone)"
+
+
 def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     """The graph as a Mermaid flowchart, data flowing from left to right. Source tables are cylinders."""
-    names = {key: f"n{number}" for number, key in enumerate(sorted(found.nodes))}
+    names = {one: f"n{number}" for number, one in enumerate(found.things)}
     lines = ["flowchart LR"]
-    for key, name in names.items():
-        opening, closing = ("[(", ")]") if found.nodes[key] in _RELATIONS else ("[", "]")
-        lines.append(f'  {name}{opening}"{_quoted(short_name(key))}"{closing}')
-    lines += [f"  {names[edge.target]} --> {names[edge.source]}" for edge in found.edges]
-    for number, (key, one) in enumerate(_leading(identities)):
-        lines += [f'  i{number}(["{_quoted(str(one))}"])', f"  i{number} -.-> {names[key]}"]
-    if found.start in names:
-        lines.append(f"  style {names[found.start]} stroke-width:3px")
+    for one, name in names.items():
+        node = found.things[one]
+        opening, closing = ("[(", ")]") if node.type in _RELATIONS else ("[", "]")
+        lines.append(f'  {name}{opening}"{_quoted(named(node))}"{closing}')
+    lines += [f"  {names[source]} --> {names[made]}" for made, source in found.pairs]
+    for number, (to, one_leading) in enumerate(_leading(found, identities)):
+        lines += [f'  i{number}(["{_quoted(str(one_leading))}"])', f"  i{number} -.-> {names[to]}"]
+    if found.start_id in names:
+        lines.append(f"  style {names[found.start_id]} stroke-width:3px")
     return "\n".join(lines) + "\n"
 
 
@@ -39,16 +49,17 @@ def _quoted(label: str) -> str:
 
 def dot(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     """The graph in the language of Graphviz. Source tables are cylinders; the start has a thick line."""
-    names = {key: f"n{number}" for number, key in enumerate(sorted(found.nodes))}
+    names = {one: f"n{number}" for number, one in enumerate(found.things)}
     lines = ["digraph lineage {", "  rankdir=LR", "  node [shape=box]"]
-    for key, name in names.items():
-        more = " shape=cylinder" if found.nodes[key] in _RELATIONS else ""
-        more += " penwidth=3" if key == found.start else ""
-        lines.append(f"  {name} [label={_string(short_name(key))}{more}]")
-    lines += [f"  {names[edge.target]} -> {names[edge.source]}" for edge in found.edges]
-    for number, (key, one) in enumerate(_leading(identities)):
-        lines.append(f"  i{number} [label={_string(str(one))} shape=ellipse]")
-        lines.append(f"  i{number} -> {names[key]} [style=dashed]")
+    for one, name in names.items():
+        node = found.things[one]
+        more = " shape=cylinder" if node.type in _RELATIONS else ""
+        more += " penwidth=3" if one == found.start_id else ""
+        lines.append(f"  {name} [label={_string(named(node))}{more}]")
+    lines += [f"  {names[source]} -> {names[made]}" for made, source in found.pairs]
+    for number, (to, one_leading) in enumerate(_leading(found, identities)):
+        lines.append(f"  i{number} [label={_string(str(one_leading))} shape=ellipse]")
+        lines.append(f"  i{number} -> {names[to]} [style=dashed]")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -58,5 +69,11 @@ def _string(label: str) -> str:
     return f'"{escaped}"'
 
 
-def _leading(identities: Identities) -> Iterator[tuple[CanonicalKey, IdentityKey]]:
-    yield from ((to, by) for to in sorted(identities) for by in identities[to])
+def _leading(found: Lineage, identities: Identities) -> Iterator[tuple[UUID, IdentityKey]]:
+    for node in found.things.values() if identities else ():
+        yield from ((node.id, by) for by in identities_of(node, identities))
+
+
+def identities_of(node: Node, identities: Identities) -> Sequence[IdentityKey]:
+    """The identities that lead to a thing: they lead to a name, and so to what has it."""
+    return () if node.name_taken else identities.get(node.key, ())

@@ -87,16 +87,18 @@ _CHANGED = f"{{{_VERSION_FACTS}, is_present, partitions_changed, changed: [{{par
 EXPLAINED = (
     f"{{happened, name, key, partition, publish, present_version, made: {_MADE}, "
     f"version: {_CHANGED}pins: [{_PIN_FACTS}]}}, "
-    "deliveries: [{materialization, run, committed_at, published_in, current, retracted, failed, fenced}], "
+    "deliveries: [{materialization, run, committed_at, published_in, current, retracted, collected, failed, "
+    "waiting, fenced}], "
     f"tried: [{{run, step, job, run_status, run_failure, partition, {_ATTEMPT}}}], steps, "
     "remedies: [{action, command, effect}], "
     "refused: [{action, version, why}], cut: [{what, shown}]}"
 )
-LINEAGE = "{start, direction, nodes: [{key, name, type}], edges: [{source, target}]}"
-PATHS = "{from, to, steps, paths, more, nodes: [{key, name, type}], edges: [{source, target}]}"
+_NODES = "nodes: [{key, name, type, id, closed_at, name_taken}], edges: [{source, target}]"
+LINEAGE = f"{{start, direction, {_NODES}}}"
+PATHS = f"{{from, to, steps, paths, more, {_NODES}}}"
 GRAPH = (
     "{assets, edges, circles, parts: [{assets, first}], longest_chain, unread: {count, first}, unmade: {count, first}, "
-    "alone: {count, first}, cut}"
+    "alone: {count, first}, gone, cut}"
 )
 _AFFECTED = "name, key, type, steps, version, published_at, partitions, partitions_made"
 IMPACT = (

@@ -43,7 +43,9 @@ def described(found: Explanation) -> Document:
                 "published_in": one.published_in,
                 "current": one.current,
                 "retracted": one.retracted,
+                "collected": one.collected,
                 "failed": list(one.failed),
+                "waiting": list(one.waiting),
                 "fenced": one.fenced,
             }
             for one in found.deliveries

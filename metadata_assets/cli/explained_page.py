@@ -88,8 +88,15 @@ def _tried(one: Tried) -> Sequence[object]:
 
 
 def _delivered(one: Delivered) -> Sequence[object]:
-    state = "published" if one.current else "retracted" if one.retracted else "replaced" if one.published_in else None
-    return one.committed_at, one.materialization_id, one.run_id, one.published_in, state, ", ".join(one.failed)
+    return one.committed_at, one.materialization_id, one.run_id, one.published_in, _state(one), ", ".join(one.failed)
+
+
+def _state(one: Delivered) -> str | None:
+    if one.current or one.retracted:
+        return "published" if one.current else "retracted"
+    if one.published_in is not None:
+        return "replaced"
+    return "collected" if one.collected else "overtaken" if one.fenced else "waits" if one.waiting else None
 
 
 def _way(found: Explanation, one: Remedy) -> str:

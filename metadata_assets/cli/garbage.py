@@ -98,7 +98,7 @@ def _datasets(opened: Opened, names: Sequence[str]) -> Sequence[Entity]:
 
 def _values(settings: Settings, age: timedelta, *, dry_run: bool) -> Values:
     """A failed run is waited for, too: whoever re-executes it from the failure reads what its steps had made."""
-    root = UPath(settings.home / "intermediate")
+    root = UPath(settings.intermediate)
     waiting = {run: intermediate.size_of(root, run) for run in intermediate.runs_waiting(root)}
     now = datetime.now(UTC).timestamp()
     old = {run for run, (_files, _bytes, at) in waiting.items() if at < now - age.total_seconds()}

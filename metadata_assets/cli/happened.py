@@ -1,7 +1,7 @@
 """What happened, in one sentence."""
 
 from metadata_assets.cli.running import why_not
-from resources.explanations import Explanation, Made, Tried, VersionMade
+from resources.explanations import Delivered, Explanation, Made, Tried, VersionMade
 
 
 def happened(found: Explanation) -> str:
@@ -44,12 +44,22 @@ def _published(made: Made) -> str:
 
 def _since(found: Explanation, made: Made) -> str:
     """What was delivered later and readers do not get."""
-    newest = found.deliveries[0] if found.deliveries else None
+    newest = found.publishable or next(iter(found.deliveries), None)
     if newest is None or newest.published_in is not None or newest.materialization_id == made.materialization.id:
         return ""
-    failed = f": check {', '.join(newest.failed)} failed" if newest.failed else ""
-    state = "retracted" if newest.retracted else "overtaken" if newest.fenced else "not published"
-    return f"; a newer delivery, {newest.materialization_id}, is {state}{failed}"
+    return f"; a newer delivery, {newest.materialization_id}, {_state(newest)}"
+
+
+def _state(newest: Delivered) -> str:
+    if newest.retracted:
+        return "is retracted"
+    if newest.fenced:
+        return "is overtaken"
+    if newest.collected:
+        return "is collected"
+    if newest.failed:
+        return f"is not published: check {', '.join(newest.failed)} failed"
+    return f"waits for its checks: {', '.join(newest.waiting)}" if newest.waiting else "is not published"
 
 
 def _why_not(found: Explanation, made: Made) -> str:

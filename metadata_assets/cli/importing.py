@@ -30,7 +30,7 @@ def import_dbt(
     declared = load_project(cli.settings.project).endpoints
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         targets = _targets(opened.store, declared, endpoints, project)
-        look, done = import_project(opened.store, project, targets)
+        look, done = import_project(opened.store, project, targets, endpoints=_endpoints(declared, targets))
     cli.show(_described(project, look, done, dry_run=dry_run), *_shown(project, look, done, dry_run=dry_run))
     for gap in look.gaps[:GAPS_SHOWN]:
         cli.complain(f"gap: {printable(gap.name)}: {printable(gap.reason)}")
@@ -45,12 +45,13 @@ def _targets(
     """The endpoints to write below: named ones of the project or the store, else all of the project's that fit."""
     ours = {slug: _target(slug, one.location.system, one.location.attributes()) for slug, one in declared.items()}
     known = {one.slug: _target(one.slug, one.system, one.attributes) for one in store.endpoints()} if endpoints else {}
-    targets = chosen(
-        endpoints, declared=ours, known=known | ours, rules=project.rules, adapter=project.manifest.adapter
-    )
+    return chosen(endpoints, declared=ours, known=known | ours, rules=project.rules, adapter=project.manifest.adapter)
+
+
+def _endpoints(declared: Mapping[str, ProjectEndpoint], targets: Targets) -> list[Endpoint]:
+    """The targets that the project declares, to be registered with what is written below them."""
     used = [declared[one.slug].location for one in targets.targets if one.slug in declared]
-    store.register_endpoints(Endpoint(slug=one.slug, system=one.system, attributes=one.attributes()) for one in used)
-    return targets
+    return [Endpoint(slug=one.slug, system=one.system, attributes=one.attributes()) for one in used]
 
 
 def _target(slug: str, system: str, attributes: Mapping[str, object]) -> Target:

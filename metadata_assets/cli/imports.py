@@ -49,8 +49,8 @@ def dbt(
     """Read a dbt project: its sources, seeds, snapshots and models, their columns, tests and lineage.
 
     Tables get the names that `collect` gives them, so that whichever comes first, each is one dataset. The same
-    manifest again writes nothing; edges that a new one lacks are closed. What reads a node that the manifest lacks is
-    a gap: then nothing is closed, and the exit code is 5.
+    manifest again writes nothing; edges that a new one lacks are closed. What reads or tests a node that the manifest
+    lacks is a gap: then nothing is closed, and the exit code is 5.
     """
     from metadata_assets.cli.importing import import_dbt
 

@@ -3,22 +3,23 @@
 from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar, assert_never
+from uuid import UUID
 
 from rich.text import Text
 from rich.tree import Tree
 
 from identity.errors import MetadataError
 from identity.ids import Entity
-from identity.keys import CanonicalKey, short_name
+from identity.keys import short_name
 from metadata_assets.cli.context import Cli
-from metadata_assets.cli.diagrams import NO_IDENTITIES, Identities, dot, mermaid
+from metadata_assets.cli.diagrams import NO_IDENTITIES, Identities, dot, identities_of, mermaid, named
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.lineage_commands import LineageFormat
 from metadata_assets.cli.moments import moment
 from metadata_assets.cli.naming import key_as_written
 from metadata_assets.cli.output import document, printable
 from metadata_assets.cli.trees import Branch, draw
-from resources.graph.walk import Lineage
+from resources.graph.walk import Lineage, Node
 from resources.metadata.assets import UnknownKey, is_id
 from resources.metadata_store import MetadataStore
 from resources.models import Direction
@@ -89,31 +90,47 @@ def thing_then(store: MetadataStore, name: str, at: datetime | None) -> Entity:
 
 
 def described(found: Lineage) -> dict[str, object]:
-    """The graph as JSON: `source` is made from `target`."""
+    """The graph as JSON: `source` is made from `target`. Both are keys or, of what lost its name, ids."""
+    things = found.things
     return {
         "start": found.start,
         "direction": found.direction,
         **({} if found.at is None else {"as_of": found.at}),
-        "nodes": [{"key": key, "name": short_name(key), "type": kind} for key, kind in sorted(found.nodes.items())],
-        "edges": [{"source": edge.source, "target": edge.target} for edge in found.edges],
+        "nodes": [
+            {
+                "key": node.text,
+                "name": short_name(node.key),
+                "type": node.type,
+                "id": node.id,
+                "closed_at": node.closed_at,
+                "name_taken": node.name_taken,
+            }
+            for node in things.values()
+        ],
+        "edges": [
+            {"source": things[made].reference, "target": things[source].reference} for made, source in found.pairs
+        ],
     }
 
 
 def drawn(found: Lineage, identities: Identities = NO_IDENTITIES) -> Tree:
     """The graph as a tree from its start. A node with several ways to it is drawn once and referred to."""
-    neighbours: dict[CanonicalKey, list[CanonicalKey]] = {}
-    for edge in found.edges:
-        near, far = (edge.source, edge.target) if found.direction == "up" else (edge.target, edge.source)
+    neighbours: dict[UUID, list[UUID]] = {}
+    for made, source in found.pairs:  # in the order of names on either side
+        near, far = (made, source) if found.direction == "up" else (source, made)
         neighbours.setdefault(near, []).append(far)
 
-    def below(key: CanonicalKey) -> Iterator[Branch[CanonicalKey]]:
-        yield from (Branch(Text(str(one), style="dim")) for one in identities.get(key, ()))
-        yield from (Branch(_label(found, other), other) for other in sorted(neighbours.get(key, ())))
+    def below(one: UUID) -> Iterator[Branch[UUID]]:
+        if one in found.things:
+            leading = identities_of(found.things[one], identities)
+            yield from (Branch(Text(str(by), style="dim")) for by in leading)
+        yield from (Branch(_label(found.things[other]), other) for other in neighbours.get(one, ()))
 
-    return draw(found.start, _label(found, found.start), below)
+    start = found.things.get(found.start_id)
+    alone = Text(printable(short_name(found.start)), style="bold")
+    return draw(found.start_id, alone if start is None else _label(start), below)
 
 
-def _label(found: Lineage, key: CanonicalKey) -> Text:
-    kind = found.nodes.get(key)
-    label = Text(printable(short_name(key)), style="bold")
-    return label.append(f"  {kind.lower().replace('_', ' ')}", style="dim not bold") if kind else label
+def _label(node: Node) -> Text:
+    label = Text(printable(named(node)), style="bold")
+    return label.append(f"  {node.type.lower().replace('_', ' ')}", style="dim not bold")

@@ -86,6 +86,9 @@ def lineage(
 ) -> ExitCode:
     """Show what a dataset is made from, or what is made from it; or the paths from one to another.
 
+    What is gone is said to be. Where its name is another thing's (`name_taken`), it is told by its id: `source`,
+    `target` and what is on paths are keys or such ids.
+
     With --as-of the edges and the names are those of then, and the document has `as_of`; KEY is what had that name
     then. With --show-identities the document has `identities` as well: `{key: [reference]}`.
 
@@ -127,7 +130,8 @@ def check(
 
     A circle is no error: a dataset that reads its own day before has one. Of assets that are made from each other in
     many ways, one shortest circle is told. `unread`: made from something, and nothing is made from it; `unmade`: the
-    other way round; `alone`: without any edge. All are keys; `cut` names the lists that are longer than what is told.
+    other way round; `alone`: without any edge. All are keys or, of what is gone and whose name is another thing's, ids;
+    `gone` has those of them that are gone, and `cut` names the lists that are longer than what is told.
     With --as-of the document has `as_of`.
     """
     from metadata_assets.cli.whole_graph import check_graph
@@ -152,8 +156,8 @@ def impact(
 ) -> ExitCode:
     """Say what breaks if a dataset or a table goes: what is made from it, who reads it, who counts on that.
 
-    Of what is made from it now, over any number of steps: the published version, and how many of the partitions that
-    readers get were really made from it (`partitions_made`), through what its direct readers have now.
+    Of what is made from it now, over any number of steps, by open edges or really: the published version, and how many
+    of the partitions that readers get were really made from it (`partitions_made`).
     `pins` and `collections` are those that have it or any of that; `releases` those that what is published came with.
     `cut` names the lists of which there is more. Changes nothing.
     """

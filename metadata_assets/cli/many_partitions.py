@@ -15,6 +15,11 @@ from resources.locations import MOST_PARTITIONS
 AHEAD: Final = timedelta(days=90)
 """So long before a dataset has too many it is told."""
 
+_FIX: Final = (
+    "divide it more coarsely, under another name if it has published any, for these stay; "
+    "or declare it on an endpoint of files"
+)
+
 
 def too_many_partitions(project: Project, now: datetime) -> Iterator[Answer]:
     """Those on postgres endpoints that have too many partitions by their declaration, or will have soon."""
@@ -24,10 +29,11 @@ def too_many_partitions(project: Project, now: datetime) -> Iterator[Answer]:
         count, soon = _count(dataset, now), _count(dataset, now + AHEAD)
         if soon <= MOST_PARTITIONS:
             continue
-        has = f"has {count:,}" if count > MOST_PARTITIONS else f"will have {soon:,} in {AHEAD.days} days"
+        now_has, will_have = f"has {count:,} partitions", f"will have {soon:,} partitions in {AHEAD.days} days"
+        has = now_has if count > MOST_PARTITIONS else will_have
         name = short_name(dataset.key)
-        detail = f"{name} {has} partitions; a view in a database shows {MOST_PARTITIONS:,}, more are refused"
-        yield Answer(detail, Wrong.A_LITTLE, "divide it more coarsely, or declare it on an endpoint of files")
+        detail = f"{name} {has}; a view in a database shows {MOST_PARTITIONS:,}, more are refused"
+        yield Answer(detail, Wrong.A_LITTLE, _FIX)
 
 
 def _count(dataset: Dataset, now: datetime) -> int:
@@ -35,4 +41,5 @@ def _count(dataset: Dataset, now: datetime) -> int:
     definition = partitions_definition(dataset.partitions)
     if definition is None or isinstance(definition, dg.DynamicPartitionsDefinition):
         return 0
-    return len(definition.get_partition_keys(current_time=now))
+    with dg.partition_loading_context(effective_dt=now):
+        return definition.get_num_partitions()

@@ -16,7 +16,8 @@ projects = typer.Typer()
 def validate(cli: Cli) -> ExitCode:
     """Say whether the project is valid: its YAML, its SQL and its functions. Nothing is run or written.
 
-    Every mistake is told at once, with file, line and the way out; the exit code is 2 then.
+    Every mistake is told at once, with file, line and the way out; the exit code is 2 then. Columns in SQL are looked
+    at where all those of the inputs are declared with types, or of another SELECT; `compile` knows collected ones, too.
     """
     from metadata_assets.cli.compiling import validate_project
 
@@ -39,7 +40,8 @@ def compile_(
     """Show the assets of the project; of those in SQL the statement with names in it, and where columns come from.
 
     NAME is endpoint/schema/table, or the table alone where it is unique. Nothing is run; columns are known as far as
-    those of the inputs are: declared, collected, or of another SELECT.
+    those of the inputs are: declared, collected, or of another SELECT. The exit code is 2 where DuckDB refuses a
+    statement, given them.
     """
     from metadata_assets.cli.compiling import compile_project
 

@@ -122,9 +122,8 @@ def release(cli: Cli, name: str, names: Sequence[str], *, reason: str | None, dr
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         store = opened.store
         asked = chosen(store, names, ())
-        for idle in asked.idle:
-            raise NothingToPublish(dataset=short_name(idle.key), of_partition="")
-        wanted = {one.id: one for one in asked.candidates}
+        before = [one for idle in asked.idle for one in _released(store, name, idle)]
+        wanted = {one.id: one for one in (*asked.candidates, *before)}
         done = store.release(name, list(wanted), reason=reason)
         changed = _changed(store, done.datasets, wanted)
         behind = [] if dry_run else views.follow(cli, opened, [one.dataset for one in changed])
@@ -138,6 +137,16 @@ def release(cli: Cli, name: str, names: Sequence[str], *, reason: str | None, dr
     would = "Would be released" if dry_run else "Was released before" if done.replayed else "Released"
     cli.show(answer, *_shown(changed, f"{would}: {printable(name)}"))
     return views.told(cli, behind)
+
+
+def _released(store: MetadataStore, name: str, dataset: Entity) -> Iterator[Candidate]:
+    """Asked again for a release that was made, nothing waits any more: what is meant is what it published then."""
+    called = short_name(dataset.key)
+    done = store.released_in(name, dataset)
+    if not done:
+        raise NothingToPublish(dataset=called, of_partition="")
+    for materialization, partition in done.items():
+        yield Candidate(materialization, called, partition)
 
 
 def list_releases(cli: Cli, *, limit: int) -> ExitCode:

@@ -1,6 +1,6 @@
 """`graph check`: what can be said of the whole graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import RenderableType
 
@@ -34,6 +34,7 @@ def checked(whole: WholeGraph, limit: int) -> tuple[dict[str, object], list[Rend
         "parts": [{"assets": len(part), "first": part[:limit]} for part in parts[:limit]],
         "longest_chain": chain,
         **{name: {"count": len(keys), "first": keys[:limit]} for name, keys in ends.items()},
+        "gone": _gone(whole, [*circles[:limit], chain, *(part[:limit] for part in parts[:limit])], ends, limit),
         "cut": [name for name, found in lists.items() if len(found) > limit],
     }
     said = {
@@ -49,16 +50,19 @@ def checked(whole: WholeGraph, limit: int) -> tuple[dict[str, object], list[Rend
     if circles:
         human += [
             "",
-            table("Circles", ["each made from the one before"], ([_way([*c, c[0]])] for c in circles[:limit])),
+            table("Circles", ["each made from the one before"], ([_way(whole, [*c, c[0]])] for c in circles[:limit])),
         ]
     if parts:
-        rows = ([len(part), _named(part[0])] for part in parts[:limit])
+        rows = ([len(part), _named(whole, part[0])] for part in parts[:limit])
         human += ["", table("Connected parts", ["assets", "the first of them"], rows)]
     if chain:
-        human += ["", table("Longest chain", ["each made from the one before"], ([_named(key)] for key in chain))]
+        human += [
+            "",
+            table("Longest chain", ["each made from the one before"], ([_named(whole, key)] for key in chain)),
+        ]
     for name, keys in ends.items():
         if keys:
-            rows = ([_named(key), whole.nodes[key].lower().replace("_", " ")] for key in keys[:limit])
+            rows = ([_named(whole, key), whole.nodes[key].lower().replace("_", " ")] for key in keys[:limit])
             human += ["", table(_MEANINGS[name].capitalize(), ["name", "type"], rows)]
     if answer["cut"]:
         human += ["", f"only the first {limit:,} of each are shown: --limit {limit * 10}"]
@@ -68,9 +72,19 @@ def checked(whole: WholeGraph, limit: int) -> tuple[dict[str, object], list[Rend
 _MEANINGS = {"unread": "nobody reads", "unmade": "made from nothing known", "alone": "without an edge"}
 
 
-def _named(key: str) -> str:
-    return short_name(CanonicalKey.parse(key))
+def _gone(whole: WholeGraph, told: Sequence[Sequence[str]], ends: Mapping[str, Sequence[str]], limit: int) -> list[str]:
+    """Which of all that is listed is gone."""
+    listed = {one for some in (*told, *(found[:limit] for found in ends.values())) for one in some}
+    return sorted(listed & whole.gone.keys())
 
 
-def _way(keys: Sequence[str]) -> str:
-    return " → ".join(map(_named, keys))
+def _named(whole: WholeGraph, reference: str) -> str:
+    key = whole.gone.get(reference, reference)
+    name = short_name(CanonicalKey.parse(key))
+    return (
+        name if reference not in whole.gone else f"{name} (gone)" if key == reference else f"{name} (gone, {reference})"
+    )
+
+
+def _way(whole: WholeGraph, references: Sequence[str]) -> str:
+    return " → ".join(_named(whole, one) for one in references)

@@ -3,6 +3,7 @@
 Its catalog has no snapshots. What moves while it is read is digested as it was read, so the next look finds it.
 """
 
+import socket
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,14 +125,17 @@ def _quoted(name: str) -> str:
 
 @contextmanager
 def _connected(url: URL, endpoint: str, where: str, *, seconds: float = STATEMENT_SECONDS) -> Iterator[Any]:
-    socket = url.query.get("unix_socket")
+    path = url.query.get("unix_socket")
+    path = path if isinstance(path, str) else None
+    if path is not None and not listens(path):
+        raise EndpointUnreachable(endpoint=endpoint, where=where, reason="nothing answers there")
     connection = pymysql.connect(
         host=url.host or "localhost",
         port=url.port or 3306,
         user=url.username or "",
         password=url.password or "",
         database=url.database,
-        unix_socket=socket if isinstance(socket, str) else None,
+        unix_socket=path,
         charset="utf8mb4",
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=STATEMENT_SECONDS + CONNECT_TIMEOUT_SECONDS,
@@ -149,6 +153,17 @@ def _connected(url: URL, endpoint: str, where: str, *, seconds: float = STATEMEN
                 connection.close()
     except pymysql.MySQLError as error:
         raise _translated(error, endpoint, where) from None
+
+
+def listens(path: str) -> bool:
+    """Asked before, because the driver leaves a socket open that it cannot connect."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_TIMEOUT_SECONDS)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _bounded(connection: Any, endpoint: str, seconds: float) -> None:

@@ -4,9 +4,10 @@ What dbt says is what is declared: which relations there are, what people wrote 
 looked at the database, so types, nullability and columns that a collection saw stand.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from metadata_assets.importers.dbt_tests import tests_of
 from metadata_assets.importers.errors import InvalidManifest, InvalidNode
 from resources.metadata.imports import Import, Imported
 from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType, Edge, Field, Gap
+from resources.models import Asset, AssetType, Edge, Endpoint, Field, Gap
 
 PRODUCER: Final = "dbt"
 UNKNOWN: Final = "unknown"
@@ -63,21 +64,27 @@ def read_project(manifest: Path, catalog: Path | None = None, *, name: str | Non
     return Project(manifest=read, catalog=read_catalog(catalog) if catalog else {}, rules=rules_of(read), name=project)
 
 
-def import_project(store: MetadataStore, project: Project, targets: Targets) -> tuple[Import, Imported]:
+def import_project(
+    store: MetadataStore, project: Project, targets: Targets, *, endpoints: Sequence[Endpoint] = ()
+) -> tuple[Import, Imported]:
     """Bring the store to what a project says, in one transaction: what was said, and what that wrote.
 
+    `endpoints` are registered in the same transaction, before what is written below them.
     The same project again writes nothing. Edges, columns and words of the last import that it does not have any more
     are closed, unless it reads nodes that the manifest lacks (the gaps): then nothing is. Raises what reading its
     names does, and then nothing was written.
     """
-    look = look_of(project, targets)
+    look = replace(look_of(project, targets), new_endpoints=tuple(endpoints))
     return look, store.write_import(look)
 
 
 def look_of(project: Project, targets: Targets) -> Import:
-    """A project as assets and edges; pure. Raises InvalidNode, NoTarget, AmbiguousTarget."""
+    """A project as assets and edges; pure. Raises InvalidManifest, InvalidNode, NoTarget, AmbiguousTarget."""
     manifest = project.manifest
     keys = relation_keys(manifest, project.rules, targets)
+    if not keys:
+        reason = "it has no model, seed, snapshot or source with a table, so everything of the project would be closed"
+        raise InvalidManifest(file=manifest.file, reason=reason, fix="compile the whole project again with dbt")
     facts = tests_of(manifest)
     nodes: dict[CanonicalKey, list[Node]] = defaultdict(list)
     for unique_id, key in keys.items():
@@ -100,11 +107,19 @@ def look_of(project: Project, targets: Targets) -> Import:
             for read in found
             if read in keys and keys[read] != keys[unique_id]
         ),
-        gaps=tuple(
-            Gap(name=unique_id, reason=f"it reads {read}, which the manifest lacks")
-            for unique_id, found in reads.items()
-            for read in found
-            if read not in keys
+        gaps=(
+            *(
+                Gap(name=unique_id, reason=f"it reads {read}, which the manifest lacks")
+                for unique_id, found in reads.items()
+                for read in found
+                if read not in keys
+            ),
+            *(
+                Gap(name=test.unique_id, reason=f"it tests {read}, which the manifest lacks")
+                for test in manifest.tests
+                for read in dict.fromkeys((*test.depends_on.nodes, *filter(None, [test.attached_node])))
+                if read.partition(".")[0] in RELATIONS and read not in manifest.nodes
+            ),
         ),
     )
 
@@ -223,10 +238,15 @@ def _field(name: str, position: int, seen: CatalogColumn | None, written: Column
 
 
 def _check(file: str, node: Node, said: object) -> None:
-    """Refuses text that PostgreSQL cannot store, wherever in the node it is."""
+    """Refuses what PostgreSQL cannot store, wherever in the node it is: some texts, and numbers that are none."""
+    if any(isinstance(one, float) and not math.isfinite(one) for one in _values(said)):
+        fix = "correct it in the project"
+        reason = "it is larger than a number can be"
+        raise InvalidNode(file=file, node=node.unique_id, field="a number", reason=reason, fix=fix)
     try:
-        for text in _texts(said):
-            check_text(text)
+        for one in _values(said):
+            if isinstance(one, str):
+                check_text(one)
     except InvalidKey as refused:
         raise InvalidNode(
             file=file, node=node.unique_id, field="a text", reason=refused.reason, fix="correct it in the project"
@@ -242,14 +262,15 @@ def _check_column(file: str, node: Node, name: str) -> None:
         ) from None
 
 
-def _texts(said: object) -> Iterator[str]:
+def _values(said: object) -> Iterator[object]:
+    """Everything that is in a document, its names too."""
     match said:
-        case str():
-            yield said
         case dict():
             for name, value in said.items():
                 yield str(name)
-                yield from _texts(value)
+                yield from _values(value)
         case list() | tuple():
             for value in said:
-                yield from _texts(value)
+                yield from _values(value)
+        case _:
+            yield said

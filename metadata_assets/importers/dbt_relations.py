@@ -8,7 +8,7 @@ from identity.errors import InvalidKey
 from identity.keys import CanonicalKey, dataset_key
 from identity.naming import SYSTEMS, System, column_key, reference_key
 from metadata_assets.importers.dbt_manifest import Manifest, Node, Quoting
-from metadata_assets.importers.errors import AmbiguousTarget, InvalidManifest, InvalidNode, NoTarget
+from metadata_assets.importers.errors import AmbiguousTarget, InvalidManifest, InvalidNode, NoTarget, WrongDatabase
 
 ADAPTERS: Final[Mapping[str, str]] = {
     "starburst": "trino",
@@ -39,6 +39,13 @@ class Targets:
 
     targets: Sequence[Target]
     named: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises WrongDatabase: what is named would be another table beside the one that is collected there."""
+        has = {one.slug: one.database for one in self.targets}
+        for database, slug in self.named.items():
+            if (own := has.get(slug)) is not None and own != database:
+                raise WrongDatabase(endpoint=slug, has=own, database=database)
 
     def slug(self, database: str | None, node: Node, adapter: str) -> str:
         """The endpoint of a database. Raises NoTarget, AmbiguousTarget."""

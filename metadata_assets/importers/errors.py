@@ -42,6 +42,15 @@ class WrongSystem(MetadataError):
     exit_code: ClassVar[int] = 2
 
 
+class WrongDatabase(MetadataError):
+    """endpoint {endpoint} has the database {has}, not {database}; name one that has {database}, or declare one"""
+
+    endpoint: str
+    has: str
+    database: str
+    exit_code: ClassVar[int] = 2
+
+
 class NoTarget(MetadataError):
     """{node} is in the database {database} of {adapter}, which is no endpoint here{known}; {fix}"""
 

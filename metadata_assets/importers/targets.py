@@ -14,7 +14,7 @@ def chosen(
 ) -> Targets:
     """The targets that `[DATABASE=]SLUG` texts name among the `known` ones; without any, the `declared` that fit.
 
-    Raises NoSuchTarget, WrongSystem.
+    Raises NoSuchTarget, WrongSystem, WrongDatabase.
     """
     if not said:
         return Targets([one for one in declared.values() if _fits(one, rules)])

@@ -9,6 +9,9 @@ from identity.ids import sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets.spec.problems import At, Problem, nearest
 
+_DUCKDBS_OWN = frozenset(["information_schema", "main", "memory", "pg_catalog", "system", "temp"])
+"""Catalogs and schemas that a DuckDB in memory has by itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
@@ -22,6 +25,8 @@ class Relation:
 
     @property
     def schema(self) -> str:
+        if self.key.schema is None and self.key.endpoint in _DUCKDBS_OWN:
+            return f"{self.key.endpoint}/~"
         return "/".join(part for part in (self.key.endpoint, self.key.schema) if part is not None)
 
     @property
@@ -70,6 +75,11 @@ class Reference:
 
 def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def ascii_lower(name: str) -> str:
+    """What two names have in common that are one to DuckDB: it ignores the case of a to z alone."""
+    return name.encode().lower().decode()
 
 
 def place(file: str, text: str, offset: int) -> At:

@@ -9,16 +9,17 @@ from functools import cached_property
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.qualify import qualify
-from sqlglot.optimizer.scope import Scope, build_scope, traverse_scope
+from sqlglot.optimizer.scope import build_scope
 
 from metadata_assets.spec import Query, Relation
 from metadata_assets.spec.queries import quoted
-from metadata_assets.sql.engine import Refused, alone, asked
+from metadata_assets.sql.engine import Refused, alone, asked, called_once, told_apart
 from metadata_assets.sql.statements import DIALECT
 
 Columns = Mapping[str, str | None]
@@ -45,13 +46,17 @@ class Described:
 
 def described(query: Query, inputs: Mapping[Relation, Columns]) -> Described:
     """What is known of the columns, given those of the inputs; an input that is not among them is not known."""
+    for relation, columns in inputs.items():
+        alike = told_apart(query, relation, list(columns))
+        if alike:
+            return Described(problem=alike)
     tree = _Qualified.of(query, inputs)
     if len(inputs) == len(query.relations) and all(kind for columns in inputs.values() for kind in columns.values()):
-        bound = _bound(query, inputs)
-        if isinstance(bound, Refused):
-            return Described(problem=bound)
-        columns, shown = bound
-        return Described(columns=columns, shown=shown, origins=tree.origins(list(columns)) if tree else {})
+        match _bound(query, inputs):
+            case Refused() as problem:
+                return Described(problem=problem)
+            case (columns, shown):
+                return Described(columns=columns, shown=shown, origins=tree.origins(list(columns)) if tree else {})
     names = tree.names() if tree else None
     if names is None or tree is None:
         return Described()
@@ -62,15 +67,6 @@ def origins_of(query: Query, inputs: Mapping[Relation, Sequence[str]], names: Se
     """From which columns of its inputs each column of a result comes; empty where sqlglot does not understand it."""
     tree = _Qualified.of(query, {relation: dict.fromkeys(columns) for relation, columns in inputs.items()})
     return tree.origins(names) if tree else {}
-
-
-def columns_read(query: Query, inputs: Mapping[Relation, Sequence[str]], of: Relation) -> Sequence[str]:
-    """The columns of one input that the SELECT needs at all; all of them where that cannot be told."""
-    tree = _Qualified.of(query, {relation: dict.fromkeys(columns) for relation, columns in inputs.items()})
-    read = tree.read(of) if tree else None
-    if read is None or read - {name.lower() for name in inputs[of]}:
-        return inputs[of]
-    return [name for name in inputs[of] if name.lower() in read] or inputs[of][:1]
 
 
 _NOT_UNDERSTOOD = (SqlglotError, ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError)
@@ -84,6 +80,7 @@ class _Qualified:
     tree: exp.Expr
     schema: Any
     relations: Mapping[tuple[str, str], Relation]
+    columns: Mapping[Relation, Sequence[str]]
     spelled: Mapping[tuple[Relation, str], str]
     written: Mapping[str, str]
     """The names of its columns as they are written, by them in lower case."""
@@ -92,8 +89,8 @@ class _Qualified:
     def of(cls, query: Query, inputs: Mapping[Relation, Columns]) -> "_Qualified | None":
         schema: dict[str, Any] = {}
         for relation, columns in inputs.items():
-            tables = schema.setdefault(relation.schema.lower(), {})
-            tables[relation.table.lower()] = {name.lower(): "TEXT" for name in columns}
+            tables = schema.setdefault(quoted(relation.schema.lower()), {})
+            tables[quoted(relation.table.lower())] = {quoted(name.lower()): "TEXT" for name in columns}
         try:
             parsed = sqlglot.parse_one(query.statement, dialect=DIALECT)
             selects = parsed.selects if isinstance(parsed, exp.Query) else []
@@ -104,11 +101,12 @@ class _Qualified:
                 schema=schema,
                 validate_qualify_columns=False,
             )
+            _by_position(tree)
         except _NOT_UNDERSTOOD:
             return None
         relations = {(one.schema.lower(), one.table.lower()): one for one in query.relations}
         spelled = {(one, name.lower()): name for one, columns in inputs.items() for name in columns}
-        return cls(tree, schema, relations, spelled, written)
+        return cls(tree, schema, relations, {one: list(columns) for one, columns in inputs.items()}, spelled, written)
 
     def names(self) -> list[str] | None:
         """What the columns are called; None while a star is left, because not all inputs are known."""
@@ -131,7 +129,7 @@ class _Qualified:
         """By the names that DuckDB has for the columns: they are ours in the same order."""
         selects = [one.alias_or_name for one in self._selects()]
         if len(selects) != len(names):
-            selects = [name.lower() for name in names]
+            return {}
         found = {name: self._origins.get(select, ()) for name, select in zip(names, selects, strict=True)}
         return {name: origins for name, origins in found.items() if origins}
 
@@ -141,51 +139,76 @@ class _Qualified:
         try:
             scope = build_scope(self.tree)
             nodes = lineage(None, self.tree, self.schema, dialect=DIALECT, scope=scope, trim_selects=False, copy=False)
+            return {name: self._leaves(node) for name, node in nodes.items()}
         except _NOT_UNDERSTOOD:
             return {}
-        return {name: self._leaves(node) for name, node in nodes.items()}
 
     def _leaves(self, node: Node) -> tuple[Origin, ...]:
         found: set[Origin] = set()
         for leaf in node.walk():
             relation = self._relation(leaf.expression)
             if relation is not None and leaf.name != "*":
-                read = sqlglot.parse_one(leaf.name).name
-                found.add((relation, self.spelled.get((relation, read.lower()), read)))
+                column = self._column(relation, leaf.expression, sqlglot.parse_one(leaf.name).name)
+                found |= {(relation, column)} if column else set()
         return tuple(sorted(found, key=lambda one: (one[0].key, one[1])))
+
+    def _column(self, relation: Relation, table: exp.Expr, name: str) -> str | None:
+        """A column of an input, as the input calls it: `AS t(a, b)` has names for the first of them."""
+        others, own = table.alias_column_names, self.columns.get(relation, ())
+        if name in others:
+            return own[others.index(name)] if len(own) >= len(others) else None
+        return self.spelled.get((relation, name.lower()), name)
 
     def _relation(self, table: object) -> Relation | None:
         return self.relations.get((table.db.lower(), table.name.lower())) if isinstance(table, exp.Table) else None
 
-    def read(self, of: Relation) -> set[str] | None:
-        """The columns of an input that are read anywhere, in lower case; None where that cannot be told."""
-        found: set[str] = set()
-        joins = self.tree.find_all(exp.Join)
-        hidden = self.tree.find(exp.Columns, exp.Pivot, exp.TableColumn)
-        if hidden or any(one.args.get("method") == "NATURAL" for one in joins):
-            return None  # they read columns that they do not name
-        for scope in traverse_scope(self.tree):
-            if any(one.is_star for one in getattr(scope.expression, "selects", ())):
-                return None
-            for column in scope.columns:
-                source: exp.Expr | Scope | None = scope.sources.get(column.table)
-                if source is None:
-                    return None
-                if self._relation(source) == of:
-                    found.add(column.name.lower())
-        return found
+
+def _by_position(tree: exp.Expr) -> None:
+    """Write each UNION BY NAME as one by position: so sqlglot traces all of them. Raises ValueError where it cannot."""
+    for union in reversed(list(tree.find_all(exp.SetOperation))):  # those inside of others first
+        if union.args.get("by_name"):
+            sides = [one.alias_or_name for side in (union.left, union.right) for one in side.selects]
+            names = list(dict.fromkeys(sides))
+            for side in (union.left, union.right):
+                _arrange(side, names, [one.alias_or_name for one in side.selects])
+            union.set("by_name", False)
 
 
-def _bound(query: Query, inputs: Mapping[Relation, Columns]) -> tuple[Columns, Mapping[str, str]] | Refused:
-    """DuckDB's answer over empty inputs: its types, and Arrow's."""
+def _arrange(query: exp.Expr, names: Sequence[str], own: Sequence[str]) -> None:
+    query = query.unnest()
+    if isinstance(query, exp.SetOperation):
+        _arrange(query.left, names, own)
+        _arrange(query.right, names, own)
+        return
+    if not isinstance(query, exp.Select) or len(query.selects) != len(own) or "*" in own:
+        raise ValueError("its columns are not known by name")
+    found = dict(zip(own, query.selects, strict=True))
+    query.set("expressions", [found.get(name) or exp.alias_(exp.null(), name, quoted=True) for name in names])
+
+
+def _bound(query: Query, inputs: Mapping[Relation, Columns]) -> tuple[Columns, Mapping[str, str]] | Refused | None:
+    """DuckDB's answer over empty inputs: its types, and Arrow's. None where it depends on values, or on odd types."""
     with alone() as connection:
-        for relation, columns in inputs.items():
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
-            typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
-            connection.execute(f"CREATE TABLE {relation} ({typed})")
-        return asked(connection, query, "", _types)
+        try:
+            for relation, columns in inputs.items():
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
+                typed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+                connection.execute(f"CREATE TABLE {relation} ({typed})")
+        except duckdb.Error:
+            return None
+        answer = asked(
+            connection, query, "", lambda one: (one.columns, one.types, one.limit(0).to_arrow_table().schema)
+        )
+    if isinstance(answer, Refused):
+        return answer if answer.kind in _OF_COLUMNS else None
+    names, types, schema = answer
+    columns = {name: str(kind) for name, kind in zip(names, types, strict=True)}
+    return called_once(query, names) or (columns, dict(zip(names, map(str, schema.types), strict=True)))
 
 
-def _types(answer: duckdb.DuckDBPyRelation) -> tuple[Columns, Mapping[str, str]]:
-    types = {name: str(kind) for name, kind in zip(answer.columns, answer.types, strict=True)}
-    return types, {one.name: str(one.type) for one in answer.limit(0).to_arrow_table().schema}
+def _types(answer: duckdb.DuckDBPyRelation) -> tuple[Sequence[str], Sequence[object], pa.Schema]:
+    return answer.columns, answer.types, answer.limit(0).to_arrow_table().schema  # limit() makes names of its own
+
+
+_OF_COLUMNS = frozenset(["Binder", "Catalog", "Parser", "Permission"])
+"""What DuckDB calls errors that follow from the SELECT and the columns of its inputs, whatever the values are."""

@@ -14,8 +14,9 @@ from metadata_assets.signatures import Callee, Input, Parameter
 from metadata_assets.source_table import SourceTable
 from metadata_assets.spec import Dataset, Query, Relation, asset_key
 from metadata_assets.spec.queries import quoted
-from metadata_assets.sql.columns import Origin, columns_read, origins_of
-from metadata_assets.sql.engine import Refused, alone, asked
+from metadata_assets.sql.columns import Origin, origins_of
+from metadata_assets.sql.engine import LITTLE, Refused, Room, alone, asked, called_once, provided, told_apart
+from metadata_assets.sql.reading import columns_read
 from metadata_assets.sql.statements import PARTITION
 
 
@@ -47,6 +48,7 @@ class SqlFunction:
     """Computes one partition at a time. `answered` gets what is to be shown of each: columns and their lineage."""
 
     query: Query
+    room: Room = LITTLE
     answered: dict[str | None, Mapping[str, Any]] = field(default_factory=dict)
 
     def __call__(self, **arguments: Any) -> pa.Table | None:
@@ -54,19 +56,28 @@ class SqlFunction:
         partition = arguments.pop(PARTITION, None)
         if any(value == {} for value in arguments.values() if isinstance(value, dict)):
             return None
-        inputs = self._inputs(arguments)
-        table = computed_table(self.query, inputs, partition)
-        self.answered[partition] = _shown(self.query, inputs, table)
+        inputs, schemas = self._inputs(arguments, partition)
+        table = computed_table(self.query, inputs, partition, schemas, self.room)
+        self.answered[partition] = _shown(self.query, schemas, table)
         return table
 
-    def _inputs(self, arguments: Mapping[str, Any]) -> Mapping[Relation, pa.Table]:
-        """Every input as a table; of a table of a source only the columns that are read."""
+    def _inputs(
+        self, arguments: Mapping[str, Any], partition: str | None
+    ) -> tuple[Mapping[Relation, pa.Table], Mapping[Relation, pa.Schema]]:
+        """Every input as a table, of a table of a source only the columns that are read; and all columns of each."""
         given = {one: arguments[one.name] for one in self.query.relations}
         sources = {one: value for one, value in given.items() if isinstance(value, SourceTable)}
         found = {one: _table(one, value) for one, value in given.items() if one not in sources}
-        empty = {one: value.query("SELECT * FROM {table} LIMIT 0") for one, value in sources.items()}
-        names = {one: table.column_names for one, table in found.items()} | {one: f.columns for one, f in empty.items()}
-        return found | {one: _read(value, columns_read(self.query, names, one)) for one, value in sources.items()}
+        schemas = {one: _without_rows(value) for one, value in sources.items()}
+        schemas |= {one: table.schema for one, table in found.items()}
+        for relation, schema in schemas.items():
+            _check(told_apart(self.query, relation, schema.names))
+        read = columns_read(self.query, schemas, partition) if sources else {}
+        return found | {one: _read(value, read[one]) for one, value in sources.items()}, schemas
+
+
+def _without_rows(source: SourceTable) -> pa.Schema:
+    return source.query("SELECT * FROM {table} LIMIT 0").to_arrow().schema
 
 
 def _read(source: SourceTable, columns: Sequence[str]) -> pa.Table:
@@ -100,23 +111,46 @@ def _table(relation: Relation, given: Any) -> pa.Table:
         raise PartitionsDisagree(dataset=short_name(relation.key), reason=str(error)) from None
 
 
-def computed_table(query: Query, inputs: Mapping[Relation, pa.Table], partition: str | None) -> pa.Table:
-    """What the SELECT answers over these inputs. Raises SqlFailed at its line and column."""
-    with alone() as connection:
+def computed_table(
+    query: Query,
+    inputs: Mapping[Relation, pa.Table],
+    partition: str | None,
+    schemas: Mapping[Relation, pa.Schema],
+    room: Room = LITTLE,
+) -> pa.Table:
+    """What the SELECT answers over these inputs. Raises SqlFailed at its line and column.
+
+    A column that only the schema of an input has is null there: the SELECT means what it means over all of them.
+    """
+    with alone(room) as connection:
         for number, (relation, table) in enumerate(inputs.items()):
             connection.register(f"input_{number}", table)
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(relation.schema)}")
-            connection.execute(f"CREATE VIEW {relation} AS SELECT * FROM input_{number}")
+            empty = connection.from_arrow(schemas[relation].empty_table())
+            columns = [
+                quoted(name) if name in table.column_names else f"NULL::{kind} AS {quoted(name)}"
+                for name, kind in zip(empty.columns, empty.types, strict=True)
+            ]
+            provided(connection, relation, f"SELECT {', '.join(columns)} FROM temp.main.input_{number}")
         answer = asked(connection, query, partition, duckdb.DuckDBPyRelation.to_arrow_table)
     if isinstance(answer, Refused):
-        raise SqlFailed(at=str(answer.at), reason=answer.reason, fix=answer.fix)
+        raise _failed(answer)
+    _check(called_once(query, answer.column_names))
     return answer
 
 
-def _shown(query: Query, inputs: Mapping[Relation, pa.Table], table: pa.Table) -> Mapping[str, Any]:
+def _failed(refused: Refused) -> SqlFailed:
+    return SqlFailed(at=str(refused.at), reason=refused.reason, fix=refused.fix)
+
+
+def _check(refused: Refused | None) -> None:
+    if refused is not None:
+        raise _failed(refused)
+
+
+def _shown(query: Query, inputs: Mapping[Relation, pa.Schema], table: pa.Table) -> Mapping[str, Any]:
     """For Dagster: the columns as they are, and which columns of the inputs each comes from."""
     columns = [dg.TableColumn(one.name, str(one.type)) for one in table.schema]
-    names = {relation: given.column_names for relation, given in inputs.items()}
+    names = {relation: schema.names for relation, schema in inputs.items()}
     return {
         "dagster/column_schema": dg.TableSchema(columns=columns),
         **column_lineage(origins_of(query, names, table.column_names)),

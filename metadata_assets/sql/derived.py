@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 import duckdb
 
 from identity.keys import CanonicalKey
-from metadata_assets.spec import Column, Dataset, Project
+from metadata_assets.spec import Column, Dataset, Problem, Project
 from metadata_assets.sql.columns import Columns, Described, described
 
 _WORDS = {
@@ -41,7 +41,7 @@ _INEXACT = frozenset(["decimal", "numeric"])
 _POSTGRES = re.compile(
     r"(?:(boolean|smallint|integer|bigint|real|double precision|date|bytea|interval)|(oid)"
     r"|(time|timestamp)(?:\(\d\))?(?: without time zone)?|(timestamp)(?:\(\d\))? with time zone"
-    r"|(numeric\(\d+,\d+\))|(numeric))(\[\])?"
+    r"|numeric\((\d+),(-?\d+)\)|(numeric))(\[\])?"
 )
 
 
@@ -51,9 +51,10 @@ def source_type(collected: str | None) -> str | None:
     found = _POSTGRES.fullmatch(collected or "")
     if found is None:
         return "VARCHAR" if collected and not collected.endswith("[]") else "VARCHAR[]" if collected else None
-    plain, oid, time, aware, exact, inexact, array = found.groups()
-    if array and (exact or inexact):
+    plain, oid, time, aware, precision, scale, inexact, array = found.groups()
+    if array and (precision or inexact):
         return "VARCHAR"
+    exact = f"DECIMAL({precision},{scale})" if precision and 0 <= int(scale) <= int(precision) <= 38 else None
     kind = plain or time or exact or (oid and "UINTEGER") or (aware and "TIMESTAMP WITH TIME ZONE") or "DOUBLE"
     return f"{duckdb.sqltype(kind)}{array or ''}"
 
@@ -89,6 +90,12 @@ def select_columns(
         if columns:
             known[key] = columns
     return found
+
+
+def select_problems(found: Mapping[CanonicalKey, Described]) -> list[Problem]:
+    """What DuckDB has against SELECTs of which all columns of the inputs are known."""
+    told = (one.problem for one in found.values())
+    return [Problem(one.at, "", one.reason, one.fix) for one in told if one is not None]
 
 
 def _declared(dataset: Dataset) -> Columns:

@@ -10,8 +10,8 @@ from sqlglot.errors import SqlglotError
 
 from identity.errors import shown
 from metadata_assets.spec.problems import At, Problem, nearest
-from metadata_assets.spec.queries import Query
-from metadata_assets.sql.engine import alone, refused
+from metadata_assets.spec.queries import Query, ascii_lower
+from metadata_assets.sql.engine import alone, refused, two_columns
 
 DIALECT = "duckdb"
 PARTITION = "partition"
@@ -29,7 +29,9 @@ def statement_problems(query: Query, *, is_divided: bool) -> tuple[Query | None,
     if problem is not None:
         return None, [problem]
     (statement,) = found
-    problems = [*_parameters(query, statement.named_parameters, is_divided=is_divided), *_not_inputs(query)]
+    tree = tree_of(query)
+    parameters = _parameters(query, statement.named_parameters, is_divided=is_divided)
+    problems = [*parameters, *(_not_inputs(query, tree) if tree else ()), *(_alike(query, tree) if tree else ())]
     return replace(query, takes_partition=PARTITION in statement.named_parameters), problems
 
 
@@ -68,15 +70,24 @@ def tree_of(query: Query) -> exp.Expr | None:
     """The statement as sqlglot understands it; None where only DuckDB does."""
     try:
         return sqlglot.parse_one(query.statement, dialect=DIALECT)
-    except SqlglotError:
+    except (SqlglotError, RecursionError):
         return None
 
 
-def _not_inputs(query: Query) -> Iterator[Problem]:
+def _alike(query: Query, tree: exp.Expr) -> Iterator[Problem]:
+    """Columns of the answer that are called alike, by what is written: `late, Late` is one column of an input twice."""
+    selects = tree.selects if isinstance(tree, exp.Query) else []
+    seen: set[str] = set()
+    for one in selects:
+        name = ascii_lower(one.name) if isinstance(one, exp.Column) else one.alias
+        if name and not one.is_star and name in seen:
+            identifier = one.this if isinstance(one, exp.Column) else one.args["alias"]
+            yield Problem(query.at(identifier.meta.get("start", 0)), "", *two_columns(one.alias_or_name))
+        seen.add(name)
+
+
+def _not_inputs(query: Query, tree: exp.Expr) -> Iterator[Problem]:
     """Tables that are read by their plain names."""
-    tree = tree_of(query)
-    if tree is None:
-        return
     inputs = {(one.schema.lower(), one.table.lower()) for one in query.relations}
     own = {one.alias_or_name.lower() for one in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):

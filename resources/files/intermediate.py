@@ -1,7 +1,11 @@
 """Values that wait for the next op of the same run. They are no datasets: a retry replaces them."""
 
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -37,6 +41,27 @@ def recall(root: UPath, names: Sequence[str]) -> Any:
         raise DataDamaged(path=str(path), reason="it is missing") from None
     known: dict[bytes, Format] = {b"parquet": "parquet", b"json": "json"}
     return decode(content, known[form])
+
+
+@contextmanager
+def passing_folder(root: UPath, run_id: str) -> Iterator[str | None]:
+    """An empty folder on this machine for what does not fit into memory, gone when the block ends.
+
+    None where none can be made. What a crash leaves goes with the run's other values.
+    """
+    folder = Path(str(_folder(root, [run_id])))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = tempfile.mkdtemp(prefix=".passing-", dir=folder)
+    except OSError:
+        made = None
+    try:
+        yield made
+    finally:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()  # unless something of the run is kept there
 
 
 def _path(root: UPath, names: Sequence[str]) -> UPath:

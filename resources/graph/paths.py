@@ -11,7 +11,7 @@ from uuid import UUID
 
 from identity.ids import Entity
 from identity.keys import CanonicalKey
-from resources.graph.walk import COLUMNS, Walk, reached
+from resources.graph.walk import COLUMNS, Lineage, Walk, reached
 from resources.models import AssetType, Direction, Edge
 from resources.postgres.session import Session
 
@@ -29,24 +29,39 @@ Ways = Mapping[UUID, Collection[UUID]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """How `end` is made from `start`: every path as the keys on it, in the direction in which data flow.
+    """How `end` is made from `start`: every path as the ids on it, in the direction in which data flow.
 
-    The shorter ones come first; no path visits an asset twice. Empty where nothing leads from one to the other.
+    The shorter ones come first; no path visits a thing twice. Empty where nothing leads from one to the other. `part`
+    has what is on them, and the edges that they go along.
     """
 
-    start: CanonicalKey
+    part: Lineage
     end: CanonicalKey
-    paths: tuple[tuple[CanonicalKey, ...], ...]
+    ways: tuple[tuple[UUID, ...], ...]
     more: bool
     """There are more, or may be: the limit cut the answer."""
-    nodes: Mapping[CanonicalKey, AssetType]
-    edges: tuple[Edge, ...]
-    at: datetime | None = None
+
+    @property
+    def start(self) -> CanonicalKey:
+        return self.part.start
+
+    @property
+    def paths(self) -> tuple[tuple[CanonicalKey, ...], ...]:
+        """The ways by names: of what is gone the last one, which may be another thing's by now."""
+        return tuple(tuple(self.part.things[each].key for each in way) for way in self.ways)
+
+    @property
+    def nodes(self) -> Mapping[CanonicalKey, AssetType]:
+        return self.part.nodes
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        return self.part.edges
 
     @property
     def steps(self) -> int:
         """How many steps the shortest path has."""
-        return min((len(path) - 1 for path in self.paths), default=0)
+        return min((len(way) - 1 for way in self.ways), default=0)
 
 
 def paths_between(
@@ -69,16 +84,21 @@ def paths_between(
     found, more = told(ways, start.id.value, end.id.value, limit=limit, depth=depth)
     ids = {start.id.value, end.id.value, *(each for path in found for each in path)}
     nodes = asked.nodes(ids)
-    keys = {identifier: key for identifier, (key, _type) in nodes.items()}
-    pairs = {pair for path in found for pair in pairwise(path)}
-    return Paths(
-        start=keys.get(start.id.value, start.key),
-        end=keys.get(end.id.value, end.key),
-        paths=tuple(tuple(keys[each] for each in path) for path in found),
-        more=more,
-        nodes=dict(nodes.values()),
-        edges=tuple(sorted(Edge(keys[made], keys[source]) for source, made in pairs)),
+    places = {identifier: place for place, identifier in enumerate(nodes)}
+    pairs = {(made, source) for path in found for source, made in pairwise(path)}
+    part = Lineage(
+        start=nodes[start.id.value].key if start.id.value in nodes else start.key,
+        start_id=start.id.value,
+        direction="down",
+        things=nodes,
+        pairs=tuple(sorted(pairs, key=lambda pair: (places[pair[0]], places[pair[1]]))),
         at=at,
+    )
+    return Paths(
+        part=part,
+        end=nodes[end.id.value].key if end.id.value in nodes else end.key,
+        ways=tuple(found),
+        more=more,
     )
 
 

@@ -1,8 +1,10 @@
 """Walks: what an asset is made from (up), and what is made from it (down)."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import struct
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 from uuid import UUID
 
@@ -15,12 +17,12 @@ from resources.postgres.session import Row, Session
 # because with it a node would be walked again for every depth at which it is met.
 _CLOSURE = """
 WITH RECURSIVE reached (id) AS (
-  SELECT %(start)s::uuid
+  SELECT unnest(%(starts)s::uuid[])
   UNION
   SELECT r.{there} FROM reached JOIN metadata.relationship r
     ON r.tenant_id = %(tenant)s AND r.{here} = reached.id AND r.type = 'DEPENDS_ON' AND {valid}
 )
-SELECT id FROM reached
+SELECT array_agg(id) AS ids FROM reached
 """
 
 _FRONTIER = """
@@ -39,20 +41,31 @@ _NAME_THEN = """coalesce((
       AND x.valid_from <= %(at)s AND (x.valid_to IS NULL OR x.valid_to > %(at)s)
     ORDER BY x.valid_from DESC, x.key LIMIT 1), a.qualified_name)"""
 
+# What is gone keeps its name until another thing takes it; what has neither that name then nor now has lost it.
+_GONE_THEN = "CASE WHEN a.deleted_at <= %(at)s THEN a.deleted_at END"
+_IS_THERE_THEN = "a.created_at <= %(at)s AND (a.deleted_at IS NULL OR a.deleted_at > %(at)s)"
+_HAS_A_NAME = """EXISTS (
+    SELECT 1 FROM metadata.alias x
+    WHERE x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND {named})"""
+_NAMED_THEN = "(x.valid_to IS NULL OR x.valid_from <= %(at)s AND x.valid_to > %(at)s)"
+
 NODES: Final = """
-SELECT a.asset_id, a.type, metadata.present_key({name}, (SELECT metadata.endpoint_names())) AS qualified_name
+SELECT a.asset_id, a.type, metadata.present_key({name}, (SELECT metadata.endpoint_names())) AS qualified_name,
+  {gone} AS closed_at, a.deleted_at IS NOT NULL AND NOT {has_a_name} AS name_taken
 FROM metadata.asset a
 WHERE a.tenant_id = %(tenant)s
 """
 
-_OF_IDS = NODES + "AND a.asset_id = ANY (%(ids)s) ORDER BY qualified_name, a.asset_id"
+_OF_IDS = NODES + "AND a.asset_id = ANY (%(ids)s)"
 
-# Joined, and with a subquery that stays one and is hashed. An array of many ids as a condition is gone through for
-# every row once a bitmap has too many pages to remember their rows: a minute for 40,000 ids.
+# Places in the array instead of ids, four bytes each: of a large part most time was spent on making ids of text.
 _EDGES = """
-SELECT DISTINCT r.source_asset_id, r.target_asset_id FROM unnest(%(ids)s::uuid[]) AS one (id)
-JOIN metadata.relationship r ON r.tenant_id = %(tenant)s AND r.source_asset_id = one.id
-WHERE r.type = 'DEPENDS_ON' AND {valid} AND (r.target_asset_id IN (SELECT unnest(%(ids)s::uuid[]))) IS TRUE
+SELECT string_agg(int4send(e.made) || int4send(e.source), '' ORDER BY e.made, e.source) AS edges FROM (
+  SELECT DISTINCT s.place::integer AS made, t.place::integer AS source
+  FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS s (id, place)
+  JOIN metadata.relationship r ON r.tenant_id = %(tenant)s AND r.source_asset_id = s.id
+    AND r.type = 'DEPENDS_ON' AND {valid}
+  JOIN unnest(%(ids)s::uuid[]) WITH ORDINALITY AS t (id, place) ON t.id = r.target_asset_id) e
 """
 
 NO_COLUMNS: Final[Mapping[str, str]] = {}
@@ -62,18 +75,59 @@ COLUMNS: Final[Mapping[Direction, Mapping[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lineage:
-    """A part of the graph around `start`: its nodes with their types, every edge between them.
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A thing in an answer: which one it is, and the name that it has, or had last.
 
-    Of now, by present keys; or of the moment `at`, by the keys that the nodes had then.
+    `closed_at`: since when it is gone. `name_taken`: its name is another thing's, so only its id leads to it.
+    """
+
+    id: UUID
+    text: str
+    """Its key as text: many are read, and few are shown."""
+    type: AssetType
+    closed_at: datetime | None = None
+    name_taken: bool = False
+
+    @property
+    def key(self) -> CanonicalKey:
+        return CanonicalKey.parse(self.text)
+
+    @property
+    def reference(self) -> str:
+        """What leads to it: its key; its id where the name is another thing's. No two things of an answer share one."""
+        return str(self.id) if self.name_taken else self.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """A part of the graph around a start: its things by their ids, every edge between them.
+
+    `pairs` are (made, source): made is made from source. Of now, by present names; or of the moment `at`, by the names
+    that things had then. Both are in the order of names.
     """
 
     start: CanonicalKey
+    start_id: UUID
     direction: Direction
-    nodes: dict[CanonicalKey, AssetType]
-    edges: tuple[Edge, ...]
+    things: Mapping[UUID, Node]
+    pairs: tuple[tuple[UUID, UUID], ...]
     at: datetime | None = None
+
+    @cached_property
+    def nodes(self) -> dict[CanonicalKey, AssetType]:
+        """The things that their names lead to, with their types. What is gone, and lost its name, has none here."""
+        return {self._keys[node.id]: node.type for node in self.things.values() if not node.name_taken}
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every edge between `nodes`."""
+        keys = self._keys
+        return tuple(Edge(keys[made], keys[source]) for made, source in self.pairs if made in keys and source in keys)
+
+    @cached_property
+    def _keys(self) -> dict[UUID, CanonicalKey]:
+        return {node.id: node.key for node in self.things.values() if not node.name_taken}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +137,49 @@ class Walk:
     session: Session
     at: datetime | None = None
 
-    def rows(self, statement: str, columns: Mapping[str, str] = NO_COLUMNS, **parameters: object) -> list[Row]:
-        """A statement's rows; it says `{valid}` for: an edge of the moment, `{name}` for: an asset's key then."""
-        now = self.at is None
-        words = {"valid": OPEN if now else THEN, "name": "a.qualified_name" if now else _NAME_THEN, **columns}
-        given = {"tenant": self.session.tenant_value, "at": self.at, **parameters}
-        return self.session.rows(statement.format(**words), given)
+    def rows(
+        self,
+        statement: str,
+        columns: Mapping[str, str] = NO_COLUMNS,
+        *,
+        planned_anew: bool = False,
+        **parameters: object,
+    ) -> list[Row]:
+        """A statement's rows; it says `{valid}` for: an edge of the moment, `{name}` for: an asset's key then.
 
-    def nodes(self, ids: Collection[UUID]) -> dict[UUID, tuple[CanonicalKey, AssetType]]:
-        """The keys and types of assets, in the order of their keys; one statement."""
-        found = self.rows(_OF_IDS, ids=sorted(ids))
-        return {row["asset_id"]: (CanonicalKey.parse(row["qualified_name"]), AssetType(row["type"])) for row in found}
+        `{gone}`: since when an asset was gone then; `{has_a_name}`: whether its name led to it; `{is_there}`: whether
+        it was known and not gone.
+        """
+        now = self.at is None
+        words = {
+            "valid": OPEN if now else THEN,
+            "name": "a.qualified_name" if now else _NAME_THEN,
+            "gone": "a.deleted_at" if now else _GONE_THEN,
+            "has_a_name": _HAS_A_NAME.format(named="x.valid_to IS NULL" if now else _NAMED_THEN),
+            "is_there": "a.deleted_at IS NULL" if now else _IS_THERE_THEN,
+            **columns,
+        }
+        given = {"tenant": self.session.tenant_value, "at": self.at, **parameters}
+        return self.session.rows(statement.format(**words), given, planned_anew=planned_anew)
+
+    def nodes(self, ids: Collection[UUID]) -> dict[UUID, Node]:
+        """What these assets are, in the order of their names; one statement."""
+        found = told_apart(
+            Node(row["asset_id"], row["qualified_name"], AssetType(row["type"]), row["closed_at"], row["name_taken"])
+            for row in self.rows(_OF_IDS, ids=sorted(ids))
+        )
+        return {node.id: node for node in sorted(found, key=lambda node: (node.text, node.id))}
 
     def edges(self, ids: Collection[UUID]) -> list[tuple[UUID, UUID]]:
-        """Every edge between these assets, as (source, target): source is made from target; one statement."""
-        found = self.rows(_EDGES, ids=sorted(ids))
-        return [(row["source_asset_id"], row["target_asset_id"]) for row in found]
+        """Every edge between these assets, as (made, source), in the order of the ids on either side; one statement."""
+        ordered = list(ids)
+        (row,) = self.rows(_EDGES, planned_anew=True, ids=ordered)
+        return [(ordered[made - 1], ordered[source - 1]) for made, source in places(row["edges"])]
+
+
+def places(pairs: bytes | None) -> Iterator[tuple[int, int]]:
+    """Pairs of places, of four bytes each as PostgreSQL sends them."""
+    return struct.iter_unpack("!ii", pairs or b"")
 
 
 def walk(session: Session, start: Entity, direction: Direction, *, depth: int | None, at: datetime | None) -> Lineage:
@@ -109,24 +190,35 @@ def walk(session: Session, start: Entity, direction: Direction, *, depth: int | 
     asked = Walk(session, at)
     ids = reached(asked, start.id.value, direction, depth)
     nodes = asked.nodes(ids)
-    names = {identifier: str(key) for identifier, (key, _kind) in nodes.items()}
-    keys = {names[identifier]: key for identifier, (key, _kind) in nodes.items()}
-    # Sorted by the keys' text, which is at hand: a key would write itself anew for every comparison.
-    pairs = sorted({(names[source], names[target]) for source, target in asked.edges(ids)})
     return Lineage(
-        start=keys.get(names.get(start.id.value, ""), start.key),
+        start=nodes[start.id.value].key if start.id.value in nodes else start.key,
+        start_id=start.id.value,
         direction=direction,
-        nodes=dict(nodes.values()),
-        edges=tuple(Edge(keys[source], keys[target]) for source, target in pairs),
+        things=nodes,
+        pairs=tuple(asked.edges(nodes)),
         at=at,
     )
 
 
-def reached(asked: Walk, start: UUID, direction: Direction, depth: int | None) -> Collection[UUID]:
-    """The assets that are reached, the start among them."""
+def told_apart(nodes: Iterable[Node]) -> list[Node]:
+    """The same things; of several with one name, one at most has it: what is there before what is gone."""
+    found = list(nodes)
+    having: dict[str, Node] = {}
+    for node in found:
+        other = having.get(node.text)
+        if not node.name_taken and (other is None or (other.closed_at is not None and node.closed_at is None)):
+            having[node.text] = node
+    return [node if node.name_taken or having[node.text] is node else replace(node, name_taken=True) for node in found]
+
+
+def reached(
+    asked: Walk, start: UUID, direction: Direction, depth: int | None, *, also: Collection[UUID] = ()
+) -> Collection[UUID]:
+    """The assets that are reached from the start, and from others, all of these among them."""
+    seen = {start, *also}
     if depth is None:
-        return {row["id"] for row in asked.rows(_CLOSURE, COLUMNS[direction], start=start)}
-    seen = {start}
+        (row,) = asked.rows(_CLOSURE, COLUMNS[direction], starts=sorted(seen))
+        return set(row["ids"])
     frontier = seen
     for _level in range(depth):
         rows = asked.rows(_FRONTIER, COLUMNS[direction], frontier=sorted(frontier), seen=sorted(seen))

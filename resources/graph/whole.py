@@ -1,41 +1,56 @@
 """The whole graph in memory: circles, connected parts, the longest chain, and what is at its ends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from resources.graph.walk import NODES, Walk
-from resources.models import AssetType
+from resources.graph.walk import NODES, Walk, places
+from resources.models import AssetType, Direction
 from resources.postgres.session import Session
 
 if TYPE_CHECKING:  # a fifth of a second, which only questions to the whole graph need
     import networkx
 
-_EDGES = """
-SELECT DISTINCT r.source_asset_id::text AS source, r.target_asset_id::text AS target FROM metadata.relationship r
-WHERE r.tenant_id = %(tenant)s AND r.type = 'DEPENDS_ON' AND {valid}
+_KNOWN = NODES.replace("a.asset_id,", "a.asset_id, {is_there} AS is_there,")
+
+# One row: what there is as arrays, and the edges as pairs of places in them, four bytes each.
+_WHOLE = f"""
+WITH a AS MATERIALIZED (
+  SELECT row_number() OVER () AS place, n.* FROM ({_KNOWN}) n
+), e AS MATERIALIZED (
+  SELECT DISTINCT r.source_asset_id AS made, r.target_asset_id AS source FROM metadata.relationship r
+  WHERE r.tenant_id = %(tenant)s AND r.type = 'DEPENDS_ON' AND {{valid}}
+)
+SELECT array_agg(a.asset_id::text ORDER BY a.place) AS ids, array_agg(a.type ORDER BY a.place) AS types,
+  array_agg(a.qualified_name ORDER BY a.place) AS names, array_agg(a.closed_at IS NOT NULL ORDER BY a.place) AS gone,
+  array_agg(a.name_taken ORDER BY a.place) AS taken, array_agg(a.is_there ORDER BY a.place) AS there,
+  (SELECT string_agg(int4send(s.place::integer) || int4send(t.place::integer), '')
+   FROM e JOIN a s ON s.asset_id = e.made JOIN a t ON t.asset_id = e.source) AS edges
+FROM a
 """
 
-_ASSETS = NODES.replace("a.asset_id,", "a.asset_id::text, a.deleted_at IS NULL AS is_there,") + "ORDER BY 1"
+_TYPES = {str(one): one for one in AssetType}
 
 Steps = tuple[str, ...]
-"""Canonical keys as text, in the direction in which data flow."""
+"""References, in the direction in which data flow."""
 
 
 @dataclass(frozen=True)
 class WholeGraph:
     """Every asset that is there or has an edge, and every edge: `(source, made)`, in the direction in which data flow.
 
-    Keys are texts: a hundred thousand of them are read, and a few are shown. Answers are in the order of keys, where
-    nothing else is said.
+    Each is told by its reference: its key as text or, where the name of what is gone is another thing's, its id.
+    Answers are in the order of these, where nothing else is said.
     """
 
     nodes: Mapping[str, AssetType]
     edges: tuple[tuple[str, str], ...]
     at: datetime | None = None
+    gone: Mapping[str, str] = field(default_factory=dict)
+    """Of what is gone, by its reference, the key that it had last."""
 
     def circles(self) -> list[Steps]:
         """One circle of each knot, a shortest one through its first asset, which is not said again at the end.
@@ -87,6 +102,29 @@ class WholeGraph:
         joined = self._read | self._made
         return [key for key in self.nodes if key not in joined]
 
+    def reached(self, start: str, direction: Direction) -> frozenset[str]:
+        """Everything that `start` is made from ("up") or that is made from it ("down"), itself included, in memory.
+
+        For who asks about many things of one moment. Nothing but itself where the graph does not have it.
+        """
+        ways = self._ways[direction]
+        seen, ahead = {start}, [start]
+        while ahead:
+            for other in ways.get(ahead.pop(), ()):
+                if other not in seen:
+                    seen.add(other)
+                    ahead.append(other)
+        return frozenset(seen)
+
+    @cached_property
+    def _ways(self) -> Mapping[Direction, Mapping[str, list[str]]]:
+        down: dict[str, list[str]] = {}
+        up: dict[str, list[str]] = {}
+        for source, made in self.edges:
+            down.setdefault(source, []).append(made)
+            up.setdefault(made, []).append(source)
+        return {"down": down, "up": up}
+
     @cached_property
     def _read(self) -> set[str]:
         return {source for source, made in self.edges if source != made}
@@ -134,18 +172,24 @@ class WholeGraph:
 
 
 def load(session: Session, *, at: datetime | None) -> WholeGraph:
-    """The graph of now or of a moment; one statement for its edges, one for its assets."""
-    asked = Walk(session, at)
-    edges = asked.rows(_EDGES)
-    joined = {row[end] for row in edges for end in ("source", "target")}
-    rows = [row for row in asked.rows(_ASSETS) if row["is_there"] or row["asset_id"] in joined]
-    keys = {row["asset_id"]: row["qualified_name"] for row in rows}
+    """The graph of now or of a moment; one statement."""
+    (row,) = Walk(session, at).rows(_WHOLE, planned_anew=True)
+    names: list[str] = row["names"] or []
+    taken, gone, there = row["taken"] or [], row["gone"] or [], row["there"] or []
+    pairs = [(source - 1, made - 1) for made, source in places(row["edges"])]
+    joined = {place for pair in pairs for place in pair}
+    known = [place for place in range(len(names)) if there[place] or place in joined]
+    having: dict[str, int] = {}
+    for place in sorted(known, key=lambda place: bool(gone[place])):  # what is there has its name before what is gone
+        if not taken[place]:
+            having.setdefault(names[place], place)
+    references = {p: names[p] if having.get(names[p]) == p else row["ids"][p] for p in known}
+    ordered = sorted(known, key=references.__getitem__)
+    rank = {place: number for number, place in enumerate(ordered)}
+    texts = [references[place] for place in ordered]
     return WholeGraph(
-        nodes={row["qualified_name"]: AssetType(row["type"]) for row in sorted(rows, key=_by_key)},
-        edges=tuple(sorted((keys[row["target"]], keys[row["source"]]) for row in edges)),
+        nodes={references[place]: _TYPES[row["types"][place]] for place in ordered},
+        edges=tuple((texts[a], texts[b]) for a, b in sorted((rank[a], rank[b]) for a, b in pairs)),
         at=at,
+        gone={references[place]: names[place] for place in ordered if gone[place]},
     )
-
-
-def _by_key(row: Mapping[str, str]) -> str:
-    return row["qualified_name"]

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from psycopg.types.json import Jsonb
 
-from identity.errors import MetadataError
+from identity.errors import MetadataError, repeatable
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, Kind, endpoint_key, short_name
 from resources.metadata.finding import Ask, Thing, around, called, keys_like, nearest
@@ -73,7 +73,7 @@ RESERVED: Final = ("merged", "moved_from", "object", "relation")
 
 _GIVEN = """
 FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, endpoint_id uuid, type text, name text, qualified_name text,
-  key_sha256 text, description text, metadata jsonb, own boolean)
+  key_sha256 text, description text, metadata jsonb, own boolean, slot text, leads boolean)
 LEFT JOIN metadata.endpoint e ON e.tenant_id = %(tenant)s AND e.endpoint_id = a.endpoint_id
 """
 
@@ -93,14 +93,27 @@ ON CONFLICT DO NOTHING
 """
 )
 
+# What a look of another tool (of a slot) says of a thing. It said this the last time, in its entry: where that stands,
+# the description is its own, to change and to take back, down to the comment that a collection saw. Another one stands,
+# unless it is the look's project that makes the thing.
+_DESCRIPTION = """CASE
+  WHEN a.slot IS NULL THEN coalesce(a.description, s.description)
+  WHEN s.description IS NOT DISTINCT FROM (s.metadata -> a.slot ->> 'description')
+    THEN coalesce(a.description, s.metadata ->> 'comment')
+  WHEN a.leads OR s.description IS NULL THEN coalesce(a.description, s.description)
+  ELSE s.description END"""
+
+# A look of another tool saw no database: what a collection found gone is gone until one finds it again.
+_COMES_BACK = "a.own AND a.slot IS NULL"
+
 _CHANGED = (
     _GIVEN
-    + """
+    + f"""
 JOIN metadata.asset s ON s.tenant_id = %(tenant)s AND s.asset_id = a.asset_id
 WHERE metadata.is_collision(s.asset_id, s.qualified_name, s.key_sha256, a.qualified_name, decode(a.key_sha256, 'hex'))
-  OR s.metadata || a.metadata <> s.metadata OR coalesce(a.description, s.description) IS DISTINCT FROM s.description
+  OR s.metadata || a.metadata <> s.metadata OR {_DESCRIPTION} IS DISTINCT FROM s.description
   OR (s.endpoint_id IS NULL AND e.endpoint_id IS NOT NULL AND s.qualified_name = a.qualified_name)
-  OR (s.deleted_at IS NOT NULL AND a.own)
+  OR (s.deleted_at IS NOT NULL AND {_COMES_BACK})
 """
 )
 
@@ -111,12 +124,12 @@ _WOULD_CHANGE = "SELECT 1" + _CHANGED + "LIMIT 1"
 _LOCK = "SELECT s.asset_id" + _CHANGED + "ORDER BY s.asset_id FOR NO KEY UPDATE OF s"
 
 _MERGE = (
-    """
+    f"""
 UPDATE metadata.asset t SET
-  description = coalesce(c.description, t.description), metadata = t.metadata || c.metadata,
+  description = c.description, metadata = t.metadata || c.metadata,
   endpoint_id = coalesce(t.endpoint_id, c.endpoint_id), version = t.version + 1, updated_at = clock_timestamp(),
-  deleted_at = CASE WHEN NOT c.own OR t.metadata ? 'merged' THEN t.deleted_at END
-FROM (SELECT s.asset_id, a.description, a.metadata, e.endpoint_id, a.own
+  deleted_at = CASE WHEN NOT c.comes_back OR t.metadata ? 'merged' THEN t.deleted_at END
+FROM (SELECT s.asset_id, {_DESCRIPTION} AS description, a.metadata, e.endpoint_id, {_COMES_BACK} AS comes_back
 """
     + _CHANGED
     + """) c
@@ -149,11 +162,18 @@ def register(session: Session, assets: Iterable[Asset]) -> int:
     return registered(session, assets)[0]
 
 
-def registered(session: Session, assets: Iterable[Asset]) -> tuple[int, dict[CanonicalKey, Entity]]:
-    """`register`, and the entity of each key."""
+def registered(
+    session: Session, assets: Iterable[Asset], *, slot: str | None = None, leading: Collection[CanonicalKey] = ()
+) -> tuple[int, dict[CanonicalKey, Entity]]:
+    """`register`, and the entity of each key.
+
+    With a `slot`, what another tool says: the entry of this name in the metadata is its own, and its description gives
+    way to other people's, but for the things in `leading`. It brings nothing back that a collection found gone.
+    """
     given = list(assets)
     keys = {asset.key for asset in given}
-    there = _as_given(session, given, keys)
+    said = {asset.key: {"slot": slot, "leads": asset.key in leading} for asset in given}
+    there = _as_given(session, given, keys, said)
     if there is not None:
         return 0, there
     hold_names(session, exclusive=False)
@@ -163,14 +183,14 @@ def registered(session: Session, assets: Iterable[Asset]) -> tuple[int, dict[Can
     born = {key: expected[key] for key in keys - found.keys()}
     entities = found | born
     _check_each_is_its_own(entities)
-    parameters = _parameters(session, given, entities, own=owners(session, keys).keys() | born.keys())
+    parameters = _parameters(session, given, entities, said, own=owners(session, keys).keys() | born.keys())
     created = session.count(_CREATE, parameters) if born else 0
     locked = [row["asset_id"] for row in session.rows(_LOCK, parameters)]
     return created + (session.count(_MERGE, {**parameters, "locked": locked}) if locked else 0), entities
 
 
 def _as_given(
-    session: Session, given: Collection[Asset], keys: Collection[CanonicalKey]
+    session: Session, given: Collection[Asset], keys: Collection[CanonicalKey], said: Mapping[CanonicalKey, Row]
 ) -> dict[CanonicalKey, Entity] | None:
     """The entities of assets that are all there as given, so that nothing is to be written: no names need be held.
 
@@ -180,7 +200,7 @@ def _as_given(
     if len(found) < len(keys):
         return None
     _check_each_is_its_own(found)
-    if given and session.rows(_WOULD_CHANGE, _parameters(session, given, found, own=found.keys())):
+    if given and session.rows(_WOULD_CHANGE, _parameters(session, given, found, said, own=found.keys())):
         return None
     return found
 
@@ -189,10 +209,11 @@ def _parameters(
     session: Session,
     given: Iterable[Asset],
     entities: Mapping[CanonicalKey, Entity],
+    said: Mapping[CanonicalKey, Row],
     *,
     own: Collection[CanonicalKey],
 ) -> Row:
-    rows = [_row(entities[asset.key], asset) | {"own": asset.key in own} for asset in given]
+    rows = [_row(entities[asset.key], asset) | said[asset.key] | {"own": asset.key in own} for asset in given]
     return {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
 
 
@@ -319,4 +340,4 @@ def _unknown(ask: Ask, name: str, *keys: CanonicalKey) -> UnknownKey:
     own = name.rpartition("/")[2]
     near = nearest(name, ((_spelled(key), present) for key, present in around(ask, own, keys)))
     hint = f"the nearest: {', '.join(map(short_name, near))}" if near else "see: metadata-assets datasets --all"
-    return UnknownKey(name=name, hint=hint)
+    return UnknownKey(name=repeatable(name), hint=hint)

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError, shown
 from identity.ids import Entity, EntityId, column_id
-from identity.keys import CanonicalKey, ColumnKey, short_name
+from identity.keys import CanonicalKey, ColumnKey, key_text, short_name
 from resources.metadata.assets import UnknownKey
 from resources.metadata.noun import Noun
 from resources.metadata.plans import Column, Plan
@@ -66,6 +66,13 @@ WHERE a.tenant_id = %(tenant)s AND a.asset_id = {HOLDER}
 ORDER BY f.deleted_at DESC NULLS FIRST, f.name = %(name)s DESC, f.updated_at DESC, f.field_id LIMIT 1
 """
 
+_FIELDS_OF = """
+SELECT h.key, f.name, f.type, f.nullable, f.position, f.metadata
+FROM metadata.holders_of(%(keys)s::text[]) AS h
+JOIN metadata.schema_field f ON f.tenant_id = %(tenant)s AND f.asset_id = h.entity_id AND f.deleted_at IS NULL
+ORDER BY h.key, f.position, f.name
+"""
+
 _STORED_FIELDS = """
 SELECT f.asset_id, f.field_id, f.name FROM metadata.schema_field f
 WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s)
@@ -107,6 +114,19 @@ class Columns(Noun):
             former_names=tuple(row["former_names"]),
             open=row["open"],
         )
+
+    def fields_of(self, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, tuple[Field, ...]]:
+        """The open columns of many assets in their order. A key of nothing, or of what has no columns, is not there.
+
+        However many they are, one round trip.
+        """
+        texts = {key_text(key): key for key in keys}
+        rows = self.sessions.call(_FIELDS_OF, {"tenant": self.tenant.value, "keys": sorted(texts)}) if texts else []
+        found: dict[CanonicalKey, tuple[Field, ...]] = {}
+        for row in rows:
+            key = texts[row.pop("key")]
+            found[key] = (*found.get(key, ()), Field(**row))
+        return found
 
 
 def close_all_fields(session: Session, things: Collection[Entity]) -> int:

@@ -9,7 +9,7 @@ from identity.ids import Entity
 from identity.keys import endpoint_key
 from resources.metadata.noun import Noun
 from resources.models import Endpoint
-from resources.postgres.session import Row
+from resources.postgres.session import Row, Session
 
 # The anti-join keeps rows that are there as given out of the conflict: a conflict locks its row, and that is a write.
 _INSERT = """
@@ -51,12 +51,11 @@ class Endpoints(Noun):
 
         Fingerprints are left alone: they belong to the collections.
         """
-        rows = {endpoint.slug: self._row(endpoint) for endpoint in endpoints}
-        if not rows:
+        given = list(endpoints)
+        if not given:
             return 0
         with self.session() as session:
-            parameters = {"tenant": session.tenant_value, "endpoints": Jsonb(list(rows.values()))}
-            return session.count(_REGISTER_NEW, parameters) + session.count(_REGISTER_CHANGED, parameters)
+            return register_endpoints(session, given)
 
     def endpoint(self, slug: str) -> Endpoint | None:
         """One endpoint, None when nobody registered it."""
@@ -71,10 +70,20 @@ class Endpoints(Noun):
             rows = session.rows(_LIST, {"tenant": session.tenant_value, "slug": slug})
         return [Endpoint(**row) for row in rows]
 
-    def _row(self, endpoint: Endpoint) -> Row:
-        return {
-            "endpoint_id": str(Entity(self.tenant, endpoint_key(endpoint.slug)).id),
-            "slug": endpoint.slug,
-            "system": endpoint.system,
-            "attributes": dict(endpoint.attributes),
-        }
+
+def register_endpoints(session: Session, endpoints: Iterable[Endpoint]) -> int:
+    """`Endpoints.register_endpoints` as a part of a transaction."""
+    rows = {endpoint.slug: _row(session, endpoint) for endpoint in endpoints}
+    if not rows:
+        return 0
+    parameters = {"tenant": session.tenant_value, "endpoints": Jsonb(list(rows.values()))}
+    return session.count(_REGISTER_NEW, parameters) + session.count(_REGISTER_CHANGED, parameters)
+
+
+def _row(session: Session, endpoint: Endpoint) -> Row:
+    return {
+        "endpoint_id": str(Entity(session.tenant, endpoint_key(endpoint.slug)).id),
+        "slug": endpoint.slug,
+        "system": endpoint.system,
+        "attributes": dict(endpoint.attributes),
+    }

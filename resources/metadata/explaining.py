@@ -227,6 +227,19 @@ DELIVERIES: Final = f"""
 SELECT m.materialization_id, m.run_id, m.committed_at, p.published_in, coalesce(p.current, false) AS current,
   EXISTS (SELECT 1 FROM metadata.retraction r
     WHERE r.tenant_id = m.tenant_id AND r.materialization_id = m.materialization_id) AS retracted,
+  EXISTS (SELECT 1 FROM metadata.condemned x
+    WHERE x.tenant_id = m.tenant_id AND x.materialization_id = m.materialization_id) AS collected,
+  m.fencing_token,
+  ARRAY(
+    SELECT a.name FROM (
+      SELECT unnest(c.awaited) AS name FROM (
+        SELECT k.awaited FROM metadata.candidate k
+        WHERE k.tenant_id = m.tenant_id AND k.materialization_id = m.materialization_id
+        ORDER BY k.at DESC, k.run_id LIMIT 1) c) a
+    WHERE NOT EXISTS (
+      SELECT 1 FROM metadata.check_result k
+      WHERE k.tenant_id = m.tenant_id AND k.materialization_id = m.materialization_id AND k.name = a.name)
+    ORDER BY a.name) AS waiting,
   ARRAY(
     SELECT l.name FROM (
       SELECT DISTINCT ON (k.name) k.name, k.blocking AND NOT k.passed AND k.severity = 'ERROR' AS refuses

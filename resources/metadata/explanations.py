@@ -222,7 +222,9 @@ class _About:
     def deliveries(self, partition: str | None) -> tuple[Delivered, ...]:
         of = {"partition": partition or UNPARTITIONED}
         rows = self.some("deliveries", explaining.FIRST, explaining.DELIVERIES, **of)
-        return tuple(Delivered(**{**row, "failed": tuple(row["failed"])}) for row in rows)
+        return tuple(
+            Delivered(**{**row, "failed": tuple(row["failed"]), "waiting": tuple(row["waiting"])}) for row in rows
+        )
 
     def tried(
         self,

@@ -18,7 +18,7 @@ from resources.models import AssetType
 from resources.postgres.session import Row, Session
 
 LOOKED: Final = 100_000
-"""How many partitions of direct readers, and how many that are made from those, are looked at."""
+"""How many partitions and materializations of direct readers are looked at, and how many that are made from those."""
 
 NAMES: Final = 1_000
 """Of how many of the nearest things the collections are looked up."""
@@ -35,20 +35,32 @@ LEFT JOIN metadata.version v ON v.tenant_id = d.tenant_id AND v.dataset_id = d.d
 WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(ids)s)
 """
 
-# What reads the thing is what is one edge away; what it read is found by its own materializations.
-_READ = f"""
-SELECT c.dataset_id, c.partition_key, c.materialization_id FROM metadata.version_partition c
-JOIN metadata.materialization_input i ON i.tenant_id = c.tenant_id AND i.materialization_id = c.materialization_id
-  AND i.input_asset_id = %(thing)s
-WHERE c.tenant_id = %(tenant)s AND c.dataset_id = ANY (%(near)s) AND c.to_version IS NULL LIMIT {LOOKED + 1}
-"""
+# What read the thing has an edge to it, or had one: a commit says so. Which of its materializations did, these tell. A
+# row is a partition or a materialization, however many partitions of the thing it read.
+_READ_IT = """EXISTS (
+    SELECT 1 FROM metadata.materialization_input i
+    WHERE i.tenant_id = %(tenant)s AND i.materialization_id = {one}.materialization_id
+      AND i.input_asset_id = %(thing)s)"""
+
+_NEAR = """near AS MATERIALIZED (
+  SELECT DISTINCT r.source_asset_id AS dataset_id FROM metadata.relationship r
+  WHERE r.tenant_id = %(tenant)s AND r.target_asset_id = %(thing)s AND r.type = 'DEPENDS_ON'
+    AND r.producer = 'materialization'
+)"""
+
+_CURRENT = f"""current AS MATERIALIZED (
+  SELECT c.dataset_id, c.partition_key, c.materialization_id FROM near n
+  JOIN metadata.version_partition c
+    ON c.tenant_id = %(tenant)s AND c.dataset_id = n.dataset_id AND c.to_version IS NULL
+  WHERE {_READ_IT.format(one="c")} LIMIT %(within)s::bigint + 1
+)"""
 
 _READERS = f"""
-WITH looked AS MATERIALIZED ({_READ})
+WITH {_NEAR}, {_CURRENT}
 SELECT g.*, j.name AS job FROM (
   SELECT DISTINCT ON (l.dataset_id) {present_key("a.qualified_name")} AS qualified_name, m.committed_at, m.run_id,
     count(*) OVER (PARTITION BY l.dataset_id) AS partitions, count(*) OVER () AS looked
-  FROM (SELECT DISTINCT * FROM looked) l
+  FROM current l
   JOIN metadata.materialization m ON m.tenant_id = %(tenant)s AND m.materialization_id = l.materialization_id
   JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = l.dataset_id
   ORDER BY l.dataset_id, m.committed_at DESC, m.materialization_id) g
@@ -56,19 +68,40 @@ LEFT JOIN metadata.job j ON j.tenant_id = %(tenant)s AND j.run_id = g.run_id
 ORDER BY g.committed_at DESC, g.qualified_name LIMIT %(limit)s
 """
 
-_PARTITIONS = f"""
-WITH RECURSIVE looked AS MATERIALIZED ({_READ}), made (materialization_id) AS (
-  SELECT l.materialization_id FROM looked l
+# From whatever read it, also what readers do not get any more: something that they do get was made from that.
+_MADE = f"""
+WITH RECURSIVE {_NEAR}, {_CURRENT}, read AS MATERIALIZED (
+  SELECT m.materialization_id FROM near n
+  JOIN metadata.materialization m ON m.tenant_id = %(tenant)s AND m.dataset_id = n.dataset_id
+  WHERE {_READ_IT.format(one="m")} LIMIT %(within)s::bigint + 1
+), made (materialization_id) AS (
+  (SELECT l.materialization_id FROM current l UNION SELECT d.materialization_id FROM read d)
   UNION
   SELECT i.materialization_id FROM made o
   JOIN metadata.materialization_input i
     ON i.tenant_id = %(tenant)s AND i.input_materialization_id = o.materialization_id
-), bounded AS MATERIALIZED (SELECT o.materialization_id FROM made o LIMIT {LOOKED + 1})
-SELECT c.dataset_id, count(*) AS partitions, (SELECT count(*) FROM bounded) AS looked
-FROM bounded b CROSS JOIN LATERAL (
-  SELECT o.dataset_id FROM metadata.version_partition o
-  WHERE o.tenant_id = %(tenant)s AND o.materialization_id = b.materialization_id AND o.to_version IS NULL) c
-GROUP BY c.dataset_id
+), bounded AS MATERIALIZED (SELECT o.materialization_id FROM made o LIMIT %(within)s::bigint * 2 + 1)
+"""
+
+_PARTITIONS = f"""
+{_MADE}
+SELECT g.dataset_id, g.partitions, (SELECT count(*) FROM current) > %(within)s
+  OR (SELECT count(*) FROM read) > %(within)s OR (SELECT count(*) FROM bounded) > %(within)s * 2 AS more
+FROM (VALUES (0)) AS always (one) LEFT JOIN (
+  SELECT c.dataset_id, count(*) AS partitions
+  FROM bounded b CROSS JOIN LATERAL (
+    SELECT o.dataset_id FROM metadata.version_partition o
+    WHERE o.tenant_id = %(tenant)s AND o.materialization_id = b.materialization_id AND o.to_version IS NULL) c
+  GROUP BY c.dataset_id) g ON true
+"""
+
+_WAYS = f"""
+{_MADE}
+SELECT DISTINCT m.dataset_id AS made, i.input_asset_id AS source
+FROM bounded b
+JOIN metadata.materialization m ON m.tenant_id = %(tenant)s AND m.materialization_id = b.materialization_id
+JOIN metadata.materialization_input i ON i.tenant_id = %(tenant)s AND i.materialization_id = b.materialization_id
+WHERE i.input_asset_id = %(thing)s OR i.input_materialization_id IN (SELECT o.materialization_id FROM bounded o)
 """
 
 _PINS = f"""
@@ -104,32 +137,36 @@ ORDER BY c.slug, l.key, i.reference LIMIT %(limit)s
 class Impacts(Noun):
     """What needs a thing."""
 
-    def impact(self, thing: CanonicalKey | Entity, *, limit: int = 100) -> Impact:
+    def impact(self, thing: CanonicalKey | Entity, *, limit: int = 100, within: int = LOOKED) -> Impact:
         """What is made from a thing now, who reads it, and which pins, releases and collections have any of that.
 
-        Of one moment, in nine statements, however much there is; `limit` of each kind, and it is told where there is
-        more. Releases are those that what is published now came with. Raises UnknownKey, InvalidInput.
+        Made from it is what an open edge leads to, and what readers get now that was really made from it, whether an
+        edge says so or not. Of one moment, in ten statements at most, however much there is; `limit` of each kind, of
+        `within` partitions of readers, and it is told where there is more. Releases are those that what is published
+        now came with. Raises UnknownKey, InvalidInput.
         """
         number("limit", limit)
+        number("within", within)
         with self.sessions.begin(snapshot=True) as session:
-            return _Looked(session, limit).impact(thing)
+            return _Looked(session, limit, within).impact(thing)
 
 
 @dataclass
 class _Looked:
     session: Session
     limit: int
+    within: int
     cut: list[Listed] = field(default_factory=list)
 
     def impact(self, thing: CanonicalKey | Entity) -> Impact:
         start = self._start(thing)
-        asked_ = Walk(self.session)
-        steps = _steps(asked_.edges(reached(asked_, start, "down", None)), start)
-        ids = sorted(steps)
-        given = {"thing": start, "near": [each for each in ids if steps[each] == 1]}
-        made_of = {row["dataset_id"]: row for row in self._rows(_PARTITIONS, **given)}
-        if any(row["looked"] > LOOKED for row in made_of.values()):
+        given = {"thing": start, "within": self.within}
+        rows = self._rows(_PARTITIONS, **given)
+        if rows[0]["more"]:
             self.cut.append("partitions")
+        made_of = {row["dataset_id"]: row for row in rows if row["dataset_id"] not in (None, start)}
+        steps = self._steps(start, made_of, given)
+        ids = sorted(steps)
         rows = sorted(self._rows(_FACTS, ids=ids), key=lambda row: (steps[row["asset_id"]], row["qualified_name"]))
         affected = [_affected(row, steps[row["asset_id"]], made_of.get(row["asset_id"])) for row in rows]
         if len(affected) > self.limit + 1:
@@ -138,7 +175,7 @@ class _Looked:
             thing=affected[0],
             made=tuple(affected[1 : self.limit + 1]),
             count=len(affected) - 1,
-            readers=tuple(_reader(row) for row in self._some("readers", _READERS, **given)),
+            readers=tuple(self._readers(given)),
             pins=tuple(_held(row) for row in self._some("pins", _PINS, ids=ids)),
             releases=tuple(_held(row) for row in self._some("releases", _RELEASES, ids=ids)),
             collections=tuple(self._collections([row["qualified_name"] for row in rows])),
@@ -151,6 +188,24 @@ class _Looked:
             raise UnknownKey(name=str(thing), hint="nothing has this key")
         found: UUID = row["id"]
         return found
+
+    def _steps(self, start: UUID, made: Collection[UUID], given: Mapping[str, object]) -> dict[UUID, int]:
+        """How many steps everything is away that an edge leads to, or that was really made from it."""
+        asked_ = Walk(self.session)
+        ids = {*reached(asked_, start, "down", None, also=made)}
+        edges = asked_.edges(ids)
+        steps = _distances(edges, start)
+        if ids - steps.keys():
+            edges += [(row["made"], row["source"]) for row in self._rows(_WAYS, **given)]
+            steps = _distances(edges, start)
+        farthest = max(steps.values()) + 1  # what was found through more than is looked at
+        return {one: steps.get(one, farthest) for one in ids}
+
+    def _readers(self, given: Mapping[str, object]) -> Iterable[Reader]:
+        rows = self._some("readers", _READERS, **given)
+        if rows and rows[0]["looked"] > self.within and "readers" not in self.cut:
+            self.cut.append("readers")
+        return map(_reader, rows)
 
     def _collections(self, keys: list[str]) -> Iterable[Collected]:
         rows = self._some("collections", _COLLECTIONS, keys=keys[:NAMES])
@@ -174,7 +229,7 @@ class _Looked:
         return self.session.rows(statement, {"tenant": self.session.tenant_value, **parameters})
 
 
-def _steps(edges: Collection[tuple[UUID, UUID]], start: UUID) -> dict[UUID, int]:
+def _distances(edges: Collection[tuple[UUID, UUID]], start: UUID) -> dict[UUID, int]:
     """How many edges everything is away, by the shortest way."""
     made: dict[UUID, list[UUID]] = {}
     for one, source in edges:

@@ -1,27 +1,26 @@
 """Imports: what another tool says about data, its assets, columns and edges, written as one look in one transaction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from identity.ids import Entity
-from identity.keys import CanonicalKey, check_name, key_text
+from identity.keys import CanonicalKey, check_name
 from resources.graph.edges import EdgeChanges, Link, assert_edges
 from resources.metadata.assets import registered, said_by_callers
 from resources.metadata.columns import close_fields, write_fields
+from resources.metadata.endpoints import register_endpoints
 from resources.metadata.noun import Noun
 from resources.metadata.plans import Column, Plan
-from resources.models import Asset, Edge, Field, Gap
+from resources.metadata.resolution import hold_names
+from resources.models import Asset, Edge, Endpoint, Field, Gap
 from resources.postgres.session import Row, Session
 
 BY: Final = "declared_by"
 """What the metadata of a column have that was declared and not collected: whose it is."""
 
-_SAID = """
-SELECT h.key, a.description, a.metadata -> %(slot)s ->> 'description' AS said
-FROM metadata.holders_of(%(keys)s) h
-JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
-"""
+ALSO: Final = "also_declared_by"
+"""Who else declares it, in the order in which it is theirs when those before them declare it no more."""
 
 _LOCK = """
 SELECT a.asset_id FROM metadata.asset a
@@ -29,8 +28,8 @@ WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(assets)s) ORDER BY a.asse
 """
 
 _COLUMNS = """
-SELECT a.asset_id, a.metadata ? 'relation' AS collected, f.name, f.type, f.nullable, f.position, f.metadata,
-  f.deleted_at IS NULL AS open
+SELECT a.asset_id, a.metadata ? 'relation' OR a.deleted_at IS NOT NULL AS collected, f.name, f.type, f.nullable,
+  f.position, f.metadata, f.deleted_at IS NULL AS open
 FROM metadata.asset a
 LEFT JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
 WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(assets)s)
@@ -38,7 +37,9 @@ ORDER BY a.asset_id, f.deleted_at NULLS LAST, f.field_id
 """
 
 _TAKE_BACK = """
-UPDATE metadata.asset a SET metadata = a.metadata - %(slot)s, version = a.version + 1, updated_at = clock_timestamp()
+UPDATE metadata.asset a SET metadata = a.metadata - %(slot)s, version = a.version + 1, updated_at = clock_timestamp(),
+  description = CASE WHEN a.description = a.metadata -> %(slot)s ->> 'description' THEN a.metadata ->> 'comment'
+    ELSE a.description END
 FROM (
   SELECT k.asset_id FROM metadata.asset k
   JOIN metadata.endpoint e ON e.tenant_id = k.tenant_id AND e.endpoint_id = k.endpoint_id
@@ -56,7 +57,7 @@ class Import:
 
     Each asset's metadata have one entry, under `slot`: what is there belongs to this look. What an edge's source reads
     belongs to the endpoint of the source. `described` are the assets that are the project's own; of others its
-    description counts where nobody else gave one.
+    description counts where nobody else gave one. `new_endpoints` are registered with it.
     """
 
     producer: str
@@ -66,6 +67,7 @@ class Import:
     described: frozenset[CanonicalKey]
     edges: frozenset[Edge]
     gaps: tuple[Gap, ...] = ()
+    new_endpoints: tuple[Endpoint, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.producer)
@@ -111,30 +113,22 @@ class Imports(Noun):
 
 
 def _write(session: Session, look: Import) -> Imported:
-    assets = [replace(asset, description=said) for asset, said in _descriptions(session, look)]
-    written, entities = registered(session, assets)
+    if look.new_endpoints:
+        hold_names(session, exclusive=False)  # names come before all rows
+    endpoints = register_endpoints(session, look.new_endpoints)
+    assets = [replace(asset, description=asset.description or None) for asset in look.assets]
+    written, entities = registered(session, assets, slot=look.slot, leading=look.described)
     gone = _taken_back(session, look, entities)
     fields = {entities[asset.key]: asset.fields or () for asset in assets}
     fields |= {one: () for one in gone if one.key not in entities}
     columns = _columns(session, look, fields)
     edges = _edges(session, look, entities)
     return Imported(
-        rows_written=written + len(gone) + columns + edges.opened + edges.closed,
+        rows_written=endpoints + written + len(gone) + columns + edges.opened + edges.closed,
         edges=edges,
         columns_written=columns,
         taken_back=len(gone),
     )
-
-
-def _descriptions(session: Session, look: Import) -> Iterator[tuple[Asset, str | None]]:
-    """Each asset and the description to write: of what is somebody else's only where there is none but ours."""
-    keys = sorted(key_text(asset.key) for asset in look.assets if asset.key not in look.described)
-    rows = session.rows(_SAID, {"tenant": session.tenant_value, "slot": look.slot, "keys": keys}) if keys else []
-    known = {row["key"]: (row["description"], row["said"]) for row in rows}
-    for asset in look.assets:
-        now, said = known.get(str(asset.key), (None, None))
-        ours = asset.key in look.described or now is None or now == said
-        yield asset, (asset.description or None) if ours else None
 
 
 def _taken_back(session: Session, look: Import, entities: Mapping[CanonicalKey, Entity]) -> list[Entity]:
@@ -187,15 +181,12 @@ def _column_plan(
                 created.append((entity.key, _declared(look, given)))
             elif not there["open"]:
                 reopened.append((entity.key, _declared(look, given)))
-            elif there["metadata"].get(BY) == look.slot and not _as_given(look, there, given):
-                changed.append((entity.key, _declared(look, given)))
+            elif (now := _declared_again(look, there, given)) is not None:
+                changed.append((entity.key, now))
         names = {field.name for field in wanted}
-        if look.complete:
-            closed += [
-                (entity.key, _field(row))
-                for name, row in known.items()
-                if name not in names and row["open"] and row["metadata"].get(BY) == look.slot
-            ]
+        for name, row in known.items() if look.complete else ():
+            if name not in names and row["open"] and look.slot in _declarers(row):
+                (changed if len(_declarers(row)) > 1 else closed).append((entity.key, _declared_no_more(look, row)))
     plan = Plan(
         endpoint="",
         fingerprint="",
@@ -209,13 +200,40 @@ def _column_plan(
 
 
 def _declared(look: Import, field: Field) -> Field:
-    return replace(field, metadata={**field.metadata, BY: look.slot})
+    return _of(field, [look.slot])
 
 
-def _as_given(look: Import, row: Row, field: Field) -> bool:
-    """Whether a stored column is as it was declared. Values are compared: to make fields of all is slow."""
+def _declared_again(look: Import, row: Row, field: Field) -> Field | None:
+    """What a stored column becomes when a look declares it; None where it stays, as what nobody declared does.
+
+    Values are compared: to make fields of all is slow.
+    """
+    declarers = _declarers(row)
+    if not declarers:
+        return None
+    if declarers[0] != look.slot:
+        return None if look.slot in declarers else _of(_field(row), [*declarers, look.slot])
     now = (row["type"], row["nullable"], row["position"], row["metadata"])
-    return now == (field.type, field.nullable, field.position, {**field.metadata, BY: look.slot})
+    if now == (field.type, field.nullable, field.position, _of(field, declarers).metadata):
+        return None
+    return _of(field, declarers)
+
+
+def _declared_no_more(look: Import, row: Row) -> Field:
+    """What a stored column becomes when a look does not declare it any more: it is the next one's."""
+    return _of(_field(row), [one for one in _declarers(row) if one != look.slot])
+
+
+def _declarers(row: Row) -> list[str]:
+    """Who declares a stored column, first whose it is; nobody declares what a collection saw."""
+    owner = row["metadata"].get(BY)
+    return [] if owner is None else [owner, *row["metadata"].get(ALSO, ())]
+
+
+def _of(field: Field, declarers: Sequence[str]) -> Field:
+    said = {name: value for name, value in field.metadata.items() if name not in (BY, ALSO)}
+    whose = {BY: declarers[0]} if declarers else {}
+    return replace(field, metadata={**said, **whose, **({ALSO: list(declarers[1:])} if declarers[1:] else {})})
 
 
 def _field(row: Row) -> Field:

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from identity.credentials import scrubbed
 from identity.errors import MetadataError
-from identity.ids import sha256_of
+from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import present_key
+from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.metadata.versions import published
 from resources.version_records import DatasetVersion, Release, Released
 
@@ -22,6 +22,15 @@ SELECT r.release_id, r.name, r.reason, r.actor, r.released_at,
    WHERE v.tenant_id = r.tenant_id AND v.release_id = r.release_id) AS versions
 FROM metadata.release r WHERE r.tenant_id = %(tenant)s
 ORDER BY r.released_at DESC, r.release_id LIMIT %(limit)s
+"""
+
+_RELEASED_IN = f"""
+SELECT c.materialization_id, c.partition_key FROM metadata.release r
+JOIN metadata.version v ON v.tenant_id = r.tenant_id AND v.release_id = r.release_id AND v.dataset_id = {HOLDER}
+JOIN metadata.version_partition c ON c.tenant_id = v.tenant_id AND c.dataset_id = v.dataset_id
+  AND c.from_version = v.version
+WHERE r.tenant_id = %(tenant)s AND r.name = %(name)s
+ORDER BY c.partition_key
 """
 
 
@@ -62,6 +71,12 @@ class Releases(Noun):
             datasets=tuple(published(row) for row in rows),
             replayed=rows[0]["replayed"],
         )
+
+    def released_in(self, name: str, dataset: CanonicalKey | Entity) -> dict[UUID, str | None]:
+        """What the release of this name published in a dataset, with the partition of each: nothing, if none did."""
+        check_name(name)
+        rows = self.sessions.call(_RELEASED_IN, {"tenant": self.tenant.value, "name": name, **asked(dataset)})
+        return {row["materialization_id"]: row["partition_key"] or None for row in rows}
 
     def releases(self, *, limit: int = 50) -> list[Release]:
         """The newest releases."""

@@ -1,6 +1,6 @@
 """The way back: what could be done about what was explained, and what each would come to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +50,7 @@ def _all(found: Explanation, backs: Backs) -> Iterator[Remedy | Refused]:
     if made.materialization.current:
         yield from _of_current(found, made, backs)
     elif made.retraction is not None or made.collected is not None:
+        yield from _of_another(found, made)
         yield _remedy("rerun", _again(found), "deliver it anew: this can never be published again")
     elif made.materialization.published_in is None:
         yield from _of_unpublished(found, made)
@@ -64,7 +65,7 @@ def _of_current(found: Explanation, made: Made, backs: Backs) -> Iterator[Remedy
     one, since = made.materialization, made.had[0].since.number
     if found.tried or made.stale or made.inputs.changed:
         yield _remedy("rerun", _again(found), "deliver it anew, from what its inputs are now")
-    yield from _of_newer(found, made)
+    yield from _of_another(found, made)
     if since > 1:
         what = "what was published before it" if backs[since - 1].has_partition else "the dataset without it"
         also = "" if since == found.present_version else f", and undo what versions {since + 1} on changed elsewhere"
@@ -78,31 +79,33 @@ def _of_current(found: Explanation, made: Made, backs: Backs) -> Iterator[Remedy
         yield _remedy("pin", {"dataset": found.key, "version": found.present_version}, "keep it under a name")
 
 
-def _of_newer(found: Explanation, made: Made) -> Iterator[Remedy]:
-    """What was delivered after what readers get, and may still be published."""
-    newest = found.deliveries[0] if found.deliveries else None
-    if newest is None or newest.materialization_id == made.materialization.id:
+def _of_another(found: Explanation, made: Made) -> Iterator[Remedy]:
+    """Another delivery of the partition, that readers never got and that may still be published."""
+    other = found.publishable
+    if other is None or other.materialization_id == made.materialization.id:
         return
-    if newest.published_in is not None or newest.retracted or newest.fenced:
-        return
-    effect = "publish the newer delivery" + (f" whatever {', '.join(newest.failed)} says" if newest.failed else "")
-    arguments = {"materialization": newest.materialization_id, "despite_checks": bool(newest.failed)}
+    which = "newer" if other.committed_at > made.materialization.committed_at else "earlier"
+    effect = f"publish the {which} delivery{_whatever(other.failed or other.waiting)}"
+    arguments = {"materialization": other.materialization_id, "despite_checks": bool(other.failed)}
     yield _remedy("publish", arguments, effect)
-    if newest.failed:
-        again = {"dataset": found.key, "partition": found.partition, "run": newest.run_id}
-        yield _remedy("rerun", again, "after a fix, deliver the newer one anew")
+    if other.failed:
+        again = {"dataset": found.key, "partition": found.partition, "run": other.run_id}
+        yield _remedy("rerun", again, f"after a fix, deliver the {which} one anew")
 
 
 def _of_unpublished(found: Explanation, made: Made) -> Iterator[Remedy]:
     if made.fenced:
         yield _remedy("rerun", _again(found), "deliver it anew: a later attempt is published, so this one never is")
         return
-    overruled = made.checks.failed or made.checks.waiting
-    effect = f"publish it whatever {', '.join(overruled)} says" if overruled else "publish it"
+    effect = f"publish it{_whatever(made.checks.failed or made.checks.waiting)}"
     arguments = {"materialization": made.materialization.id, "despite_checks": bool(made.checks.failed)}
     yield _remedy("publish", arguments, effect)
     if made.checks.failed:
         yield _remedy("rerun", _again(found), "after a fix, deliver it anew")
+
+
+def _whatever(overruled: Sequence[str]) -> str:
+    return f" whatever {', '.join(overruled)} says" if overruled else ""
 
 
 def _of_replaced(found: Explanation, made: Made, backs: Backs) -> Iterator[Remedy | Refused]:

@@ -39,10 +39,15 @@ class Session:
     tenant: TenantId
     actor: str
 
-    def rows(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
-        """The rows of one statement in psycopg's own words (%s, %(name)s)."""
+    def rows(
+        self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, planned_anew: bool = False
+    ) -> list[Row]:
+        """The rows of one statement in psycopg's own words (%s, %(name)s).
+
+        `planned_anew`: for these very parameters, where how many there are decides how it is best done.
+        """
         with self._cursor() as cursor:
-            cursor.execute(statement.encode(), parameters)
+            cursor.execute(statement.encode(), parameters, prepare=False if planned_anew else None)
             return cursor.fetchall() if cursor.description else []
 
     def count(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> int:

@@ -15,7 +15,8 @@ _THERE: Final = f"SELECT DISTINCT partition_key FROM {REGISTRY}.written WHERE te
 
 class TooManyPartitions(MetadataError):
     """{view} on the endpoint {endpoint} has {there} partitions, and with {more} more would have over {most}, the most \
-that its view can show; nothing was recorded: divide the dataset more coarsely, or keep it on an endpoint of files"""
+that its view can show; nothing was recorded: what it has published stays, however it is divided now, so declare it \
+under another name with coarser partitions, or on an endpoint of files"""
 
     view: str
     endpoint: str
@@ -28,8 +29,9 @@ that its view can show; nothing was recorded: divide the dataset more coarsely, 
 def admit(connection: Connection, endpoint: str, entity: Entity, partitions: Collection[str | None]) -> None:
     """Raise TooManyPartitions where the dataset would have too many with these.
 
-    Whatever is written may be shown: what waits, was replaced or was left behind counts until it is collected. Steps
-    that write at the same time do not see each other, so a few more may come in.
+    Whatever is written may be shown. What waits or was left behind counts until it is collected; a partition that is
+    published is not collected, so it counts for as long as it is. Steps that write at the same time do not see each
+    other, so a few more may come in.
     """
     there: set[str] = set()
     if registry.exists(connection):

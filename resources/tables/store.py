@@ -32,6 +32,7 @@ from resources.storage import Clearing, Writing
 from resources.tables import registry
 from resources.tables.admission import admit
 from resources.tables.columns import TableColumn, copy_lines, selected, table_columns, values_of
+from resources.tables.names import announce
 from resources.tables.registry import REGISTRY, Connection
 
 PARTITION_COLUMN: Final = "partition_key"
@@ -39,14 +40,6 @@ PARTITION_COLUMN: Final = "partition_key"
 
 _READABLE: Final = 12
 """So many characters of the dataset's name begin the name of a table."""
-
-
-class NameTaken(MetadataError):
-    """{view} on the endpoint {endpoint} is there already, and not ours; nothing was written: \
-call the dataset by another name, or move what is there"""
-
-    view: str
-    endpoint: str
 
 
 class TableInUse(MetadataError):
@@ -61,22 +54,6 @@ _INSERT = f"""
 INSERT INTO {REGISTRY}.written (schema_name, table_name, tenant_id, dataset_id, partition_key, attempt_id,
   materialization_id, manifest, manifest_sha256, row_count) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-_ANNOUNCE = f"""
-INSERT INTO {REGISTRY}.published (tenant_id, dataset_id, schema_name, view_name) VALUES (%s, %s, %s, %s)
-ON CONFLICT (tenant_id, dataset_id) DO NOTHING
-"""
-_TAKEN = f"""
-SELECT to_regclass(%(view)s) IS NOT NULL AND NOT EXISTS (
-    SELECT FROM {REGISTRY}.published p WHERE p.schema_name = %(schema)s AND p.view_name = %(name)s AND p.version > 0)
-  OR EXISTS (
-    SELECT FROM {REGISTRY}.published p WHERE p.schema_name = %(schema)s AND p.view_name = %(name)s
-      AND p.version > 0 AND (p.tenant_id, p.dataset_id) <> (%(tenant)s, %(dataset)s))
-"""
-YIELD = f"""
-UPDATE {REGISTRY}.published SET view_name = dataset_id::text
-WHERE schema_name = %s AND view_name = %s AND version = 0 AND (tenant_id, dataset_id) <> (%s, %s)
-"""
-"""Who has shown nothing yet keeps no name: what was announced by a name may be called otherwise by now."""
 _ROW = f"SELECT manifest, manifest_sha256, row_count FROM {REGISTRY}.written WHERE schema_name = %s AND table_name = %s"
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
@@ -114,7 +91,7 @@ class TableStorage:
         with self.connected() as connection:
             if registry.prepare(connection, self.endpoint, entity.key.schema or ""):
                 connection.commit()
-            self._announce(connection, entity)
+            announce(connection, self.endpoint, self.control, entity)
             admit(connection, self.endpoint, entity, {writing.partition})
             try:
                 written = _copied(connection, path, table, columns, writing)
@@ -211,17 +188,6 @@ class TableStorage:
             problem = "the login may not"
         if problem:
             raise DataUnreadable(path=at, reason=problem)
-
-    def _announce(self, connection: Connection, entity: Entity) -> None:
-        """The dataset has a row of its own before its first version: whoever looks what is behind finds it."""
-        schema, name = entity.key.schema or "", entity.key.table
-        tenant, dataset = entity.tenant.value, entity.id.value
-        names = {"view": f"{_quote(schema)}.{_quote(name)}", "schema": schema, "name": name}
-        taken = connection.execute(_TAKEN.encode(), {**names, "tenant": tenant, "dataset": dataset}).fetchone()
-        if taken == (True,):
-            raise NameTaken(view=f"{schema}.{name}", endpoint=self.endpoint)
-        connection.execute(YIELD.encode(), [schema, name, tenant, dataset])
-        connection.execute(_ANNOUNCE.encode(), [tenant, dataset, schema, name])
 
 
 @dataclass(frozen=True, slots=True)

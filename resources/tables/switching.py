@@ -18,18 +18,20 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from identity.errors import MetadataError
 from identity.ids import EntityId
-from identity.keys import CanonicalKey
 from resources.locations import place
 from resources.metadata.data_plane import PublishedDataset
 from resources.tables import registry
+from resources.tables.names import Name, NameOfAnother, Registered, give_way, gives_up, left_behind, locked, set_aside
 from resources.tables.registry import REGISTRY, Connection
-from resources.tables.store import YIELD, TableStorage
-from resources.tables.views import Part, View, show
+from resources.tables.store import TableStorage
+from resources.tables.views import Part, View, check_unused, rename, show
 
 LOCK_MILLISECONDS: Final = 500
 """So long a switch waits for readers at once: new ones wait behind it. Less than PostgreSQL's deadlock_timeout, so that
 of a reader and a short switch that wait for each other it is the switch that gives way."""
 DEADLINE_SECONDS: Final = 30.0
+_PLANS: Final = 10
+"""So often it is planned anew what belongs together, when datasets are renamed before it is switched."""
 
 
 class ViewBusy(MetadataError):
@@ -39,6 +41,14 @@ seconds; they stay at the version before, and the next run on this endpoint trie
     views: str
     endpoint: str
     seconds: int
+
+
+class NamesChange(MetadataError):
+    """{views} on the endpoint {endpoint} could not follow what is published: datasets are being renamed; they stay at \
+the version before: run again, and when it stays so, see: metadata-assets doctor"""
+
+    views: str
+    endpoint: str
 
 
 class TablesMissing(MetadataError):
@@ -85,6 +95,10 @@ class ShownView:
     schema: str
     name: str
 
+    @property
+    def view(self) -> Name:
+        return self.schema, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -111,38 +125,73 @@ class Settled:
 def settle(tables: TableStorage, *, deadline_seconds: float = DEADLINE_SECONDS, names: bool = False) -> Settled:
     """Switch every view of this endpoint that is behind what is published; one transaction for what belongs together.
 
-    With `names` also those that are called as their dataset was before: the next publish of it does the same.
-    Idempotent and monotonic. What cannot follow stays whole at the version before, and holds up nothing but what was
-    published with it. Raises TablesUnreachable, and what the control plane raises.
+    A view takes the name that its dataset has by now, together with those that have that name or take its own; with
+    `names` also views that are not behind. Idempotent and monotonic. What cannot follow stays whole at the version
+    before, and holds up nothing but what was published with it or waits for its name. Raises TablesUnreachable, and
+    what the control plane raises.
     """
     switched: list[Switched] = []
     refused: list[Refused] = []
     with tables.connected() as connection:
-        with connection.transaction():
-            shown = shown_views(connection, tables)
-        for group in together([*behind(tables, shown), *(called_otherwise(tables, shown) if names else ())]):
-            try:
-                switched += _switched(connection, tables, group, deadline_seconds)
-            except MetadataError as error:
-                connection.rollback()
-                refused.append(Refused(tuple(one.dataset for one in group), error))
+        for _ in range(_PLANS):
+            with connection.transaction():
+                shown = shown_views(connection, tables)
+            refused.clear()
+            for group in _groups(tables, shown, names=names):
+                try:
+                    switched += _switched(connection, tables, group, deadline_seconds)
+                except MetadataError as error:
+                    connection.rollback()
+                    refused.append(Refused(tuple(one.dataset for one in group), error))
+            if not any(isinstance(one.error, NamesChange) for one in refused):
+                break
     return Settled(tuple(switched), tuple(refused))
 
 
-def together(datasets: Sequence[PublishedDataset]) -> list[list[PublishedDataset]]:
-    """The datasets in groups: whatever one publish moved is in one group, with all that other publishes tie to it."""
-    groups: list[tuple[set[str], list[PublishedDataset]]] = []
+def _groups(tables: TableStorage, shown: Mapping[UUID, ShownView], *, names: bool) -> list[list[PublishedDataset]]:
+    """What is to be switched: what is behind, with those that its names concern; with `names` all called otherwise."""
+    late = behind(tables, shown)
+    ids = {one.dataset for one in late}
+    holders = {view.view: dataset for dataset, view in shown.items() if view.version}
+    if not names and all(
+        holders.get(_wanted(one), one.dataset.value) == one.dataset.value and not _changes_name(one, shown)
+        for one in late
+    ):
+        return together(late, shown)
+    others = [one for one in called_otherwise(tables, shown) if one.dataset not in ids]
+    groups = together([*late, *others], shown)
+    return [group for group in groups if names or any(one.dataset in ids for one in group)]
+
+
+def _wanted(one: PublishedDataset) -> Name:
+    return one.key.schema or "", one.key.table
+
+
+def _changes_name(one: PublishedDataset, shown: Mapping[UUID, ShownView]) -> bool:
+    present = shown[one.dataset.value]
+    return present.version > 0 and present.view != _wanted(one)
+
+
+def together(datasets: Sequence[PublishedDataset], shown: Mapping[UUID, ShownView]) -> list[list[PublishedDataset]]:
+    """The datasets in groups: whatever one publish moved is in one group, with all that other publishes tie to it.
+
+    So is whoever wants a name that another one's view has.
+    """
+    groups: list[tuple[set[str | Name], list[PublishedDataset]]] = []
     for dataset in datasets:
-        publishes, members = set(dataset.publishes), [dataset]
+        ties: set[str | Name] = {*dataset.publishes, _wanted(dataset)}
+        if shown[dataset.dataset.value].version:
+            ties.add(shown[dataset.dataset.value].view)
+        members = [dataset]
         apart = []
         for others, theirs in groups:
-            if others & publishes:
-                publishes |= others
+            if others & ties:
+                ties |= others
                 members = [*theirs, *members]
             else:
                 apart.append((others, theirs))
-        groups = [*apart, (publishes, members)]
-    return [members for _publishes, members in groups]
+        groups = [*apart, (ties, members)]
+    return [members for _ties, members in groups]
 
 
 def behind(tables: TableStorage, shown: Mapping[UUID, ShownView]) -> list[PublishedDataset]:
@@ -158,7 +207,7 @@ def called_otherwise(tables: TableStorage, shown: Mapping[UUID, ShownView]) -> l
         for dataset, (key, number) in names.items()
         if key.endpoint == tables.endpoint
         and number == shown[dataset].version
-        and (key.schema, key.table) != (shown[dataset].schema, shown[dataset].name)
+        and (key.schema, key.table) != shown[dataset].view
     }
     return _published_after(tables, late)
 
@@ -179,22 +228,25 @@ def shown_views(connection: Connection, tables: TableStorage) -> dict[UUID, Show
     return {row[0]: ShownView(version=row[1], schema=row[2], name=row[3]) for row in rows}
 
 
+_MEANWHILE: Final = (errors.LockNotAvailable, errors.DeadlockDetected)
+
+
 def _switched(
     connection: Connection, tables: TableStorage, group: Sequence[PublishedDataset], deadline_seconds: float
 ) -> list[Switched]:
     asking = Retrying(
-        retry=retry_if_exception_type((errors.LockNotAvailable, errors.DeadlockDetected)),
+        retry=retry_if_exception_type((*_MEANWHILE, errors.UniqueViolation)),  # a name announced meanwhile
         wait=wait_random_exponential(multiplier=0.05, max=1.0),
         stop=stop_after_delay(deadline_seconds),
         reraise=True,
     )
-    names = ", ".join(f"{one.key.schema}.{one.key.table}" for one in group)
+    names = _listed(group)
     try:
         with connection.transaction():
             for schema in {one.key.schema for one in group if one.key.schema}:
                 registry.prepare(connection, tables.endpoint, schema)
         return asking(_switch, connection, tables, group)
-    except (errors.LockNotAvailable, errors.DeadlockDetected):
+    except _MEANWHILE:
         raise ViewBusy(views=names, endpoint=tables.endpoint, seconds=round(deadline_seconds)) from None
     except errors.InsufficientPrivilege:
         raise LoginRefused(endpoint=tables.endpoint, views=names) from None
@@ -207,10 +259,6 @@ def _switched(
 _SHOWN = f"""
 SELECT p.dataset_id, p.version, p.schema_name, p.view_name FROM {REGISTRY}.published p
 WHERE p.tenant_id = %s ORDER BY p.schema_name, p.view_name, p.dataset_id
-"""
-_LOCKED = f"""
-SELECT p.dataset_id, p.version, p.schema_name, p.view_name FROM {REGISTRY}.published p
-WHERE p.tenant_id = %s AND p.dataset_id = ANY (%s) ORDER BY p.dataset_id FOR UPDATE
 """
 _PARTS = f"""
 SELECT w.schema_name, w.table_name, w.materialization_id, w.manifest FROM {REGISTRY}.written w
@@ -229,35 +277,88 @@ def _switch(connection: Connection, tables: TableStorage, group: Sequence[Publis
     tenant = tables.control.tenant.value
     with connection.transaction():
         connection.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
-        ids = [one.dataset.value for one in group]
-        rows = {row[0]: row[1:] for row in connection.execute(_LOCKED.encode(), [tenant, ids]).fetchall()}
+        rows = locked(connection, tenant, [one.dataset.value for one in group], [_wanted(one) for one in group])
+        own = {row.dataset: row for row in rows if row.tenant == tenant}
+        _check_names(tables, group, rows)
+        moving = [one for one in group if _is_to_move(one, own[one.dataset.value])]
+        before = _made_way(connection, tables, moving, rows)
         done = []
-        for one in random.sample(group, len(group)):  # readers lock views in an order of theirs: some order suits them
-            version, *before = rows[one.dataset.value]
-            key = one.key
-            if version == one.version:  # somebody was here before, or it is renamed: by the name that it has now
-                key = tables.control.published_versions([one.dataset.value])[one.dataset.value][0]
-            if version > one.version or (version, *before) == (one.version, key.schema, key.table):
-                continue
-            view = _view(connection, tables, one, key)
-            show(connection, view, (before[0], before[1]) if version else None)
-            connection.execute(YIELD.encode(), [view.schema, view.name, tenant, one.dataset.value])
+        for one in random.sample(
+            moving, len(moving)
+        ):  # readers lock views in an order of theirs: some order suits them
+            row = own[one.dataset.value]
+            view = _view(connection, tables, one)
+            show(connection, view, before[row.dataset] if row.version else None)
+            give_way(connection, (view.schema, view.name), tenant, row.dataset)
             connection.execute(
                 _SHOW.encode(),
                 {
                     "tenant": tenant,
-                    "dataset": one.dataset.value,
+                    "dataset": row.dataset,
                     "version": one.version,
                     "materializations": [part.materialization_id for part in one.partitions],
                     "schema": view.schema,
                     "view": view.name,
                 },
             )
-            done.append(Switched(dataset=one.dataset, view=view.shown, before=version, version=one.version))
+            done.append(Switched(dataset=one.dataset, view=view.shown, before=row.version, version=one.version))
     return done
 
 
-def _view(connection: Connection, tables: TableStorage, one: PublishedDataset, key: CanonicalKey) -> View:
+def _is_to_move(one: PublishedDataset, row: Registered) -> bool:
+    return row.version <= one.version and (row.version, *row.view) != (one.version, *_wanted(one))
+
+
+def _check_names(tables: TableStorage, group: Sequence[PublishedDataset], rows: Sequence[Registered]) -> None:
+    """Where names change hands, the datasets are still called as in the group, now that the rows are kept.
+
+    Otherwise NamesChange: other datasets may belong to the group by now.
+    """
+    tenant = tables.control.tenant.value
+    wanted = {one.dataset.value: _wanted(one) for one in group}
+    holds = {row.view: row.dataset for row in rows if row.version}
+    own = [row for row in rows if row.tenant == tenant and row.version and row.dataset in wanted]
+    if all(row.view == wanted[row.dataset] for row in own) and all(
+        holds.get(view, dataset) == dataset for dataset, view in wanted.items()
+    ):
+        return
+    keys = tables.control.published_versions(list(wanted))
+    if any(keys[one.dataset.value][0] != one.key for one in group):
+        raise NamesChange(views=_listed(group), endpoint=tables.endpoint)
+
+
+def _listed(group: Sequence[PublishedDataset]) -> str:
+    return ", ".join(f"{one.key.schema}.{one.key.table}" for one in group)
+
+
+def _made_way(
+    connection: Connection, tables: TableStorage, moving: Sequence[PublishedDataset], rows: Sequence[Registered]
+) -> dict[UUID, Name]:
+    """Call views by their datasets' ids where another one needs their name; what the views of these are called now."""
+    wanted = {_wanted(one): one for one in moving}
+    movers = {one.dataset.value: one for one in moving}
+    called = {}
+    for row in random.sample(rows, len(rows)):
+        called[row.dataset] = row.view
+        taker = wanted.get(row.view)
+        if not row.version or taker is None or taker.dataset.value == row.dataset:
+            continue
+        mover = movers.get(row.dataset)
+        if mover is not None:
+            check_unused(connection, row.view, mover.version, f"its name becomes {'.'.join(_wanted(mover))}")
+        elif left_behind(connection, tables.endpoint, tables.control, row):
+            set_aside(connection, row)
+        elif gives_up(connection, tables.endpoint, tables.control, row):
+            raise NamesChange(views=".".join(row.view), endpoint=tables.endpoint)
+        else:
+            raise NameOfAnother(view=".".join(row.view), version=taker.version)
+        called[row.dataset] = (row.schema, str(row.dataset))
+        rename(connection, row.view, str(row.dataset))
+    return called
+
+
+def _view(connection: Connection, tables: TableStorage, one: PublishedDataset) -> View:
+    key = one.key
     paths = [place(part.location)[1].rpartition(".") for part in one.partitions]
     schemas, names = [path[0] for path in paths], [path[2] for path in paths]
     rows = connection.execute(_PARTS.encode(), [schemas, names, tables.control.tenant.value]).fetchall()

@@ -209,12 +209,23 @@ def _present(connection: Connection, name: tuple[str, str]) -> dict[str, str]:
     return dict(connection.execute(_ATTRIBUTES, name).fetchall())
 
 
-def _make_anew(connection: Connection, view: View, wanted: Columns, present: Columns, before: tuple[str, str]) -> None:
-    """Drop and create, where CREATE OR REPLACE cannot: a column is gone or has another type, or the name changed."""
+def check_unused(connection: Connection, before: tuple[str, str], version: int, change: str) -> None:
+    """Raise ViewInUse where something depends on the view of this name, which is to be dropped and made anew."""
     dependents = [row[0] for row in connection.execute(_DEPENDENTS, before).fetchall()]
     if dependents:
-        change = _change(wanted, present) or f"its name becomes {view.shown}"
-        raise ViewInUse(view=".".join(before), version=view.version, change=change, dependents=", ".join(dependents))
+        raise ViewInUse(view=".".join(before), version=version, change=change, dependents=", ".join(dependents))
+
+
+def rename(connection: Connection, before: tuple[str, str], name: str) -> None:
+    """Call a view otherwise, in its schema. Nothing where no view has the name any more."""
+    if _present(connection, before):
+        statement = sql.SQL("ALTER VIEW {} RENAME TO {}")
+        connection.execute(statement.format(sql.Identifier(*before), sql.Identifier(name)))
+
+
+def _make_anew(connection: Connection, view: View, wanted: Columns, present: Columns, before: tuple[str, str]) -> None:
+    """Drop and create, where CREATE OR REPLACE cannot: a column is gone or has another type, or the name changed."""
+    check_unused(connection, before, view.version, _change(wanted, present) or f"its name becomes {view.shown}")
     owned = connection.execute(_OWNED, before).fetchone()
     parameters = {"schema": before[0], "name": before[1]}
     grants = connection.execute(_GRANTS, parameters).fetchall()

@@ -96,8 +96,21 @@ def test_without_what_was_collected_names_are_known_and_types_are_not(shop: Run,
 
 def test_a_column_that_no_input_has_is_told_before_a_run(shop: Run, tmp_path: Path) -> None:
     (tmp_path / "a project" / "datasets" / "spent.sql").write_text("SELECT 1 AS a,\n  idd FROM {{ ref('orders') }}")
-    (spent,) = shop("compile", "spent", "--json").json
-    assert spent["problem"].startswith('datasets/spent.sql:2:3: Referenced column "idd" not found in FROM clause; did')
+    says = 'datasets/spent.sql:2:3: Referenced column "idd" not found in FROM clause; did you mean Id?'
+    compiled, validated = shop("compile", "spent", "--json"), shop("validate")
+    assert (compiled.code, validated.code) == (2, 2)
+    assert compiled.json[0]["problem"] == says
+    assert "1:" not in validated.out
+    assert says in validated.err
+    assert shop("compile", "orders").code == 0
+
+
+def test_a_column_that_no_source_has_is_told_where_it_was_collected(collected: Run, tmp_path: Path) -> None:
+    (tmp_path / "a project" / "datasets" / "spent.sql").write_text(SPENT.replace("c.name", "c.nam"))
+    assert collected("validate").code == 0, "it asks no database"
+    answer = collected("compile", "spent")
+    assert answer.code == 2
+    assert "c has no column nam; did you mean name?" in " ".join(answer.out.split())
 
 
 def test_who_names_no_dataset_is_told_the_nearest(shop: Run) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import re
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from rich.console import RenderableType
@@ -10,10 +12,11 @@ from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.cli.diagrams import dot, mermaid
 from metadata_assets.cli.lineage import described, drawn
 from metadata_assets.cli.output import console, document, plain, printable, table
-from resources.graph.walk import Lineage
-from resources.models import AssetType, Direction, Edge
+from resources.graph.walk import Lineage, Node
+from resources.models import AssetType, Direction
 
 _NODE = re.compile(r'  n\d+(\["[^"\[\]]*"\]|\[\("[^"\[\]]*"\)\])')
+MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 _EDGE = re.compile(r"  n\d+ --> n\d+")
 
 
@@ -22,13 +25,27 @@ def key(name: str) -> CanonicalKey:
 
 
 def graph(*edges: tuple[str, str], start: str = "a", direction: Direction = "up") -> Lineage:
-    """Each edge: the first is made from the second. A name in capitals is a source table."""
-    names = sorted({start, *(name for edge in edges for name in edge)})
+    """Each edge: the first is made from the second. A name in capitals is a source table.
+
+    A name that ends in "+" is of what is gone; in "++", of what is gone and has lost its name.
+    """
+    names = sorted({start, *(name for edge in edges for name in edge)}, key=lambda name: (name.rstrip("+"), name))
+    ids = {name: UUID(int=number) for number, name in enumerate(names)}
     return Lineage(
         start=key(start),
+        start_id=ids[start],
         direction=direction,
-        nodes={key(name): AssetType.TABLE if name.isupper() else AssetType.DATASET for name in names},
-        edges=tuple(sorted(Edge(key(source), key(target)) for source, target in edges)),
+        things={
+            ids[name]: Node(
+                ids[name],
+                str(key(name.rstrip("+"))),
+                AssetType.TABLE if name.isupper() else AssetType.DATASET,
+                closed_at=MOMENT if name.endswith("+") else None,
+                name_taken=name.endswith("++"),
+            )
+            for name in names
+        },
+        pairs=tuple(sorted((ids[made], ids[source]) for made, source in edges)),
     )
 
 
@@ -143,11 +160,40 @@ def test_the_document_says_who_is_made_from_whom() -> None:
         "start": "mid1:dataset:lake:~/nyc/a",
         "direction": "up",
         "nodes": [
-            {"key": "mid1:dataset:lake:~/nyc/B", "name": "lake/nyc/B", "type": "TABLE"},
-            {"key": "mid1:dataset:lake:~/nyc/a", "name": "lake/nyc/a", "type": "DATASET"},
+            {
+                "key": f"mid1:dataset:lake:~/nyc/{name}",
+                "name": f"lake/nyc/{name}",
+                "type": kind,
+                "id": str(UUID(int=number)),
+                "closed_at": None,
+                "name_taken": False,
+            }
+            for number, (name, kind) in enumerate([("B", "TABLE"), ("a", "DATASET")])
         ],
         "edges": [{"source": "mid1:dataset:lake:~/nyc/a", "target": "mid1:dataset:lake:~/nyc/B"}],
     }
+
+
+def test_what_is_gone_is_marked_and_told_apart_from_what_has_its_name() -> None:
+    found = graph(("a", "b"), ("b", "b++"), ("b++", "c+"))
+    old = UUID(int=2)
+    assert lines(drawn(found)) == [
+        "lake/nyc/a  dataset",
+        "└── lake/nyc/b  dataset",
+        f"    └── lake/nyc/b (gone, {old})  dataset",
+        "        └── lake/nyc/c (gone)  dataset",
+    ]
+    edges = [
+        (one["source"].rpartition("/")[2], one["target"].rpartition("/")[2]) for one in plain(described(found)["edges"])
+    ]
+    assert edges == [("a", "b"), ("b", str(old)), (str(old), "c")]
+    for drawing in (mermaid(found), dot(found)):
+        assert (
+            f"lake/nyc/b #40;gone, {old}#41;".replace(", ", "#44; ") in drawing
+            or f"lake/nyc/b (gone, {old})" in drawing
+        )
+        assert "lake/nyc/c #40;gone#41;" in drawing or "lake/nyc/c (gone)" in drawing
+    assert (set(found.nodes), len(found.edges)) == ({key("a"), key("b"), key("c")}, 1), "what has no name has no key"
 
 
 def test_a_document_holds_no_number_that_json_has_not() -> None:

@@ -65,8 +65,8 @@ def test_the_commands_of_the_page_do_what_it_says(run: Run, target: Path, metada
         answers[command] = run(*arguments)
     assert {command: answer.err for command, answer in answers.items() if answer.code} == {}
     dry, first, again, lineage, shown, _several = answers.values()
-    assert "3 rows would be written" in dry.out
-    assert "4 rows written: 1 edges opened, 0 closed" in first.out
+    assert "4 rows would be written" in dry.out
+    assert "5 rows written: 1 edges opened, 0 closed" in first.out
     assert again.json["rows_written"] == 0
     assert "raw_orders" in lineage.out
     assert "dbt:shop" in shown.out
@@ -117,6 +117,18 @@ REFUSED: dict[str, tuple[list[str], int, str, Broken]] = {
         "source.shop.raw is in the database elsewhere of postgres, which is no endpoint here (warehouse has ",
         lambda folder, _d: written(folder, manifest(source("raw", database="elsewhere"))),
     ),
+    "an endpoint of another database": (
+        ["target/manifest.json", "--endpoint", "elsewhere=warehouse"],
+        2,
+        "endpoint warehouse has the database ",
+        lambda _f, _d: None,
+    ),
+    "nothing in it": (
+        ["target/manifest.json"],
+        2,
+        "manifest.json cannot be imported: it has no model, seed, snapshot or source with a table",
+        lambda folder, _d: written(folder, manifest()),
+    ),
     "a node with a hole": (
         ["target/manifest.json"],
         2,
@@ -132,7 +144,8 @@ def test_what_is_refused_writes_nothing(run: Run, target: Path, database: str, m
     broken(target, database)
     answer = run("import", "dbt", *arguments)
     assert (answer.code, said in answer.err) == (code, True), answer.err
-    assert contents(metadata_url)["asset"] == []
+    stored = contents(metadata_url)
+    assert (stored["asset"], stored["endpoint"]) == ([], []), "nor is an endpoint registered"
 
 
 def test_an_endpoint_that_only_the_store_has(run: Run, target: Path, store: MetadataStore) -> None:

@@ -215,8 +215,10 @@ def test_a_release_is_all_or_nothing(run: Run, waiting: list[UUID], writer: Writ
         NAME: (2, 2),
     }
     assert done["datasets"] == rehearsed["datasets"]
-    again = run("release", "spring", *map(str, (*waiting, delays)), "--json").json
-    assert again == {**done, "replayed": True}
+    for same in ((NAME, "lake/nyc/daily_delays"), (NAME, str(delays)), map(str, (*waiting, delays))):
+        assert run("release", "spring", *same, "--json").json == {**done, "replayed": True}, "asked again for the same"
+    other = run("release", "spring", NAME, "--json")
+    assert (other.code, other.error["error"]) == (1, "IdempotencyConflict"), "the name is given"
     assert run("release", "summer", NAME).code == 3, "nothing waits"
     assert [one["release"] for one in run("releases", "--json").json] == ["spring"]
     assert f"{NAME}@2" in run("releases").out

@@ -19,6 +19,7 @@ import pymysql
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.collectors import looking_at
+from metadata_assets.collection.mysql import listens
 from metadata_assets.collection.scope import EVERYTHING, Scope
 from resources.locations import EndpointLocation
 from resources.metadata.plans import Collected
@@ -190,10 +191,8 @@ def running_mariadb(server: str, install: str) -> Iterator[MariaDB]:
 def _answering(server: MariaDB, process: subprocess.Popen[bytes]) -> MariaDB:
     ends = time.monotonic() + 60
     while time.monotonic() < ends and process.poll() is None:
-        try:
+        if listens(str(server.socket)):
             server.connect().close()
-        except pymysql.OperationalError:
-            time.sleep(0.05)
-        else:
             return server
+        time.sleep(0.05)
     raise RuntimeError("MariaDB did not start")

@@ -97,6 +97,31 @@ EDGES = {
 }
 
 
+def test_an_import_brings_nothing_back_that_a_collection_found_gone(
+    make_source: Callable[..., Source], store: MetadataStore, metadata_url: str, tmp_path: Path
+) -> None:
+    database = make_source("CREATE TABLE raw (id int)", "CREATE TABLE orders (id int)")
+    said = node("model", "orders", "source.shop.raw", database=database.database, columns=NOWHERE)
+    file = written(tmp_path, manifest(source("raw", database=database.database), said))
+    target = Target("shop", "postgres", database.database)
+    orders = dataset_key("shop", source=database.database, schema="public", table="orders")
+    database.collect_into(store)
+    imported(store, file, target)
+    database.run("DROP TABLE orders")
+    database.collect_into(store)
+    closed = store.asset(orders).closed_at
+    assert closed is not None
+    stored = contents(metadata_url)
+    _look, done = imported(store, file, target)
+    assert (done.rows_written, store.asset(orders).closed_at, contents(metadata_url)) == (0, closed, stored)
+    said["description"] = "still in the project"
+    imported(store, written(tmp_path, manifest(source("raw", database=database.database), said)), target)
+    assert (store.asset(orders).closed_at, store.asset(orders).description) == (closed, "still in the project")
+    database.run("CREATE TABLE orders (id int)")
+    database.collect_into(store)
+    assert store.asset(orders).closed_at is None
+
+
 @pytest.mark.parametrize("first", ["collection", "dbt"])
 def test_a_table_is_one_thing_whichever_comes_first(
     make_source: Callable[..., Source], store: MetadataStore, metadata_url: str, tmp_path: Path, first: str

@@ -56,6 +56,19 @@ def test_a_first_collection_stores_everything(shop: Source, store: MetadataStore
     )
 
 
+def test_columns_of_many_things_are_found_at_once(shop: Source, store: MetadataStore) -> None:
+    """By an older name, too; a closed column is not among them, nor is what has no columns or no name."""
+    shop.collect_into(store)
+    shop.run("ALTER TABLE customer RENAME TO client; DROP VIEW buyers; ALTER TABLE client DROP name")
+    shop.collect_into(store)
+    keys = [key(shop, name) for name in ("customer", "client", "purchase", "nobody")]
+    found = store.fields_of(keys)
+    assert {one.table: fields for one, fields in found.items()} == {one.table: store.asset(one).fields for one in found}
+    assert [[field.name for field in found[one]] for one in keys[:2]] == [["id"], ["id"]]
+    assert (len(found), keys[3] in found) == (3, False)
+    assert store.fields_of([]) == {}
+
+
 def test_collecting_an_unchanged_source_writes_no_row(shop: Source, store: MetadataStore, metadata_url: str) -> None:
     shop.collect_into(store)
     before = contents(metadata_url)

@@ -14,8 +14,8 @@ import pytest
 from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import load_project
-from metadata_assets.sql.columns import columns_read
 from metadata_assets.sql.computing import NotATable, PartitionsDisagree, SqlFailed, SqlFunction
+from metadata_assets.sql.engine import Room
 from resources.locations import place
 from resources.metadata_store import MetadataStore
 
@@ -175,7 +175,7 @@ def test_of_a_source_only_the_columns_that_are_needed_are_read(
     """The column that nobody asks for cannot be read: its value is no date that Python has."""
     with psycopg.connect(source_database, autocommit=True) as connection:
         connection.execute("ALTER TABLE flights ADD odd date DEFAULT 'infinity', ADD \"per cent %s\" int DEFAULT 5")
-    sql(carriers="SELECT count(*) AS n, max(\"per cent %s\") AS five FROM {{ source('jfk', 'public', 'flights') }}")
+    sql(carriers="SELECT count(*) AS n, max(#4) AS five FROM {{ source('jfk', 'public', 'flights') }}")
     workbench(DATASETS, code=CODE).run("carriers")
     assert rows("carriers") == {None: [(20, 5)]}
     (made,) = store.materializations(key("carriers"))
@@ -210,6 +210,7 @@ def select(write_project: Any, sql: Sql) -> Callable[[str], SqlFunction]:
         ("SELECT\n f.latte FROM {{ ref('flights') }} f", r"2:2: f has no column latte; did you mean late\?"),
         ("SELECT medium(late)\nFROM {{ ref('flights') }} f", r'1:8: Scalar Function .*; Did you mean "median"\?'),
         ("FROM {{ ref('flights') }},\n read_csv('/etc/passwd')", "2:2: Cannot access file .* recorded as its inputs"),
+        ("SELECT *, late FROM {{ ref('flights') }}", "1:1: two columns are called late; name them apart with AS, or"),
         ("SELECT error('no') FROM {{ ref('flights') }}", "1:1: no; correct the SQL there"),
     ],
 )
@@ -227,6 +228,8 @@ def test_only_declared_inputs_are_in_reach(select: Any) -> None:
 
 def test_inputs_that_are_not_one_table_are_refused_by_name(select: Any) -> None:
     function = select("FROM {{ ref('flights') }}")
+    with pytest.raises(SqlFailed, match="1:1: lake/nyc/flights has the columns LATE and Late, one name to Du"):
+        function(flights=pa.table({"Late": [1], "LATE": [2]}))
     with pytest.raises(NotATable, match=r"lake/nyc/flights is no table \(list\)"):
         function(flights=[1])
     with pytest.raises(PartitionsDisagree, match="the partitions of lake/nyc/flights do not fit into one table"):
@@ -254,18 +257,23 @@ def test_columns_are_known_before_anything_runs(write_project: Any, sql: Sql) ->
     assert spec.kinds == {"sql", "parquet"}
 
 
-@pytest.mark.parametrize(
-    ("text", "needed"),
-    [
-        ("SELECT late FROM {{ ref('flights') }} WHERE day > 1", ["day", "late"]),
-        ("SELECT count(*) FROM {{ ref('flights') }}", ["day"]),
-        ("SELECT COLUMNS('l.*') FROM {{ ref('flights') }}", ["day", "carrier", "late"]),
-        ("SELECT f FROM {{ ref('flights') }} f", ["day", "carrier", "late"]),
-        ("SELECT 1 FROM {{ ref('flights') }} NATURAL JOIN (SELECT 1 AS late)", ["late"]),
-        ("SELECT x FROM {{ ref('flights') }} PIVOT (sum(late) FOR carrier IN ('x'))", ["day", "carrier", "late"]),
-    ],
-)
-def test_a_column_that_may_be_needed_is_read(select: Any, text: str, needed: list[str]) -> None:
-    query = select(text).query
-    (flights,) = query.relations
-    assert columns_read(query, {flights: ["day", "carrier", "late"]}, flights) == needed
+def test_a_run_gives_a_select_memory_and_a_folder_for_the_rest(
+    workbench: Any, rows: Any, sql: Sql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METADATA_SQL_MEMORY", "500MiB")
+    sql(carriers="SELECT current_setting('memory_limit') AS memory, current_setting('temp_directory') AS folder")
+    result = workbench(DATASETS, code=CODE).run("carriers")
+    ((memory, folder),) = rows("carriers")[None]
+    assert (memory, Path(folder).parent) == ("500.0 MiB", tmp_path / "home" / "intermediate" / result.run_id)
+    assert not Path(folder).parent.exists(), "it is gone with the run"
+
+
+BIG = "SELECT max(place) AS places FROM (SELECT row_number() OVER (ORDER BY hash(i)) AS place FROM range(2000000) t(i))"
+
+
+def test_what_does_not_fit_into_memory_goes_to_the_folder(select: Any, tmp_path: Path) -> None:
+    query = select(BIG).query
+    assert SqlFunction(query, Room("60MB", str(tmp_path / "rest")))().to_pydict() == {"places": [2_000_000]}
+    assert not (tmp_path / "rest").exists(), "DuckDB removes what it wrote"
+    with pytest.raises(SqlFailed, match=r"carriers.sql:1:1: .*; let it have more by METADATA_SQL_MEMORY"):
+        SqlFunction(query, Room("60MB"))()

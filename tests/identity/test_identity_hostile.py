@@ -24,6 +24,8 @@ from identity.keys import CanonicalKey, ColumnKey, Kind
 from identity.naming import Fold, Naming, System, openlineage_key, reference_key, system
 from identity.naming.rules import ALL
 
+pytestmark = pytest.mark.proof
+
 DRAWN = many(100_000, usually=20_000)
 EACH = many(1_000, usually=200)
 POOL = 14

@@ -22,6 +22,8 @@ from identity.keys import CanonicalKey, Kind, dataset_key
 from identity.naming import Authority, Fold, location_key, openlineage_key, openlineage_pair, reference_key, system
 from identity.naming.rules import ALL
 
+pytestmark = pytest.mark.proof
+
 URLS = [
     line.split("\t")[0]
     for line in (Path(__file__).resolve().parents[1] / "vectors/connection_urls.tsv")

@@ -1,5 +1,6 @@
 """What an import of a dbt project writes, what the next one closes, and what neither touches."""
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from benchmarks.wire import traced
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.importers.dbt import import_project, look_of, read_project
 from metadata_assets.importers.dbt_relations import Target, Targets
-from metadata_assets.importers.errors import InvalidNode
+from metadata_assets.importers.errors import InvalidManifest, InvalidNode
 from resources.metadata.assets import OneThingTwice, UnknownKey
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Endpoint, Field
@@ -159,6 +160,124 @@ def test_a_manifest_that_lacks_what_it_reads_closes_nothing(store: MetadataStore
     assert (done.edges.closed, done.taken_back) == (0, 0)
     assert store.asset(table("raw")).metadata
     assert store.asset(table("orders")).fields
+
+
+def guard(unique_id: str, *reads: str, **facts: object) -> Entry:
+    """A test of what it reads."""
+    return {
+        "unique_id": unique_id,
+        "resource_type": "test",
+        "name": unique_id.rpartition(".")[2],
+        "depends_on": {"nodes": list(reads)},
+        **facts,
+    }
+
+
+@pytest.mark.parametrize("lacking", [{"attached_node": "model.shop.gone"}, {"reads": "model.shop.gone"}])
+def test_a_manifest_that_lacks_what_it_tests_closes_nothing(
+    store: MetadataStore, edges: Edges, tmp_path: Path, lacking: dict[str, str]
+) -> None:
+    raw, orders = source("raw"), node("model", "orders", "source.shop.raw")
+    imported(store, written(tmp_path, manifest(raw, orders)))
+    facts = {name: value for name, value in lacking.items() if name == "attached_node"}
+    test = guard("test.shop.one", *(value for name, value in lacking.items() if name == "reads"), **facts)
+    look, done = imported(store, written(tmp_path, manifest(node("model", "orders"), test)))
+    (gap,) = look.gaps
+    assert (gap.name, gap.reason) == ("test.shop.one", "it tests model.shop.gone, which the manifest lacks")
+    assert (done.edges.closed, done.taken_back, edges()) == (0, 0, {"shop@wh": {("orders", "raw")}})
+
+
+def test_a_manifest_without_a_table_is_refused(store: MetadataStore, edges: Edges, tmp_path: Path) -> None:
+    imported(store, written(tmp_path, manifest(source("raw"), node("model", "orders", "source.shop.raw"))))
+    ephemeral = node("model", "orders", config={"materialized": "ephemeral"})
+    for empty in (manifest(), manifest(guard("test.shop.one")), manifest(ephemeral)):
+        with pytest.raises(InvalidManifest, match="has no model, seed, snapshot or source with a table"):
+            imported(store, written(tmp_path, empty))
+    assert edges() == {"shop@wh": {("orders", "raw")}}
+
+
+@pytest.mark.parametrize("field", [{"meta": {"a": [math.inf]}}, {"config": {"meta": {"a": -math.inf}}}])
+def test_a_number_that_is_none_is_told_with_its_node(store: MetadataStore, tmp_path: Path, field: Entry) -> None:
+    file = written(tmp_path, manifest(node("model", "orders", **field)))
+    file.write_text(file.read_text().replace("Infinity", "1e999"))
+    with pytest.raises(
+        InvalidNode, match=r"manifest\.json cannot be imported: model\.shop\.orders: a number: it is larger"
+    ):
+        imported(store, file)
+
+
+def description(store: MetadataStore, folder: Path, said: str, *, kind: str) -> str | None:
+    """What the description of `orders` is after an import that says this."""
+    one = source("orders", description=said) if kind == "source" else node("model", "orders", description=said)
+    imported(store, written(folder, manifest(one)))
+    return store.asset(table("orders")).description
+
+
+@pytest.mark.parametrize("kind", ["source", "model"])
+def test_a_description_follows_the_project_and_goes_with_it(store: MetadataStore, tmp_path: Path, kind: str) -> None:
+    found = [description(store, tmp_path, said, kind=kind) for said in ("a", "", "b", "b", "c", "")]
+    assert found == ["a", None, "b", "b", "c", None]
+    assert description(store, tmp_path, "d", kind=kind) == "d"
+    imported(store, written(tmp_path, manifest(node("model", "other"))))
+    assert store.asset(table("orders")).description is None, "it does not name it any more"
+
+
+def test_what_somebody_else_wrote_stays_when_the_project_takes_back_its_own(
+    store: MetadataStore, tmp_path: Path
+) -> None:
+    assert description(store, tmp_path, "ours", kind="source") == "ours"
+    theirs = Asset(key=table("orders"), type=AssetType.DATASET, description="theirs")
+    store.register_assets([theirs])
+    found = [description(store, tmp_path, said, kind="source") for said in ("ours", "new", "")]
+    assert found == ["theirs"] * 3
+    assert description(store, tmp_path, "made", kind="model") == "made", "who makes it says what it is"
+    store.register_assets([theirs])
+    assert description(store, tmp_path, "", kind="model") == "theirs"
+
+
+def test_a_description_that_is_written_in_this_moment_stands(
+    store: MetadataStore, metadata_url: str, tmp_path: Path
+) -> None:
+    """The import waits for the row that somebody describes, and decides then."""
+    file = written(tmp_path, manifest(source("orders", description="dbt says")))
+    imported(store, written(tmp_path, manifest(source("orders")), "first.json"))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with store.session() as person, psycopg.connect(metadata_url, autocommit=True) as looking:
+            person.rows("UPDATE metadata.asset SET description = 'a person says'")
+            later = pool.submit(imported, store, file)
+            deadline = time.monotonic() + 20
+            while looking.execute(waiting).fetchone() == (0,) and time.monotonic() < deadline and not later.done():
+                time.sleep(0.01)
+            assert not later.done(), "it waits"
+        later.result(timeout=20)
+    assert store.asset(table("orders")).description == "a person says"
+
+
+def test_a_column_that_two_declare_is_there_until_both_drop_it(store: MetadataStore, tmp_path: Path) -> None:
+    def project(name: str, kind: str, *declared: str) -> None:
+        orders = node if kind == "model" else source
+        entry = node("model", "orders", columns=columns(*declared, n="int"))
+        if orders is source:
+            entry = source("orders", columns=columns(*declared, n="text"))
+        imported(store, written(tmp_path, manifest(entry, project=name), f"{name}.json"))
+
+    def found() -> dict[str, tuple[str, str | None]]:
+        fields = store.asset(table("orders")).fields or ()
+        return {field.name: (field.type, field.metadata.get("declared_by")) for field in fields}
+
+    project("shop", "model", "id", "n")
+    project("bi", "source", "n")
+    assert found() == {"id": ("unknown", "dbt:shop"), "n": ("int", "dbt:shop")}
+    project("shop", "model", "id")
+    assert found() == {"id": ("unknown", "dbt:shop"), "n": ("int", "dbt:bi")}, "the other one still declares it"
+    project("bi", "source", "n")
+    assert found()["n"] == ("text", "dbt:bi")
+    project("shop", "model", "id", "n")
+    project("shop", "model", "id")
+    assert found()["n"] == ("text", "dbt:bi")
+    project("bi", "source")
+    assert set(found()) == {"id"}
 
 
 def test_ephemeral_models_are_passed_through_even_in_a_circle(tmp_path: Path) -> None:

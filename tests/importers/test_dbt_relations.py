@@ -8,7 +8,7 @@ import pytest
 from identity.errors import MetadataError
 from metadata_assets.importers.dbt import look_of, read_project
 from metadata_assets.importers.dbt_relations import Target, Targets
-from metadata_assets.importers.errors import AmbiguousTarget, InvalidNode, NoTarget
+from metadata_assets.importers.errors import AmbiguousTarget, InvalidNode, NoTarget, WrongDatabase
 from tests.importers.dbt_projects import Entry, manifest, node, short, source, written
 
 
@@ -93,7 +93,7 @@ SALES, HR, ANY = Target("s", "postgres", "sales"), Target("h", "postgres", "hr")
         (Targets([SALES, HR]), ["h/hr/public/staff", "s/sales/public/orders"]),
         (Targets([SALES, ANY]), ["any/hr/public/staff", "s/sales/public/orders"]),
         (Targets([ANY]), ["any/hr/public/staff", "any/sales/public/orders"]),
-        (Targets([SALES, HR], {"hr": "s"}), ["s/hr/public/staff", "s/sales/public/orders"]),
+        (Targets([SALES, HR, ANY], {"hr": "any"}), ["any/hr/public/staff", "s/sales/public/orders"]),
     ],
 )
 def test_databases_are_at_the_endpoint_that_has_them(tmp_path: Path, targets: Targets, expected: list[str]) -> None:
@@ -122,6 +122,15 @@ def test_a_database_that_is_nowhere_or_anywhere(
     with pytest.raises(error) as raised:
         names(tmp_path, manifest(*TWO), targets)
     assert said in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+def test_an_endpoint_that_has_another_database_is_not_taken_for_that_one() -> None:
+    """What is written there would stand beside the tables that a collection of the endpoint finds."""
+    with pytest.raises(
+        WrongDatabase, match="endpoint s has the database sales, not hr; name one that has hr"
+    ) as raised:
+        Targets([SALES, HR], {"hr": "s"})
     assert raised.value.exit_code == 2
 
 

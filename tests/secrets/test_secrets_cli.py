@@ -81,6 +81,7 @@ def environ(metadata_url: str, store: MetadataStore, tmp_path: Path) -> dict[str
     return {"METADATA_HOME": str(tmp_path / "home"), "METADATA_PROJECT": str(tmp_path), **urls}
 
 
+@pytest.mark.proof
 def test_every_text_of_the_command_line(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     spellings = itertools.cycle(SPELLINGS.items())
     forms = itertools.cycle(FORMS)
@@ -95,6 +96,7 @@ def test_every_text_of_the_command_line(environ: dict[str, str], capsys: pytest.
     assert told == []
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_where_it_hurts_most(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str], spelling: str
@@ -104,6 +106,9 @@ def test_every_spelling_where_it_hurts_most(
         ["identity", "create", text],
         ["collection", "create", "good", f"--name={text}"],
         ["identity", "rename", "lake/nyc/one", text],
+        ["dataset", "show", f"lake/nyc/one@{text}"],
+        ["versions", f"{text}#x"],
+        ["release", "good", f"lake/{text}/one"],
     ]
     codes = [main([*form, *call], environ) for call, form in zip(calls, itertools.cycle(FORMS), strict=False)]
     captured = capsys.readouterr()

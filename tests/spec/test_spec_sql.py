@@ -115,6 +115,12 @@ REFUSED = [
     ("SELECT a\nFROM {{ ref('orders') }} ORDR BY\n  b c", "", '2:31: not valid SQL: syntax error at or near "BY"; …'),
     ("SELECT 1;\nSELECT 2", "", "2:1: 2 statements are in it; keep one SELECT, and use WITH for its steps"),
     ("-- nothing", "", "1:1: there is no SQL in it; write a SELECT"),
+    (
+        "SELECT id,\n o.Id FROM {{ ref('orders') }} o",
+        "",
+        "2:4: two columns are called Id; name them apart …",
+    ),
+    ("SELECT 1 AS a, 2 AS b, 3 AS a", "", "1:29: two columns are called a; name them apart with AS, or take one …"),
     ("CREATE TABLE a (b int)", "", "1:1: a SELECT belongs here, not CREATE; write a SELECT"),
     ("DESCRIBE SELECT 1", "", "1:1: it describes a table and has no rows of it; write a SELECT"),
     (
@@ -162,6 +168,13 @@ def test_the_file_itself_is_looked_at(tmp_path: Path, file: str, more: str, says
         total(tmp_path, "SELECT 1 AS a", more, file)
     (problem,) = refused.value.problems
     assert f"{problem} …".startswith(f"datasets/all.yml:{says.removesuffix('…')}"), str(problem)
+
+
+@pytest.mark.parametrize(
+    "sql", [f"SELECT {'(' * 150}1{')' * 150} AS a", "SELECT *, id, o.* FROM {{ ref('orders') }} o"]
+)
+def test_what_sqlglot_does_not_understand_is_duckdbs_to_decide(tmp_path: Path, sql: str) -> None:
+    assert total(tmp_path, sql).sql is not None
 
 
 def test_two_inputs_that_duckdb_cannot_tell_apart_are_refused(tmp_path: Path) -> None:

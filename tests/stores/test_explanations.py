@@ -2,14 +2,15 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from store_inputs import Lake, Look, rows_read
+from store_inputs import Lake, Look, attempt, rows_read
 
 from identity.ids import tenant_id
 from resources.explanations import Cut, Explanation
 from resources.metadata.explanations import NothingToExplain
+from resources.metadata.garbage import Garbage, Retention
 from resources.metadata.materializations import NoSuchMaterialization
 from resources.metadata_store import MetadataStore
 from resources.models import Attempt, Read
@@ -290,3 +291,41 @@ def test_a_newer_delivery_that_readers_do_not_get_may_be_published_unless_it_was
         found = lake.store.explain_partition(lake.key("delays"))
         assert (found.deliveries[0].materialization_id, found.deliveries[0].fenced) == (newest, not ways)
         assert [one.action for one in found.remedies if one.action in ("publish", "rerun")] == ways
+
+
+def offered(lake: Lake) -> list[tuple[uuid.UUID, str]]:
+    """What explain offers to publish, and how."""
+    remedies = lake.store.explain_partition(lake.key("delays")).remedies
+    return [(one.arguments["materialization"], one.effect) for one in remedies if one.action == "publish"]
+
+
+def test_what_may_be_published_is_offered_though_something_else_was_delivered_last(lake: Lake) -> None:
+    store = lake.store
+    lake.datasets("delays")
+    store.publish([lake.committed("delays", intent="present", token=5)])
+    good = lake.committed("delays", intent="good", token=7)
+    lake.committed("delays", intent="a zombie's", token=4)
+    wrong = lake.committed("delays", intent="wrong", token=8)
+    store.retract(wrong, reason="wrong currency")
+    assert offered(lake) == [(good, "publish the newer delivery")]
+    assert [one.materialization_id for one in store.unpublished(lake.key("delays"))] == [good]
+    store.await_checks(store.materialization(good).run_id, [good], ["rows"])
+    assert offered(lake) == [(good, "publish the newer delivery whatever rows says")]
+    store.retract(store.current(lake.key("delays"))[0].materialization_id, reason="wrong as well")
+    assert offered(lake) == [(good, "publish the earlier delivery whatever rows says")]
+
+
+def test_what_was_collected_is_not_offered(lake: Lake) -> None:
+    lake.datasets("delays")
+    lake.store.publish([lake.committed("delays", intent="present", token=5)])
+    staged, by = lake.staged("delays", intent="old", location="lake:delays/old"), attempt(token=7)
+    lake.lease(by, [("delays", staged)])
+    (old,) = lake.commit(staged, by=by)
+    newest = lake.committed("delays", intent="newest", token=8)
+    garbage, retention = Garbage(lake.store.sessions), Retention(versions=1, time=timedelta(0))
+    assert garbage.condemn(lake.entity("delays"), retention, [old.materialization_id])
+    assert offered(lake) == [(newest, "publish the newer delivery")]
+    lake.store.retract(newest, reason="wrong currency")
+    assert offered(lake) == []
+    deliveries = lake.store.explain_partition(lake.key("delays")).deliveries
+    assert [(one.retracted, one.collected) for one in deliveries] == [(True, False), (False, True), (False, False)]

@@ -104,6 +104,8 @@ def test_a_walk_over_a_huge_fan_finds_all_of_it(graph: Graph) -> None:
 def test_nodes_carry_their_types_and_the_start_is_one_of_them(graph: Graph, lake: Lake) -> None:
     graph.told("a<b")
     found = graph.store.lineage(lake.entity("a"), "down")
+    assert graph.store.reached(lake.entity("a"), "up") == {lake.entity("a").id.value, lake.entity("b").id.value}
+    assert graph.store.reached(lake.entity("b"), "up", depth=3) == {lake.entity("b").id.value}
     assert (found.start, found.nodes, found.edges) == (lake.key("a"), {lake.key("a"): AssetType.DATASET}, ())
     assert graph.store.lineage(lake.entity("a"), "up").edges == (Edge(lake.key("a"), lake.key("b")),)
 

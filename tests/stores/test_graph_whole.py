@@ -1,10 +1,12 @@
 """Questions to the whole graph: circles, parts, the longest chain, the ends."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from graphs import Graph
 from store_inputs import Lake, Look, database_time
+from test_lost_names import replace
 
 from identity.keys import CanonicalKey
 from resources.graph.whole import WholeGraph
@@ -45,6 +47,36 @@ def test_the_whole_graph_is_loaded_as_it_is_and_as_it_was(store: MetadataStore, 
     assert list(graph.store.whole().nodes) == sorted(graph.store.whole().nodes)
 
 
+def test_what_was_not_there_yet_or_no_more_is_not_alone(store: MetadataStore) -> None:
+    """An asset is there from when it was first known until it was gone."""
+    lake = Lake(store, "lake")
+    graph = Graph(lake)
+
+    def now() -> datetime:
+        with store.session() as session:
+            (row,) = session.rows("SELECT clock_timestamp() AS now")
+        moment: datetime = row["now"]
+        return moment
+
+    before = now()
+    lake.assets("early", "gone")
+    between = now()
+    lake.assets("late")
+    graph.told("made<late")
+    replace(lake, "gone")
+    after = now()
+
+    def alone(at: datetime | None) -> list[str]:
+        return [CanonicalKey.parse(key).table for key in graph.store.whole(at=at).alone()]
+
+    assert (alone(before), len(graph.store.whole(at=before).nodes)) == ([], 0)
+    assert alone(between) == ["early", "gone"]
+    assert alone(after) == alone(None) == ["early", "gone"], "the new one of that name"
+    with store.session() as session:
+        session.rows("UPDATE metadata.asset SET deleted_at = clock_timestamp() WHERE name = 'early'")
+    assert (alone(None), alone(after)) == (["gone"], ["early", "gone"])
+
+
 def test_each_knot_tells_one_shortest_circle() -> None:
     assert whole("b<a", "c<b", "d<c").circles() == []
     assert whole("a<a", "b<a").circles() == [("a",)]
@@ -69,6 +101,13 @@ def test_the_longest_chain_crosses_a_knot() -> None:
 def test_the_ends() -> None:
     found = whole("b<a", "c<b", "b<b", "x<x", more="alone")
     assert (found.unmade(), found.unread(), found.alone()) == (["a"], ["c"], ["alone", "x"])
+
+
+def test_what_is_reached_in_memory() -> None:
+    found = whole("b<a", "c<b", "a<c", "d<c", "z<y")
+    assert found.reached("d", "up") == {"a", "b", "c", "d"}
+    assert found.reached("b", "down") == {"a", "b", "c", "d"}
+    assert (found.reached("z", "down"), found.reached("nothing", "up")) == ({"z"}, {"nothing"})
 
 
 def test_a_chain_of_any_length_is_looked_at() -> None:

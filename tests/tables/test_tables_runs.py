@@ -12,6 +12,8 @@ from resources.tables.dangling import dangling
 from resources.tables.registry import NotWritable
 from resources.tables.switching import settle
 
+pytestmark = pytest.mark.proof
+
 DAYS = {"dagster/asset_partition_range_start": "2013-01-01", "dagster/asset_partition_range_end": "2013-01-02"}
 TWO_DAYS = [("2013-01-01", "AA"), ("2013-01-01", "UA"), ("2013-01-02", "AA"), ("2013-01-02", "UA")]
 

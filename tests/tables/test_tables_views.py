@@ -1,21 +1,20 @@
 """A view shows one published version, whole, and goes to the next one in one transaction."""
 
-import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg
 import pyarrow as pa
 import pytest
 from psycopg.errors import UndefinedTable
+from readers import racing
 from warehouse import Warehouse, flights
 
 from resources.files.staging import DataDamaged
 from resources.metadata.data_plane import ReferenceDangles
 from resources.storage import Writing
-from resources.tables.store import NameTaken, TableInUse
+from resources.tables.names import NameTaken
+from resources.tables.store import TableInUse
 from resources.tables.switching import ViewBusy, ViewRefused, settle
 from resources.tables.views import ColumnsDiffer, ViewInUse
 
@@ -196,28 +195,6 @@ def test_a_reader_that_stays_keeps_the_switch_waiting_and_loses_nothing(warehous
         assert reader.execute(count).fetchall() == [(1,)]
     assert len(warehouse.settle().switched) == 1
     assert warehouse.rows() == [(2, "AA")]
-
-
-@contextmanager
-def racing(warehouse: Warehouse, statement: str) -> Iterator[list[tuple[int, ...]]]:
-    """Several who ask all the time; what they got."""
-    found: list[tuple[int, ...]] = []
-    done = threading.Event()
-
-    def read() -> None:
-        with psycopg.connect(warehouse.url, autocommit=True) as connection:
-            while not done.wait(0.003):
-                found.extend(connection.execute(statement.encode()).fetchall())
-
-    threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield found
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
 
 
 def test_readers_never_see_half_of_a_publish(warehouse: Warehouse) -> None:

@@ -24,7 +24,7 @@ BEGIN
   )
   INSERT INTO metadata.version (tenant_id, dataset_id, version, idempotency_key, actor, published_at, kind, reason,
     restored_version, release_id, partitions, partitions_changed, row_count, partitions_counted)
-  SELECT p_tenant, p_dataset, p_version, p_key, current_setting('metadata.actor'), 
+  SELECT p_tenant, p_dataset, p_version, p_key, current_setting('metadata.actor'),
     greatest(coalesce(p_at, clock_timestamp()), v.published_at), p_kind,
     p_reason, p_restored, p_release, coalesce(v.partitions, 0) - c.ended + c.begun,
     c.begun + (SELECT count(*) FROM ended e WHERE e.partition_key NOT IN (SELECT b.partition_key FROM begun b)),

@@ -66,16 +66,22 @@ def major_version(account: Account, directory: Path) -> int | None:
     try:
         status = program.stat()
         return _version_told(account, program, (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size))
-    except OSError:
+    except (OSError, _CannotRun):
         return None
 
 
+class _CannotRun(Exception):
+    """The program did not say its version: maybe only now, so that is asked again."""
+
+
 @functools.cache
-def _version_told(account: Account, program: Path, _made: tuple[int, ...]) -> int | None:
-    """What the program says of itself, asked once for as long as it is the same one."""
+def _version_told(account: Account, program: Path, _made: tuple[int, ...]) -> int:
+    """What the program says of itself, asked once for as long as it is the same one. Raises _CannotRun."""
     answer = account.run(program, "-V")
     version = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
-    return int(version[1]) if answer.returncode == 0 and version else None
+    if answer.returncode or version is None:
+        raise _CannotRun
+    return int(version[1])
 
 
 def _candidates(account: Account) -> Iterator[Path]:

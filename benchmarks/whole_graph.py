@@ -1,0 +1,144 @@
+"""The whole graph in memory, 100,000 assets and 275,700 edges; and how long its mirror takes to write.
+
+Limits, in the same run: the bare recursive statement over 20,000 of them; rustworkx in memory, which has the graph
+already, as numbers; and for the mirror, the same rows as one bare statement each, without triggers, audit and checks.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import psycopg
+import rustworkx
+
+from benchmarks.control_plane import control_plane
+from benchmarks.lineage_graph import ASSETS, SIZES, TENANT, Bench, filled, key
+from benchmarks.report import Exact, Result, measured
+from resources.graph.edges import Link
+from resources.graph.whole import WholeGraph
+from resources.graph_store import GraphStore
+from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Direction
+from resources.postgres.engine import app_engine
+from resources.postgres.session import Sessions
+
+BARE = "a bare recursive statement over 20,000"
+RUST = "rustworkx in memory"
+ROUNDS = 9
+
+
+def run() -> list[Result]:
+    """Loading and asking it; closures in memory; the mirror."""
+    with filled() as bench:
+        whole = bench.graph.whole()
+        assert len(whole.nodes) == ASSETS
+        return [*_asked(bench, whole), *_closures(bench, whole), _mirrored(whole)]
+
+
+def _asked(bench: Bench, whole: WholeGraph) -> Iterator[Result]:
+    start = bench.store.entity(key(SIZES["huge"][0]))
+    numbers = {name: number for number, name in enumerate(whole.nodes)}
+    rust = _rust(whole, numbers)
+
+    def fresh() -> Callable[[], object]:
+        return partial(_everything, WholeGraph(whole.nodes, whole.edges))
+
+    def rust_asked() -> object:
+        return (
+            rustworkx.strongly_connected_components(rust),
+            rustworkx.weakly_connected_components(rust),
+            rustworkx.dag_longest_path_length(rust),
+        )
+
+    load, first, again = "load the whole graph", "ask it everything", "ask the same one again"
+    times = measured(
+        {
+            load: lambda: bench.graph.whole,
+            first: fresh,
+            again: lambda: partial(_everything, whole),
+            BARE: lambda: bench.bare(start, "down"),
+            RUST: lambda: rust_asked,
+        },
+        rounds=ROUNDS,
+        calls=1,
+    )
+    yield times.result("whole_graph", load, BARE, at_most=30)
+    yield times.result("whole_graph", first, BARE, at_most=30)
+    yield times.result("whole_graph", again, BARE)
+    yield times.result("whole_graph", first, RUST)
+    yield times.result("whole_graph", again, RUST)
+
+
+def _everything(whole: WholeGraph) -> object:
+    return (whole.circles(), whole.parts(), whole.longest_chain(), whole.unread(), whole.unmade(), whole.alone())
+
+
+def _closures(bench: Bench, whole: WholeGraph) -> Iterator[Result]:
+    """What is reached in the graph that is held, of each size; against the database, and against rustworkx."""
+    names = list(whole.nodes)
+    numbers = {name: number for number, name in enumerate(names)}
+    rust = _rust(whole, numbers)
+    for size, (first, count) in SIZES.items():
+        ends: dict[Direction, int] = {"down": first, "up": first + count - 1}
+        for direction, number in ends.items():
+            name, entity = str(key(number)), bench.store.entity(key(number))
+            find = rustworkx.descendants if direction == "down" else rustworkx.ancestors
+            found = whole.reached(name, direction)
+            theirs = {names[one] for one in find(rust, numbers[name])} | {name}
+            ids = {node.id for node in bench.graph.lineage(entity, direction).things.values()}
+            wrong = len(found ^ theirs) + abs(len(found) - len(ids)) + len(ids ^ set(bench.bare(entity, direction)()))
+            case, bare = f"{direction} from a {size} one, in memory", "a bare recursive statement"
+            times = measured(
+                {
+                    case: partial(_same, partial(whole.reached, name, direction)),
+                    bare: partial(_same, bench.bare(entity, direction)),
+                    RUST: partial(_same, partial(find, rust, numbers[name])),
+                },
+                rounds=ROUNDS,
+                calls=3,
+            )
+            exact = (Exact(what="assets that another one finds, or not", found=wrong, at_most=0),)
+            yield times.result("whole_graph", case, bare, at_most=0.3, exact=exact)
+            yield times.result("whole_graph", case, RUST)
+
+
+def _rust(whole: WholeGraph, numbers: dict[str, int]) -> "rustworkx.PyDiGraph[int, None]":
+    graph: rustworkx.PyDiGraph[int, None] = rustworkx.PyDiGraph()
+    graph.add_nodes_from(range(len(numbers)))
+    graph.add_edges_from_no_data([(numbers[source], numbers[made]) for source, made in whole.edges])
+    return graph
+
+
+def _mirrored(whole: WholeGraph) -> Result:
+    """Once: what a mirror of a new code location of this size writes, against the same rows by hand."""
+    with control_plane() as (_server, url):
+        engine = app_engine(url)
+        store = MetadataStore(Sessions(engine, TENANT, "bench"))
+        graph = GraphStore(store.sessions)
+        keys = [key(number) for number in range(ASSETS)]
+        begin = time.perf_counter()
+        store.register_assets(Asset(key=one, type=AssetType.DATASET) for one in keys)
+        things = {str(one): entity for one, entity in store.entities(keys).items()}
+        links = [Link(things[made], things[source]) for source, made in whole.edges]
+        opened = graph.assert_edges(links, producer="mirror", scope="bench", complete=True).opened
+        ours = time.perf_counter() - begin
+        assert opened == len(whole.edges)
+        engine.dispose()
+        with psycopg.connect(url, autocommit=True) as owner:
+            bare = _by_hand(owner)
+    case = f"mirror {ASSETS:,} assets and {opened:,} edges"
+    return Result.share("whole_graph", case, "the same rows, bare", part=ours, whole=bare, at_most=20)
+
+
+def _by_hand(owner: psycopg.Connection) -> float:
+    """Seconds that the same rows take into tables with the same indexes and nothing else."""
+    owner.execute("CREATE TABLE bare_asset (LIKE metadata.asset INCLUDING ALL)")
+    owner.execute("CREATE TABLE bare_edge (LIKE metadata.relationship INCLUDING ALL)")
+    begin = time.perf_counter()
+    owner.execute("INSERT INTO bare_asset SELECT * FROM metadata.asset")
+    owner.execute("INSERT INTO bare_edge SELECT * FROM metadata.relationship")
+    return time.perf_counter() - begin
+
+
+def _same(call: Callable[[], object]) -> Callable[[], object]:
+    return call
