@@ -21,6 +21,15 @@ from resources.metadata_store import MetadataStore
 from resources.models import Asset, Catalog
 from resources.postgres.databases import Databases
 from resources.settings import Settings
+from tests.collection.places import (
+    MariaDB,
+    Place,
+    duckdb_place,
+    mariadb_binaries,
+    postgres_place,
+    running_mariadb,
+    sqlite_place,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +164,29 @@ def contents(url: str) -> dict[str, list[Any]]:
         ).fetchall()
         query = "SELECT xmin::text, xmax::text, to_jsonb(t) FROM metadata.{} t ORDER BY ctid"
         return {name: connection.execute(sql.SQL(query).format(sql.Identifier(name))).fetchall() for (name,) in tables}
+
+
+SYSTEMS = ("postgres", "duckdb", "sqlite", "mariadb")
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    found = mariadb_binaries()
+    if found is None:
+        pytest.skip("no mariadbd: install Debian's mariadb-server")
+    with running_mariadb(*found) as server:
+        yield server
+
+
+@pytest.fixture(params=SYSTEMS)
+def place(request: pytest.FixtureRequest, tmp_path: Path, make_database: Callable[..., str]) -> Place:
+    match request.param:
+        case "postgres":
+            return postgres_place(make_database())
+        case "duckdb":
+            return duckdb_place(tmp_path)
+        case "sqlite":
+            return sqlite_place(tmp_path)
+    server = request.getfixturevalue("mariadb")
+    assert isinstance(server, MariaDB)
+    return server.place("shop")
