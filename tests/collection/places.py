@@ -146,7 +146,9 @@ class MariaDB:
         return f"mysql://{user}@localhost/?unix_socket={quote(str(self.socket))}"
 
     def place(self, name: str) -> Place:
-        self.execute(f"DROP DATABASE IF EXISTS `{name}`")
+        for other in self.databases:  # of other tests: a server is collected whole
+            self.execute(f"DROP DATABASE IF EXISTS `{other}`")
+        self.databases.append(name)
         self.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
         return Place(
             location=EndpointLocation(slug=SLUG, system="mariadb", url="env:SOURCE"),
