@@ -56,8 +56,9 @@ DAYS ?= 365
 year: setup  ## A year of flights, backfilled while workers are killed, and read through a pin (DAYS=31 for a month)
 	$(BIN)/python -W ignore tests/flights/year_under_kills.py --days $(DAYS)
 
-acceptance:  ## The demo in a fresh clone, as a new user meets it
+acceptance: setup  ## As a new user meets it: the demo in a fresh clone, and a new project on the built wheel
 	sh tests/acceptance/fresh_clone.sh
+	$(BIN)/python tests/acceptance/new_project.py
 
 PICTURES ?=
 browser: setup  ## Look at the flights project in Dagster's UI with Chromium (PICTURES=docs/img keeps what it sees)

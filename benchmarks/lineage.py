@@ -15,7 +15,7 @@ from identity.ids import Entity
 from resources.models import Direction
 
 THEN = datetime(2020, 7, 1, tzinfo=UTC)
-IDS, PARTS, PAST = 2, 10, 2
+IDS, PARTS, PAST = 1.5, 8, 2
 """The most that ids, named parts and parts of then may take of the bare statement, or of the present walk."""
 
 

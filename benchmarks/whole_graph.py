@@ -1,26 +1,18 @@
-"""The whole graph in memory, 100,000 assets and 275,700 edges; and how long its mirror takes to write.
+"""The whole graph in memory, 100,000 assets and 275,700 edges.
 
 Limits, in the same run: the bare recursive statement over 20,000 of them; rustworkx in memory, which has the graph
-already, as numbers; and for the mirror, the same rows as one bare statement each, without triggers, audit and checks.
+already, as numbers.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import psycopg
 import rustworkx
 
-from benchmarks.control_plane import control_plane
-from benchmarks.lineage_graph import ASSETS, SIZES, TENANT, Bench, filled, key
+from benchmarks.lineage_graph import ASSETS, SIZES, Bench, filled, key
 from benchmarks.report import Exact, Result, measured
-from resources.graph.edges import Link
 from resources.graph.whole import WholeGraph
-from resources.graph_store import GraphStore
-from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType, Direction
-from resources.postgres.engine import app_engine
-from resources.postgres.session import Sessions
+from resources.models import Direction
 
 BARE = "a bare recursive statement over 20,000"
 RUST = "rustworkx in memory"
@@ -32,7 +24,7 @@ def run() -> list[Result]:
     with filled() as bench:
         whole = bench.graph.whole()
         assert len(whole.nodes) == ASSETS
-        return [*_asked(bench, whole), *_closures(bench, whole), _mirrored(whole)]
+        return [*_asked(bench, whole), *_closures(bench, whole)]
 
 
 def _asked(bench: Bench, whole: WholeGraph) -> Iterator[Result]:
@@ -107,37 +99,6 @@ def _rust(whole: WholeGraph, numbers: dict[str, int]) -> "rustworkx.PyDiGraph[in
     graph.add_nodes_from(range(len(numbers)))
     graph.add_edges_from_no_data([(numbers[source], numbers[made]) for source, made in whole.edges])
     return graph
-
-
-def _mirrored(whole: WholeGraph) -> Result:
-    """Once: what a mirror of a new code location of this size writes, against the same rows by hand."""
-    with control_plane() as (_server, url):
-        engine = app_engine(url)
-        store = MetadataStore(Sessions(engine, TENANT, "bench"))
-        graph = GraphStore(store.sessions)
-        keys = [key(number) for number in range(ASSETS)]
-        begin = time.perf_counter()
-        store.register_assets(Asset(key=one, type=AssetType.DATASET) for one in keys)
-        things = {str(one): entity for one, entity in store.entities(keys).items()}
-        links = [Link(things[made], things[source]) for source, made in whole.edges]
-        opened = graph.assert_edges(links, producer="mirror", scope="bench", complete=True).opened
-        ours = time.perf_counter() - begin
-        assert opened == len(whole.edges)
-        engine.dispose()
-        with psycopg.connect(url, autocommit=True) as owner:
-            bare = _by_hand(owner)
-    case = f"mirror {ASSETS:,} assets and {opened:,} edges"
-    return Result.share("whole_graph", case, "the same rows, bare", part=ours, whole=bare, at_most=20)
-
-
-def _by_hand(owner: psycopg.Connection) -> float:
-    """Seconds that the same rows take into tables with the same indexes and nothing else."""
-    owner.execute("CREATE TABLE bare_asset (LIKE metadata.asset INCLUDING ALL)")
-    owner.execute("CREATE TABLE bare_edge (LIKE metadata.relationship INCLUDING ALL)")
-    begin = time.perf_counter()
-    owner.execute("INSERT INTO bare_asset SELECT * FROM metadata.asset")
-    owner.execute("INSERT INTO bare_edge SELECT * FROM metadata.relationship")
-    return time.perf_counter() - begin
 
 
 def _same(call: Callable[[], object]) -> Callable[[], object]:

@@ -19,6 +19,7 @@ from dagster._core.storage.tags import (
     RETRY_NUMBER_TAG,
 )
 from dagster._serdes import ConfigurableClassData
+from dagster._utils.schedules import is_valid_cron_schedule
 
 __all__ = [
     "ASSET_RESUME_RETRY_TAG",
@@ -36,6 +37,7 @@ __all__ = [
     "evaluations_in",
     "has_materialized",
     "has_refused",
+    "is_valid_cron_schedule",
     "location_of",
     "log_of_run",
     "logged_after",

@@ -4,9 +4,10 @@ A check never loses a commit: whatever its function raises is the answer that it
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -14,6 +15,10 @@ from metadata_assets.calls import NoData, Run, filled
 from metadata_assets.project_code import told, where_in
 from metadata_assets.signatures import Callee
 from metadata_assets.spec import Check
+from metadata_assets.writing import CommittedValues
+
+if TYPE_CHECKING:
+    from metadata_assets.contracts import Examined
 
 MOST_NAMED = 20
 """So many partitions are named in an answer; the others are counted."""
@@ -21,14 +26,14 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class DeclaredCheck:
-    """A check with its function."""
+    """A check with its function, which a rule of the contract has not."""
 
     check: Check
-    callee: Callee
+    callee: Callee | None
 
     @property
     def severity(self) -> dg.AssetCheckSeverity:
-        return dg.AssetCheckSeverity.ERROR if self.check.blocking else dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckSeverity.WARN if self.check.warns else dg.AssetCheckSeverity.ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +55,33 @@ class Audit:
     folder: Path
     results: list[dg.AssetCheckResult] = field(default_factory=list)
 
-    def __call__(self, committed: Mapping[str | None, Any]) -> Sequence[dg.AssetCheckResult]:
+    def __call__(self, committed: CommittedValues) -> Sequence[dg.AssetCheckResult]:
         """One result for each check, in the order of the checks. Reads each partition once."""
         answers: dict[str, list[Answer]] = {declared.check.name: [] for declared in self.checks}
-        for partition in committed if self.checks else ():
-            data = committed[partition]
-            for declared in self.checks:
-                answers[declared.check.name].append(self._answer(declared.callee, partition, data))
+        with ExitStack() as until_asked:
+            examined = self._examined(committed, until_asked)
+            for partition in committed if self.checks else ():
+                data = committed[partition]
+                is_table = examined is not None and examined.take(partition, data)
+                for declared in self.checks:
+                    answer = self._answer(declared, partition, data, examined if is_table else None)
+                    answers[declared.check.name].append(answer)
         self.results = [self._result(declared, answers[declared.check.name]) for declared in self.checks]
         return self.results
 
-    def _answer(self, callee: Callee, partition: str | None, data: Any) -> Answer:
+    def _examined(self, committed: CommittedValues, until_asked: ExitStack) -> "Examined | None":
+        if not any(declared.check.rule for declared in self.checks):
+            return None
+        from metadata_assets.contracts import examining, now  # whoever has no contract need not wait for DuckDB
+
+        return until_asked.enter_context(examining(self.run, committed.metadata, committed.pin, now))
+
+    def _answer(self, declared: DeclaredCheck, partition: str | None, data: Any, examined: "Examined | None") -> Answer:
+        callee, rule = declared.callee, declared.check.rule
+        if callee is None or rule is not None:
+            found = examined.ask(rule) if examined is not None and rule is not None else None
+            words = found.description if found else f"cannot be checked: it is no table ({type(data).__name__})"
+            return Answer(partition, found is not None and found.passed, words, found.metadata if found else {})
         try:
             arguments = filled(callee.parameters, self.run, (partition,), data=data)
             if isinstance(arguments, NoData):

@@ -7,4 +7,5 @@ from metadata_assets.location import code_location
 from metadata_assets.spec import load_project
 from resources.settings import Settings
 
-defs = code_location(load_project(Settings.from_env(os.environ, cwd=Path.cwd()).project))
+settings = Settings.from_env(os.environ, cwd=Path.cwd())
+defs = code_location(load_project(settings.project, environment=settings.environment))

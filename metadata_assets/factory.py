@@ -1,7 +1,7 @@
 """From a project to Dagster's definitions: the same project gives the same definitions. No connection is opened."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,9 +17,10 @@ from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA
 from metadata_assets.io_manager import FRAME_METADATA, MISSING_METADATA, Audited
 from metadata_assets.partitioning import partition_mapping, partitions_definition
 from metadata_assets.project_code import load_function
+from metadata_assets.scheduling import automation_condition
 from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
-from metadata_assets.spec import Column, Dataset, Problem, Project, ProjectInvalid, asset_key
+from metadata_assets.spec import Column, Dataset, MultiPartitions, Problem, Project, ProjectInvalid, asset_key
 from resources.files import intermediate
 from resources.settings import Settings
 
@@ -32,14 +33,19 @@ def definitions_for(project: Project) -> list[Definition]:
     Imports the project's functions. Raises ProjectInvalid with everything that does not fit: a module or function that
     is not there, parameters that are not the inputs.
     """
-    found = [_implemented(project, dataset) for dataset in project.datasets]
+    found = implemented(project, project.datasets)
+    columns = _derived_columns(project)
+    return [*(source_spec(key) for key in project.sources), *(_asset(project, one, columns) for one in found)]
+
+
+def implemented(project: Project, datasets: Iterable[Dataset]) -> "list[Implemented]":
+    """These datasets with their functions, which are imported. Raises ProjectInvalid with all that does not fit."""
+    found = [_implemented(project, dataset) for dataset in datasets]
     problems = sorted(problem for one in found if isinstance(one, list) for problem in one)
     if problems:
         first = {problem.reason: problem for problem in reversed(problems)}  # a broken module is told once
         raise ProjectInvalid(project=str(project.folder), problems=list(first.values()))
-    columns = _derived_columns(project)
-    assets = [_asset(project, one, columns) for one in found if isinstance(one, Implemented)]
-    return [*(source_spec(key) for key in project.sources), *assets]
+    return [one for one in found if isinstance(one, Implemented)]
 
 
 def source_spec(key: CanonicalKey) -> dg.AssetSpec:
@@ -92,10 +98,12 @@ def _implemented(project: Project, dataset: Dataset) -> Implemented | list[Probl
         return None
 
     callee = callee_of(dataset.python, dataset_callee) if dataset.python else _select(dataset, inputs)
-    checks = [(check, callee_of(check.python, check_callee)) for check in dataset.checks]
+    checks = [
+        (check, callee_of(check.python, check_callee) if check.python is not None else None) for check in dataset.checks
+    ]
     if callee is None or problems:
         return problems
-    declared = tuple(DeclaredCheck(check, function) for check, function in checks if function is not None)
+    declared = tuple(DeclaredCheck(check, function) for check, function in checks)
     return Implemented(dataset, inputs, callee, declared)
 
 
@@ -107,20 +115,28 @@ def _select(dataset: Dataset, inputs: Mapping[str, Input]) -> Callee | None:
     return sql_callee(dataset.sql, dataset, inputs)
 
 
-def _derived_columns(project: Project) -> Mapping[CanonicalKey, Sequence[Column]]:
-    """The columns of datasets that are a SELECT, as far as they can be known before it runs."""
+_Derived = Mapping[CanonicalKey, tuple[Sequence[Column], Mapping[str, Any]]]
+
+
+def _derived_columns(project: Project) -> _Derived:
+    """Of datasets that are a SELECT, their columns and where these come from, as far as it is known before it runs."""
     if not any(dataset.sql for dataset in project.datasets):
         return {}
+    from metadata_assets.sql.computing import column_lineage
     from metadata_assets.sql.derived import promised, select_columns
 
     found = select_columns(project)
-    return {key: promised(project.datasets_by_key[key], one) for key, one in found.items()}
+    return {
+        key: (promised(project.datasets_by_key[key], one), column_lineage(one.origins)) for key, one in found.items()
+    }
 
 
-def _asset(project: Project, one: Implemented, derived: Mapping[CanonicalKey, Sequence[Column]]) -> dg.AssetsDefinition:
-    dataset = replace(one.dataset, columns=tuple(derived.get(one.dataset.key, one.dataset.columns)))
+def _asset(project: Project, one: Implemented, derived: _Derived) -> dg.AssetsDefinition:
+    columns, origins = derived.get(one.dataset.key, (one.dataset.columns, {}))
+    dataset = replace(one.dataset, columns=tuple(columns))
     name = step_name(dataset.key)
-    out = dg.AssetOut.from_spec(asset_spec(dataset), backfill_policy=_backfill_policy(dataset))
+    spec = asset_spec(dataset).merge_attributes(metadata=origins)
+    out = dg.AssetOut.from_spec(spec, backfill_policy=_backfill_policy(dataset))
 
     @dg.multi_asset(
         name=name,
@@ -172,6 +188,7 @@ def asset_spec(dataset: Dataset) -> dg.AssetSpec:
         kinds={"sql" if dataset.sql else "python"} | ({"parquet"} if dataset.key.source is None else _IN_A_DATABASE),
         code_version=dataset.code_version,
         partitions_def=partitions_definition(dataset.partitions),
+        automation_condition=automation_condition(dataset.automation),
         metadata=metadata,
     )
 
@@ -200,8 +217,9 @@ def _check_spec(dataset: Dataset, declared: DeclaredCheck) -> dg.AssetCheckSpec:
 
 
 def _backfill_policy(dataset: Dataset) -> dg.BackfillPolicy | None:
-    """All partitions that are asked for in one run, which becomes one version."""
-    return dg.BackfillPolicy.single_run() if dataset.partitions else None
+    """All partitions that are asked for in one run, which becomes one version; pairs of dimensions are no range."""
+    in_one_run = dataset.partitions is not None and not isinstance(dataset.partitions, MultiPartitions)
+    return dg.BackfillPolicy.single_run() if in_one_run else None
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")

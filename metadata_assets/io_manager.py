@@ -109,7 +109,7 @@ class Audited:
     """
 
     values: Mapping[str | None, object]
-    audit: Callable[[Mapping[str | None, Any]], Sequence[dg.AssetCheckResult]] | None = None
+    audit: Callable[[CommittedValues], Sequence[dg.AssetCheckResult]] | None = None
     blocking: frozenset[str] = frozenset()
     shown: Mapping[str | None, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -233,7 +233,7 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
     ) -> Sequence[dg.AssetCheckResult]:
         """What the checks of the step find in what was committed; recorded."""
         reach("commit.after")
-        values = CommittedValues(self.metadata, {one.partition: one for one in committed})
+        values = CommittedValues(self.metadata, {one.partition: one for one in committed}, self.pin)
         results = audited.audit(values) if audited.audit is not None else ()
         reach("audit.after")
         if results:

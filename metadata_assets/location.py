@@ -1,4 +1,4 @@
-"""A project as a Dagster code location: its assets, what collects its sources, what mirrors its lineage and runs."""
+"""A project as a Dagster code location: its assets and schedules, what collects its sources and mirrors what ran."""
 
 import dagster as dg
 
@@ -7,6 +7,7 @@ from metadata_assets.factory import definitions_for
 from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.mirror.lineage import lineage_sensor
 from metadata_assets.mirror.runs import runs_sensor
+from metadata_assets.scheduling import automation_sensors, schedule_definitions
 from metadata_assets.settling import checks_sensor
 from metadata_assets.spec import Project
 from resources.configurable import EndpointConfig, MetadataResource
@@ -17,7 +18,13 @@ def code_location(project: Project) -> dg.Definitions:
     metadata = metadata_resource(project)
     own = dg.Definitions(
         assets=observable_sources(definitions_for(project), project.endpoints.values()),
-        sensors=[lineage_sensor(code_location=project.name), runs_sensor(), checks_sensor()],
+        schedules=schedule_definitions(project),
+        sensors=[
+            lineage_sensor(code_location=project.name),
+            runs_sensor(),
+            checks_sensor(),
+            *automation_sensors(project),
+        ],
         executor=dg.in_process_executor,  # a process for each step costs seconds; runs are parallel as they are
         resources={"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)},
     )

@@ -1,10 +1,19 @@
 """Partitions and mappings of a project, as Dagster has them."""
 
 import warnings
+from datetime import datetime
 
 import dagster as dg
 
-from metadata_assets.spec import DynamicPartitions, Mapping, Partitions, StaticPartitions, TimePartitions
+from metadata_assets.spec import (
+    DynamicPartitions,
+    Mapping,
+    MultiPartitions,
+    Partitions,
+    StaticPartitions,
+    TimePartitions,
+)
+from metadata_assets.spec.partitions import shared_dimension
 
 
 def partitions_definition(partitions: Partitions | None) -> dg.PartitionsDefinition[str] | None:
@@ -18,6 +27,21 @@ def partitions_definition(partitions: Partitions | None) -> dg.PartitionsDefinit
             return dg.DynamicPartitionsDefinition(name=name)
         case TimePartitions():
             return _of_time(partitions)
+        case MultiPartitions(dimensions):
+            found = {name: partitions_definition(one) for name, one in dimensions}
+            return dg.MultiPartitionsDefinition({name: one for name, one in found.items() if one is not None})
+
+
+def end_of_partition(partitions: Partitions | None, partition: str | None) -> datetime | None:
+    """The first moment after a partition of time, or of a pair that has one; None for any other."""
+    if isinstance(partitions, MultiPartitions) and partition is not None:
+        pairs = zip(partitions.dimensions, partition.split("|"), strict=True)
+        ends = [end_of_partition(one, part) for (_name, one), part in pairs]
+        return max((end for end in ends if end is not None), default=None)
+    definition = partitions_definition(partitions)
+    if partition is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return None
+    return definition.time_window_for_partition_key(partition).end
 
 
 def _of_time(partitions: TimePartitions) -> dg.PartitionsDefinition[str]:
@@ -49,7 +73,9 @@ def partition_mapping(
             return dg.LastPartitionMapping()
         case "same" if isinstance(own, StaticPartitions) and isinstance(upstream, StaticPartitions):
             return dg.StaticPartitionMapping({key: key for key in own.keys if key in upstream.keys})
-        case "same" if isinstance(own, DynamicPartitions):
+        case "dimension":
+            return dg.MultiToSingleDimensionPartitionMapping(shared_dimension(own, upstream))
+        case "same" if isinstance(own, DynamicPartitions | MultiPartitions):
             return dg.IdentityPartitionMapping()
         case "same" | "offset" | "window":
             return _of_windows(mapping.offset, may_miss)

@@ -151,6 +151,8 @@ class CommittedValues(Mapping[str | None, Any]):
 
     metadata: MetadataResource
     committed: Mapping[str | None, Committed]
+    pin: str | None = None
+    """The pin that the I/O manager reads at, unless the run names one."""
 
     def __getitem__(self, partition: str | None) -> Any:
         return stored(self.metadata, self.committed[partition])

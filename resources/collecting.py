@@ -4,13 +4,14 @@ Whatever a crash leaves between two of these steps is found and finished by the 
 does no harm. What cannot be removed now (no access, a disk that is not mounted) stays for the next one, too.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, Protocol, TypeVar
 
 from identity.errors import MetadataError
-from identity.ids import Entity
+from identity.ids import Entity, EntityId
 from resources.failpoints import reach
 from resources.locations import EndpointAway, place
 from resources.metadata.garbage import Condemned, Garbage, Retention
@@ -75,10 +76,20 @@ class Collector:
     rehearsed: bool = False
     progress: Progress = lambda _so_far: None
 
-    def collect(self, datasets: Collection[Entity], retention: Retention, *, abandoned: bool = True) -> Collected:
-        """Collect what abandoned attempts left, if asked for, and the replaced data of these datasets."""
+    def collect(
+        self,
+        datasets: Collection[Entity],
+        retention: Retention,
+        *,
+        own: Mapping[EntityId, Retention] = MappingProxyType({}),
+        abandoned: bool = True,
+    ) -> Collected:
+        """Collect what abandoned attempts left, if asked for, and the replaced data of these datasets.
+
+        `own` is the retention of a dataset that has another one than the rest.
+        """
         with ExitStack() as endpoints:
-            return _Collection(self, endpoints).collected(datasets, retention, abandoned=abandoned)
+            return _Collection(self, endpoints).collected(datasets, retention, own, abandoned=abandoned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +101,19 @@ class _Collection:
     open: dict[str, Clearing] = field(default_factory=dict)
     done: Collected = field(default_factory=Collected)
 
-    def collected(self, datasets: Collection[Entity], retention: Retention, *, abandoned: bool) -> Collected:
+    def collected(
+        self,
+        datasets: Collection[Entity],
+        retention: Retention,
+        own: Mapping[EntityId, Retention],
+        *,
+        abandoned: bool,
+    ) -> Collected:
         if abandoned:
             self._abandoned()
         self._condemned_before(datasets)
         for dataset in datasets:
-            self._replaced(dataset, retention)
+            self._replaced(dataset, own.get(dataset.id, retention))
         return self.done
 
     def _abandoned(self) -> None:

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from identity.ids import Entity
 from resources.graph.collections import Collections
+from resources.graph.column_walk import ColumnLineage, walk_columns
 from resources.graph.edges import EdgeChanges, Link, assert_edges
 from resources.graph.given import moment, number
 from resources.graph.identities import Identities
 from resources.graph.paths import Paths, paths_between
 from resources.graph.references import References
-from resources.graph.walk import Lineage, Walk, reached, walk
+from resources.graph.walk import Lineage, Walk, closure, reached, walk
 from resources.graph.whole import WholeGraph, load
 from resources.models import Direction
 
@@ -43,14 +44,34 @@ class GraphStore(Identities, References, Collections):
         with self.sessions.begin() as session:
             return walk(session, start, direction, depth=depth, at=moment("at", at))
 
+    def column_lineage(
+        self,
+        dataset: Entity,
+        direction: Direction,
+        *,
+        column: UUID | None = None,
+        depth: int | None = None,
+        at: datetime | None = None,
+    ) -> ColumnLineage:
+        """From which columns those of a dataset are computed ("up"), or which are computed from them ("down").
+
+        Of all its columns, or of the one with this id; `depth` steps far or to the end; of now, or of a moment. Raises
+        InvalidInput.
+        """
+        _entities(dataset)
+        with self.sessions.begin() as session:
+            return walk_columns(session, dataset, column, direction, depth=depth, at=moment("at", at))
+
     def reached(
         self, start: Entity, direction: Direction, *, depth: int | None = None, at: datetime | None = None
     ) -> frozenset[UUID]:
         """The ids of all that `lineage` would tell, the start among them: without names, types and edges.
 
-        One statement without a `depth`. Of a large part it takes a fifth of the time. Raises InvalidInput.
+        One round trip without a `depth`. Of a large part it takes a quarter of the time. Raises InvalidInput.
         """
         _entities(start)
+        if depth is None:
+            return closure(self.sessions, start, direction, at=moment("at", at))
         with self.sessions.begin() as session:
             return frozenset(reached(Walk(session, moment("at", at)), start.id.value, direction, depth))
 

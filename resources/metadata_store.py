@@ -19,12 +19,15 @@ from resources.metadata.impact import Impacts
 from resources.metadata.imports import Imports
 from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
+from resources.metadata.lineage_events import LineageEvents
 from resources.metadata.pins import Pins
 from resources.metadata.profiles import Profiles
 from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
 from resources.metadata.steps import Steps
+from resources.metadata.telling import Telling
+from resources.metadata.told_columns import ColumnWords
 from resources.version_records import At, Frame
 
 
@@ -50,6 +53,9 @@ class MetadataStore(
     Impacts,
     Imports,
     Profiles,
+    LineageEvents,
+    Telling,
+    ColumnWords,
 ):
     """The nouns of the store, for one tenant and actor.
 

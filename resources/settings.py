@@ -45,11 +45,13 @@ class Settings:
     home: Path
     project: Path
     tenant_slug: str = DEFAULT_TENANT
+    environment: str | None = None
+    """Which of the project's environments this is; None for its first."""
     variables: Mapping[str, str] = field(hash=False, repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, cwd: Path) -> Self:
-        """Read METADATA_HOME, METADATA_PROJECT, METADATA_TENANT and the three database URLs.
+        """Read METADATA_HOME, METADATA_PROJECT, METADATA_TENANT, METADATA_ENVIRONMENT and the three database URLs.
 
         Relative paths start at `cwd`. Without METADATA_HOME the home is `.metadata` there, without METADATA_PROJECT
         the project is `examples/flights` there if it has one, else `cwd` itself.
@@ -59,6 +61,7 @@ class Settings:
             home=(cwd / environ.get("METADATA_HOME", ".metadata")).resolve(),
             project=(cwd / environ.get("METADATA_PROJECT", str(example) if example.is_dir() else ".")).resolve(),
             tenant_slug=environ.get("METADATA_TENANT") or DEFAULT_TENANT,
+            environment=environ.get("METADATA_ENVIRONMENT") or None,
             variables=dict(environ),
         )
 

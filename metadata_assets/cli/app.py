@@ -9,6 +9,7 @@ from metadata_assets.cli import documents
 from metadata_assets.cli.commands import PROGRAM, accept_before_commands, command
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.exports import exports
 from metadata_assets.cli.identity import identity
 from metadata_assets.cli.imports import imports
 from metadata_assets.cli.lineage_commands import lineages
@@ -49,6 +50,7 @@ app.add_typer(_materialization, name="materialization")
 app.add_typer(identity, name="identity")
 app.add_typer(collection, name="collection")
 app.add_typer(imports, name="import")
+app.add_typer(exports, name="export")
 app.add_typer(versioning)
 app.add_typer(lineages)
 app.add_typer(projects)
@@ -64,7 +66,8 @@ def dev(
 
     Opens the databases (the embedded PostgreSQL where none is configured), starts Dagster's webserver, daemon and code
     server, prints the address when it answers, and stops all of them when it ends. With --json the document comes when
-    the address answers.
+    the address answers. When files of the project change it is loaded anew; a mistake is told at its place, and Dagster
+    keeps what it has.
     """
     from metadata_assets.cli.dev import serve
 
@@ -334,17 +337,24 @@ def gc(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
     keep_versions: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Keep the data of so many versions of each dataset.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Keep the data of so many versions of each dataset; 10.", show_default=False
+        ),
+    ] = None,
     keep_for: Annotated[
-        str, typer.Option(metavar="TIME", help="Keep what was replaced less than this ago: 90s, 5m, 1h, 7d.")
-    ] = "7d",
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Keep what was replaced less than this ago: 90s, 5m, 1h; 7d.", show_default=False
+        ),
+    ] = None,
 ) -> ExitCode:
     """Remove files that nobody can ask for any more.
 
     That is what attempts left that ended without a commit; what was delivered again; data that were replaced, in no
     pin, in none of the last versions and longer ago than --keep-for; and what steps of ended runs handed to each other.
     Never what is published, pinned or still being written. Records stay: versions, lineage and history are complete.
+    Without --keep-versions and --keep-for, datasets that declare their retention in the project keep what that says.
 
     It may be interrupted and repeated at any time. What cannot be removed is told, and the exit code is 5.
     """

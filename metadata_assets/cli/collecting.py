@@ -50,7 +50,7 @@ class Outcome:
 
 
 def collect_endpoints(cli: Cli, names: Sequence[str], *, profile: bool = False) -> ExitCode:
-    project = load_project(cli.settings.project)
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
     wanted = _wanted(project, names)
     with cli.opened(actor=person()) as opened:
         outcomes = list(_collect(cli, opened, wanted, profile=profile))

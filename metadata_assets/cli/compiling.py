@@ -1,77 +1,56 @@
 """`compile` and `validate`: a project as it is understood, without running it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from identity.errors import MetadataError, shown
+from identity.errors import MetadataError
 from identity.keys import CanonicalKey, short_name
+from metadata_assets.cli.choices import Choice
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
-from metadata_assets.factory import definitions_for
+from metadata_assets.factory import implemented
 from metadata_assets.spec import Dataset, Project, ProjectInvalid, load_project
-from metadata_assets.spec.problems import did_you_mean
+from metadata_assets.spec.manifest import Manifest
 from metadata_assets.sql.columns import Columns, Described
 from metadata_assets.sql.derived import promised, select_columns, select_problems, source_type
 
 
-class NoSuchDataset(MetadataError):
-    """the project {project} has no dataset {dataset}; {hint}"""
-
-    project: str
-    dataset: str
-    hint: str
-    exit_code: ClassVar[int] = ExitCode.NOT_FOUND
-
-
-class SeveralDatasets(MetadataError):
-    """{dataset} is the name of several datasets: {names}; write the whole name of one of them"""
-
-    dataset: str
-    names: str
-    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
-
-
-def validate_project(cli: Cli) -> ExitCode:
-    project = load_project(cli.settings.project)
-    definitions_for(project)
-    problems = select_problems(select_columns(project))
+def validate_project(cli: Cli, choice: Choice) -> ExitCode:
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
+    wanted = choice.of(project)
+    implemented(project, wanted)
+    chosen = {one.key for one in wanted}
+    problems = select_problems({key: one for key, one in select_columns(project).items() if key in chosen})
     if problems:
         raise ProjectInvalid(project=str(project.folder), problems=problems)
-    selects = sum(1 for dataset in project.datasets if dataset.sql)
+    selects = sum(1 for dataset in wanted if dataset.sql)
+    own = project.datasets_by_key
+    sources = {dep.key for dataset in wanted for dep in dataset.depends_on if dep.key not in own}
     answer = {
         "name": project.name,
         "endpoints": len(project.endpoints),
-        "datasets": len(project.datasets),
+        "datasets": len(wanted),
         "selects": selects,
-        "sources": len(project.sources),
+        "sources": len(sources),
     }
-    counted = f"{len(project.datasets)} datasets ({selects} of SQL) made from {len(project.sources)} source tables"
+    counted = f"{len(wanted)} datasets ({selects} of SQL) made from {len(sources)} source tables"
     cli.show(answer, f"{project.name} is valid: {counted}")
     return ExitCode.OK
 
 
-def compile_project(cli: Cli, names: Sequence[str]) -> ExitCode:
-    project = load_project(cli.settings.project)
-    wanted = [_called(project, name) for name in dict.fromkeys(names)] or list(project.datasets)
+def compile_project(cli: Cli, choice: Choice, manifest: Path | None) -> ExitCode:
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
+    wanted = choice.of(project)
     described = _columns(cli, project) if any(dataset.sql for dataset in wanted) else {}
     compiled = [_compiled(one, described.get(one.key)) for one in wanted]
+    if manifest is not None:
+        manifest.write_text(Manifest.of(project).text(), encoding="utf-8")
     cli.show(compiled, *_shown(project, wanted, compiled))
     return ExitCode.BAD_INPUT if any(one["problem"] for one in compiled) else ExitCode.OK
-
-
-def _called(project: Project, name: str) -> Dataset:
-    found = [one for one in project.datasets if name in (one.name, short_name(one.key), str(one.key))]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(short_name(one.key) for one in found)
-        raise SeveralDatasets(dataset=shown(name), names=names)
-    known = [short_name(one.key) if "/" in name else one.name for one in project.datasets]
-    raise NoSuchDataset(project=project.name, dataset=shown(name), hint=did_you_mean(name, sorted(set(known))))
 
 
 def _columns(cli: Cli, project: Project) -> Mapping[CanonicalKey, Described]:

@@ -11,6 +11,7 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.listening import address, answers, check_free
 from metadata_assets.cli.process_group import Group, Signals
+from metadata_assets.cli.reloading import Reloading
 from metadata_assets.spec import load_project
 from resources.postgres.databases import Databases
 from resources.settings import Settings
@@ -37,10 +38,12 @@ class DagsterSilent(MetadataError):
 def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
     """Run Dagster until it ends or a signal asks for it. Says no before anything starts: port, project, databases."""
     check_free(host, port)
-    load_project(cli.settings.project)
+    load_project(cli.settings.project, environment=cli.settings.environment).check_variables(cli.settings.variables)
     Databases(cli.settings).reach()  # from here on the embedded server runs as long as this process
     home = surroundings.prepare(cli.settings)
     url = address(host, port)
+    reloading = Reloading(cli, url, environment(cli.settings))
+    reloading.begin()
     with Signals() as signals:
         group = Group.start(
             command(home, host, port), folder=cli.settings.project, environment=environment(cli.settings)
@@ -51,8 +54,10 @@ def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
                 cli.show(_facts(cli.settings, url, group), f"Dagster is at {url}; Ctrl-C stops it")
             while group.running and not signals.asked:
                 signals.sleep(0.5)
+                reloading.look()
             ended = group.exit_code
         finally:
+            reloading.end()
             group.stop(signals)
     if ended is not None and not signals.asked:
         raise DagsterEnded(code=ended)

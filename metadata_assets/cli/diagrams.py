@@ -30,10 +30,10 @@ def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     for one, name in names.items():
         node = found.things[one]
         opening, closing = ("[(", ")]") if node.type in _RELATIONS else ("[", "]")
-        lines.append(f'  {name}{opening}"{_quoted(named(node))}"{closing}')
+        lines.append(f'  {name}{opening}"{mermaid_label(named(node))}"{closing}')
     lines += [f"  {names[source]} --> {names[made]}" for made, source in found.pairs]
     for number, (to, one_leading) in enumerate(_leading(found, identities)):
-        lines += [f'  i{number}(["{_quoted(str(one_leading))}"])', f"  i{number} -.-> {names[to]}"]
+        lines += [f'  i{number}(["{mermaid_label(str(one_leading))}"])', f"  i{number} -.-> {names[to]}"]
     if found.start_id in names:
         lines.append(f"  style {names[found.start_id]} stroke-width:3px")
     return "\n".join(lines) + "\n"
@@ -42,7 +42,7 @@ def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
 _NOT_PLAIN = re.compile(r"[^\w ./:-]")
 
 
-def _quoted(label: str) -> str:
+def mermaid_label(label: str) -> str:
     """The label for between quotes: everything that could mean something there as Mermaid's `#code;`."""
     return _NOT_PLAIN.sub(lambda match: f"#{ord(match[0])};", label)
 
@@ -55,15 +55,15 @@ def dot(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
         node = found.things[one]
         more = " shape=cylinder" if node.type in _RELATIONS else ""
         more += " penwidth=3" if one == found.start_id else ""
-        lines.append(f"  {name} [label={_string(named(node))}{more}]")
+        lines.append(f"  {name} [label={dot_string(named(node))}{more}]")
     lines += [f"  {names[source]} -> {names[made]}" for made, source in found.pairs]
     for number, (to, one_leading) in enumerate(_leading(found, identities)):
-        lines.append(f"  i{number} [label={_string(str(one_leading))} shape=ellipse]")
+        lines.append(f"  i{number} [label={dot_string(str(one_leading))} shape=ellipse]")
         lines.append(f"  i{number} -> {names[to]} [style=dashed]")
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _string(label: str) -> str:
+def dot_string(label: str) -> str:
     """A label as a string of DOT: a backslash would begin an escape, and a quote would end it."""
     escaped = printable(label).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

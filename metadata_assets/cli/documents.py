@@ -13,10 +13,16 @@ _INPUT = "{name, key, partition, materialization, version, metadata}"
 
 DEV = "{url, pid, project, home}"
 DEMO = "what the project's demo prints"
+BEGUN = "{project, name, written}"
 VALIDATED = "{name, endpoints, datasets, selects, sources}"
 COMPILED = (
     "[{name, key, computed_by, sql, code_version, publish, partitions, depends_on: [{name, key, partitions, missing}], "
     "columns: [{name, type, from: [{name, key, column}]}], problem}]"
+)
+SCHEMA = "the schema; with --write `{written}`"
+RAN = (
+    "{success, runs: [{run, success, partitions}], datasets: [{name, key, status, run, partitions, rows, seconds, "
+    "failed_checks, not_published, reason}]}"
 )
 COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
@@ -28,6 +34,12 @@ DBT_IMPORTED = (
     "{dry_run, project, adapter, schema_version, endpoints: [{endpoint, scope}], assets, columns, tests, "
     "edges: {total, opened, closed}, taken_back, rows_written, complete, gaps: [{name, reason}]}"
 )
+EVENTS_IMPORTED = (
+    "{dry_run, events, rows_written, runs, assets, datasets, facets, edges, columns, column_edges, refused, "
+    "first: [{place, error, reason}]}"
+)
+EVENTS_REFUSED = "[{id, place, error, reason, tries, first_at, last_at, characters, text}]"
+EVENTS_EXPORTED = "[{eventType, eventTime, run, job, inputs, outputs, producer, schemaURL}]"
 DATASETS = "[{name, key, type, publish, version, partitions, rows, materializations, updated_at}]"
 DATASET = (
     "{name, key, type, description, metadata, columns: [{name, type, nullable, position, metadata}], closed_at, id, "
@@ -107,6 +119,8 @@ IMPACT = (
     "releases: [{release, name, key, version, actor, released_at}], "
     "collections: [{slug, title, reference, key}], cut}"
 )
+COLUMN_LINEAGE = "{start, columns, direction, nodes: [{key, name, dataset, column}], edges: [{source, target}]}"
+COLUMN_IMPACT = "{name, key, gone, count, datasets: [{name, key}], made: [{name, key, dataset, column, steps}], cut}"
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"

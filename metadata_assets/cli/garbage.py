@@ -11,12 +11,12 @@ from rich.console import RenderableType
 from upath import UPath
 
 from identity.errors import MetadataError
-from identity.ids import Entity
+from identity.ids import Entity, EntityId
 from metadata_assets.cli.context import Cli, Opened, person
 from metadata_assets.cli.elsewhere import files_root
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable, table
-from metadata_assets.spec import load_project
+from metadata_assets.spec import Project, load_project
 from metadata_assets.spec.loading import METADATA_FILE
 from resources import failpoints
 from resources.collecting import Collected, Collector
@@ -29,6 +29,9 @@ from resources.tables.store import TableStorage
 
 LEFT_SHOWN = 20
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+KEEP_VERSIONS = 10
+KEEP_FOR = "7d"
+"""What stays where nobody says otherwise."""
 UNKNOWN_FOR = timedelta(days=7)
 """How long values of a run that Dagster does not know (any more) are kept: it may have had no instance."""
 
@@ -49,10 +52,17 @@ class Values:
     byte_count: int = 0
 
 
-def collect_garbage(cli: Cli, names: Sequence[str], *, dry_run: bool, keep_versions: int, keep_for: str) -> ExitCode:
-    retention = Retention(versions=keep_versions, time=_duration(keep_for))
+def collect_garbage(
+    cli: Cli, names: Sequence[str], *, dry_run: bool, keep_versions: int | None, keep_for: str | None
+) -> ExitCode:
+    retention = Retention(versions=keep_versions or KEEP_VERSIONS, time=_duration(keep_for or KEEP_FOR))
     failpoints.arm(cli.settings.failpoint)
-    locations = _locations(cli.settings)
+    project = (
+        load_project(cli.settings.project, environment=cli.settings.environment)
+        if (cli.settings.project / METADATA_FILE).exists()
+        else None
+    )
+    locations = {slug: one.location for slug, one in project.endpoints.items()} if project else {}
     with cli.opened(actor=person()) as opened, cli.err.status("looking for garbage") as status:
         collector = Collector(
             Garbage(opened.store.sessions),
@@ -60,7 +70,9 @@ def collect_garbage(cli: Cli, names: Sequence[str], *, dry_run: bool, keep_versi
             rehearsed=dry_run,
             progress=lambda done: status.update(f"{len(done.gone):,} folders, {done.byte_count:,} bytes"),
         )
-        done = collector.collect(_datasets(opened, names), retention, abandoned=not names)
+        datasets = _datasets(opened, names)
+        own = {} if keep_versions or keep_for else _declared(opened, project)
+        done = collector.collect(datasets, retention, own=own, abandoned=not names)
         values = Values() if names else _values(cli.settings, retention.time, dry_run=dry_run)
     cli.show(_document(done, values, dry_run=dry_run), *_shown(done, values, dry_run=dry_run))
     for at, error in [*done.away.items(), *done.left.items()][:LEFT_SHOWN]:
@@ -75,11 +87,15 @@ def _duration(given: str) -> timedelta:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _locations(settings: Settings) -> Mapping[str, EndpointLocation]:
-    """The project's endpoints."""
-    if not (settings.project / METADATA_FILE).exists():
-        return {}
-    return {slug: one.location for slug, one in load_project(settings.project).endpoints.items()}
+def _declared(opened: Opened, project: Project | None) -> Mapping[EntityId, Retention]:
+    """What the project says of its datasets."""
+    said = {one.key: one.retention for one in (project.datasets if project else ()) if one.retention}
+    entities = opened.store.entities(said)
+    return {
+        entities[key].id: Retention(versions=one.versions, time=one.time)
+        for key, one in said.items()
+        if key in entities
+    }
 
 
 def _storage_of(slug: str, locations: Mapping[str, EndpointLocation], opened: Opened, settings: Settings) -> Storage:

@@ -3,6 +3,7 @@
 from rich.console import RenderableType
 
 from identity.keys import short_name
+from metadata_assets.cli.column_lineage import column_meant, show_column_impact
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import facts, table
@@ -12,6 +13,11 @@ from resources.impacts import Affected, Held, Impact
 
 def show_impact(cli: Cli, name: str, *, limit: int) -> ExitCode:
     with cli.opened() as opened:
+        column = column_meant(opened.store, name)
+        if column is not None:
+            entity = opened.store.entity(column.key.dataset)
+            reached = opened.graph.column_lineage(entity, "down", column=column.id)
+            return show_column_impact(cli, column, reached, limit=limit)
         found = opened.store.impact(opened.store.thing(name).entity, limit=limit)
     cli.show(described(found), *page(found))
     return ExitCode.OK

@@ -27,7 +27,7 @@ def import_dbt(
     dry_run: bool,
 ) -> ExitCode:
     project = read_project(manifest, catalog, name=name)
-    declared = load_project(cli.settings.project).endpoints
+    declared = load_project(cli.settings.project, environment=cli.settings.environment).endpoints
     with cli.opened(actor=person(), rehearsed=dry_run) as opened:
         targets = _targets(opened.store, declared, endpoints, project)
         look, done = import_project(opened.store, project, targets, endpoints=_endpoints(declared, targets))

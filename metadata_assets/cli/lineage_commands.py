@@ -46,8 +46,12 @@ lineages.add_typer(_graph, name="graph")
         "lineage lake/nyc/carrier_month --format mermaid > lineage.mmd",
         "lineage lake/nyc/daily_delays --as-of 2026-03-01",
         "lineage --from jfk/public/flights --to lake/nyc/carrier_month --all",
+        "lineage lake/nyc/daily_delays --columns",
+        "lineage jfk/public/flights#dep_delay --columns --down --format mermaid",
     ],
-    document=f"`{documents.LINEAGE}`; with --from and --to `{documents.PATHS}`",
+    document=(
+        f"`{documents.LINEAGE}`; with --from and --to `{documents.PATHS}`; with --columns `{documents.COLUMN_LINEAGE}`"
+    ),
 )
 def lineage(
     cli: Cli,
@@ -83,6 +87,9 @@ def lineage(
     show_identities: Annotated[
         bool, typer.Option("--show-identities", help="The identity nodes that lead to each, too.")
     ] = False,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="Of its columns; KEY#COLUMN or KEY.COLUMN is one of them.")
+    ] = False,
 ) -> ExitCode:
     """Show what a dataset is made from, or what is made from it; or the paths from one to another.
 
@@ -95,11 +102,15 @@ def lineage(
     With --from and --to: by which steps the one is made from the other, the shortest paths, or with --all every path,
     shorter ones first. `more` says that there are more than --limit shows. The exit code is 3 where no path is, and it
     is said when there is one the other way round.
+
+    With --columns: from which columns each of its columns is computed, or with --down which are computed from it, as
+    far as SQL, Dagster's metadata and imported events say.
     """
     if from_ is not None and to is not None:
         from metadata_assets.cli.connecting import show_paths
 
         of_one = {"KEY": key is not None, "--up/--down": up is not None, "--show-identities": show_identities}
+        of_one["--columns"] = columns
         _refuse(of_one, "with --from and --to")
         return show_paths(cli, from_, to, every=every, limit=limit or 20, depth=depth, format_=format_, as_of=as_of)
     if key is None or from_ is not None or to is not None:
@@ -107,6 +118,20 @@ def lineage(
     from metadata_assets.cli.lineage import show_lineage
 
     _refuse({"--all": every, "--limit": limit is not None}, "without --from and --to")
+    if columns:
+        from metadata_assets.cli.column_lineage import show_columns
+        from metadata_assets.cli.lineage import format_meant
+        from metadata_assets.cli.moments import moment
+
+        _refuse({"--show-identities": show_identities}, "with --columns")
+        return show_columns(
+            cli,
+            key,
+            direction="down" if up is False else "up",
+            depth=depth,
+            form=format_meant(cli, format_),
+            at=None if as_of is None else moment(as_of),
+        )
     return show_lineage(
         cli,
         key,
@@ -142,24 +167,32 @@ def check(
 @command(
     lineages,
     "impact",
-    examples=["impact lake/nyc/flights", "impact jfk/public/flights --json"],
-    document=documents.IMPACT,
+    examples=["impact lake/nyc/flights", "impact jfk/public/flights --json", "impact jfk/public/flights#dep_delay"],
+    document=f"`{documents.IMPACT}`; of a column `{documents.COLUMN_IMPACT}`",
 )
 def impact(
     cli: Cli,
     key: Annotated[
-        str, typer.Argument(metavar="KEY", help="endpoint/schema/table, or the full key mid1:…", show_default=False)
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="endpoint/schema/table, or the full key mid1:…; with #column or .column behind it a column.",
+            show_default=False,
+        ),
     ],
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, metavar="N", help="How many of each kind are listed, up to 100,000.")
     ] = 100,
 ) -> ExitCode:
-    """Say what breaks if a dataset or a table goes: what is made from it, who reads it, who counts on that.
+    """Say what breaks if a dataset, a table or a column goes: what is made from it, who reads it, who counts on that.
 
     Of what is made from it now, over any number of steps, by open edges or really: the published version, and how many
     of the partitions that readers get were really made from it (`partitions_made`).
     `pins` and `collections` are those that have it or any of that; `releases` those that what is published came with.
     `cut` names the lists of which there is more. Changes nothing.
+
+    Of a column, every column that is computed from it, over any number of steps. A column that somebody only filters,
+    joins or sorts by is not among them.
     """
     from metadata_assets.cli.impact import show_impact
 

@@ -39,7 +39,10 @@ def too_many_partitions(project: Project, now: datetime) -> Iterator[Answer]:
 def _count(dataset: Dataset, now: datetime) -> int:
     """How many partitions are declared by then. Those that are added at run time are counted when they are written."""
     definition = partitions_definition(dataset.partitions)
-    if definition is None or isinstance(definition, dg.DynamicPartitionsDefinition):
+    dimensions = [definition]
+    if isinstance(definition, dg.MultiPartitionsDefinition):
+        dimensions = [one.partitions_def for one in definition.partitions_defs]
+    if definition is None or any(isinstance(one, dg.DynamicPartitionsDefinition) for one in dimensions):
         return 0
     with dg.partition_loading_context(effective_dt=now):
         return definition.get_num_partitions()

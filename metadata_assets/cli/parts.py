@@ -234,7 +234,7 @@ class Deployment:
 
     @cached_property
     def project(self) -> Project:
-        return load_project(self.settings.project)
+        return load_project(self.settings.project, environment=self.settings.environment)
 
     @property
     def endpoints(self) -> Mapping[str, ProjectEndpoint]:

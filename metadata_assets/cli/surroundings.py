@@ -37,4 +37,5 @@ def variables(settings: Settings) -> dict[str, str]:
         "METADATA_PROJECT": str(settings.project),
         "METADATA_TENANT": settings.tenant_slug,
         "DAGSTER_HOME": str(dagster_home(settings)),
+        **({"METADATA_ENVIRONMENT": settings.environment} if settings.environment else {}),
     }

@@ -40,6 +40,7 @@ class _Declared:
     """The databases that the project declares, read when somebody asks for the first one."""
 
     project: Path
+    environment: str | None
 
     def location(self, endpoint: str) -> "EndpointLocation":
         """Raises EndpointNotHere, and what is wrong with the project."""
@@ -52,7 +53,9 @@ class _Declared:
         from metadata_assets.spec import load_project
         from metadata_assets.spec.loading import METADATA_FILE
 
-        endpoints = load_project(self.project).endpoints if (self.project / METADATA_FILE).exists() else {}
+        if not (self.project / METADATA_FILE).exists():
+            return {}
+        endpoints = load_project(self.project, environment=self.environment).endpoints
         return {slug: one.location for slug, one in endpoints.items() if one.location.system == "postgres"}
 
     def among(self, endpoints: Set[str]) -> set[str]:
@@ -70,7 +73,7 @@ def follow(cli: Cli, opened: Opened, changed: Collection[Entity]) -> list[Behind
     Nothing is undone by that: it is published, and whoever comes by next tries again.
     """
     on: dict[str, list[Entity]] = {}
-    declared = _Declared(cli.settings.project)
+    declared = _Declared(cli.settings.project, cli.settings.environment)
     for one in changed:
         for endpoint in sorted(_databases_of(opened, one, declared)):
             on.setdefault(endpoint, []).append(one)

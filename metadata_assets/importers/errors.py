@@ -69,3 +69,20 @@ class AmbiguousTarget(MetadataError):
     database: str
     candidates: str
     exit_code: ClassVar[int] = 2
+
+
+class InvalidEvent(MetadataError):
+    """{field}: {reason}; {fix}"""
+
+    field: str
+    reason: str
+    fix: str
+    exit_code: ClassVar[int] = 2
+
+
+class UnreadableFile(MetadataError):
+    """{file} cannot be read, {reason}; give files of events: one JSON object, a list of them, or one on each line"""
+
+    file: str
+    reason: str
+    exit_code: ClassVar[int] = 2

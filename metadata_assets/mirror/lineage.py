@@ -11,9 +11,11 @@ from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.mirror.columns import columns_of, columns_text, scoped
 from resources.configurable import MetadataResource
 from resources.graph.edges import EdgeChanges, Link
 from resources.graph_store import GraphStore
+from resources.metadata.told_columns import ToldColumns
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Edge, PublishPolicy
 
@@ -34,6 +36,7 @@ class AssetGraphSnapshot:
     datasets: tuple[tuple[Asset, PublishPolicy], ...]
     external: tuple[Asset, ...]
     edges: frozenset[Edge]
+    columns: Mapping[CanonicalKey, ToldColumns] = field(default_factory=dict)
 
     @property
     def keys(self) -> frozenset[CanonicalKey]:
@@ -46,7 +49,8 @@ class AssetGraphSnapshot:
         known: list[tuple[Asset, str]] = [*self.datasets, *((asset, "external") for asset in self.external)]
         assets = [(str(asset.key), policy, asset.description, dict(asset.metadata)) for asset, policy in known]
         edges = sorted((str(edge.source), str(edge.target)) for edge in self.edges)
-        return sha256_of(json.dumps([assets, edges], sort_keys=True)).hex()
+        columns = [(str(key), columns_text(one)) for key, one in sorted(self.columns.items())]
+        return sha256_of(json.dumps([assets, edges, columns], sort_keys=True)).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Mirrored:
     assets_written: int
     edges: EdgeChanges
     entities: Mapping[CanonicalKey, Entity] = field(default_factory=dict, compare=False, repr=False)
+    columns_written: int = 0
+    column_edges: int = 0
 
 
 def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
@@ -80,6 +86,9 @@ def snapshot(asset_graph: Any) -> AssetGraphSnapshot:
         edges=frozenset(
             Edge(keys[key], keys[parent]) for key, node in nodes.items() for parent in node.parent_keys & nodes.keys()
         ),
+        columns={
+            keys[key]: told for key, node in nodes.items() if (told := columns_of(node.metadata, keys)) is not None
+        },
     )
 
 
@@ -91,7 +100,9 @@ def mirror(
     entities = metadata.entities(asset_graph.keys)
     links = [Link(entities[edge.source], entities[edge.target]) for edge in asset_graph.edges]
     changes = graph.assert_edges(links, producer=PRODUCER, scope=code_location, complete=True)
-    return Mirrored(written, changes, entities)
+    told = {key: scoped(one, code_location) for key, one in asset_graph.columns.items()}
+    columns, column_edges = metadata.record_columns(told, producer=PRODUCER, scope=code_location)
+    return Mirrored(written, changes, entities, columns, column_edges)
 
 
 def lineage_sensor(*, code_location: str) -> dg.SensorDefinition:

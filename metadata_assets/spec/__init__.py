@@ -4,6 +4,7 @@ from metadata_assets.spec.loading import DATASETS_FOLDER, METADATA_FILE, load_pr
 from metadata_assets.spec.partitions import (
     DynamicPartitions,
     Mapping,
+    MultiPartitions,
     Partitions,
     StaticPartitions,
     TimePartitions,
@@ -11,6 +12,7 @@ from metadata_assets.spec.partitions import (
 )
 from metadata_assets.spec.problems import At, Problem, ProjectInvalid
 from metadata_assets.spec.project import (
+    Automation,
     Check,
     Collect,
     Column,
@@ -19,6 +21,7 @@ from metadata_assets.spec.project import (
     Function,
     Project,
     ProjectEndpoint,
+    Schedule,
     asset_key,
 )
 from metadata_assets.spec.queries import Query, Relation
@@ -27,6 +30,7 @@ __all__ = [
     "DATASETS_FOLDER",
     "METADATA_FILE",
     "At",
+    "Automation",
     "Check",
     "Collect",
     "Column",
@@ -35,6 +39,7 @@ __all__ = [
     "DynamicPartitions",
     "Function",
     "Mapping",
+    "MultiPartitions",
     "Partitions",
     "Problem",
     "Project",
@@ -42,6 +47,7 @@ __all__ = [
     "ProjectInvalid",
     "Query",
     "Relation",
+    "Schedule",
     "StaticPartitions",
     "TimePartitions",
     "asset_key",

@@ -8,7 +8,16 @@ from identity.keys import CanonicalKey, dataset_key, short_name
 from metadata_assets.spec.models import DatasetFields
 from metadata_assets.spec.partitions import Partitions
 from metadata_assets.spec.problems import At, Path, Problem, did_you_mean, field_name
-from metadata_assets.spec.project import Check, Column, Dataset, Dependency, Function, ProjectEndpoint
+from metadata_assets.spec.project import (
+    Automation,
+    Check,
+    Column,
+    Dataset,
+    Dependency,
+    Function,
+    Keeping,
+    ProjectEndpoint,
+)
 from metadata_assets.spec.queries import Query
 from metadata_assets.spec.yaml_source import Source
 
@@ -104,9 +113,11 @@ def partitions_of(entry: Entry) -> Partitions | None:
     return entry.fields.partitions.value if entry.fields.partitions else None
 
 
-def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency], sql: Query | None) -> Dataset:
+def dataset_of(
+    key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency], sql: Query | None, promised: Sequence[Check]
+) -> Dataset:
     fields = entry.fields
-    checks = tuple(_check(entry, index) for index in range(len(fields.checks)))
+    checks = (*(_check(entry, index) for index in range(len(fields.checks))), *promised)
     return Dataset(
         key=key,
         description=fields.description,
@@ -121,6 +132,14 @@ def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency]
         code_version=fields.code_version or (sql.digest if sql else None),
         checks=checks,
         publish=fields.publish or ("when_checks_pass" if checks else "immediately"),
+        automation=(
+            Automation(when=fields.automation.when, cron=fields.automation.cron, timezone=fields.automation.timezone)
+            if fields.automation
+            else None
+        ),
+        retention=(
+            Keeping(versions=fields.retention.versions, time=fields.retention.time) if fields.retention else None
+        ),
         at=entry.at(),
     )
 
@@ -128,7 +147,15 @@ def dataset_of(key: CanonicalKey, entry: Entry, depends_on: Sequence[Dependency]
 def _check(entry: Entry, index: int) -> Check:
     fields = entry.fields.checks[index]
     function = _function(fields.python, entry.at("checks", index, "python"))
-    return Check(name=fields.name, python=function, blocking=fields.blocking, description=fields.description)
+    warns = fields.severity == "warn" or (fields.severity is None and not fields.blocking)
+    return Check(
+        name=fields.name,
+        python=function,
+        rule=None,
+        blocking=fields.blocking and not warns,
+        warns=warns,
+        description=fields.description,
+    )
 
 
 def _function(reference: str, at: At) -> Function:

@@ -1,41 +1,66 @@
 """From the files of a project to its value, with all their problems at once."""
 
 import re
-from collections.abc import Set
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
+from identity.errors import shown
 from identity.keys import SLUG, CanonicalKey
 from metadata_assets.spec.circles import circles, one_name_each
+from metadata_assets.spec.contracts import Promise, check_of, promises, same_names
+from metadata_assets.spec.docs_blocks import Block, described, read_blocks
 from metadata_assets.spec.entries import Entry, Known, dataset_of, declared_twice, key_of
-from metadata_assets.spec.models import DatasetFields, DatasetsFields, EndpointFields, ProjectFields
-from metadata_assets.spec.problems import At, Problem, ProjectInvalid, field_name
+from metadata_assets.spec.models import (
+    CheckFields,
+    ColumnFields,
+    DatasetFields,
+    DatasetsFields,
+    EndpointFields,
+    ProjectFields,
+)
+from metadata_assets.spec.problems import At, Problem, ProjectInvalid, did_you_mean, field_name
 from metadata_assets.spec.problems import Path as FieldPath
-from metadata_assets.spec.project import Collect, Dataset, Project, ProjectEndpoint
+from metadata_assets.spec.project import Collect, Dataset, Project, ProjectEndpoint, Schedule
 from metadata_assets.spec.references import dependencies
+from metadata_assets.spec.schedules import ScheduleEntry, scheduled
 from metadata_assets.spec.sql_files import sql_of
+from metadata_assets.spec.timing_fields import ScheduleFields
 from metadata_assets.spec.validation import Model, validated
 from metadata_assets.spec.yaml_source import Source, Value, read_source
 from resources.locations import EndpointLocation
 
 METADATA_FILE = "metadata.yml"
+Described = TypeVar("Described", DatasetFields, ColumnFields, CheckFields)
 DATASETS_FOLDER = "datasets"
 
 
-def load_project(folder: Path | str) -> Project:
+def load_project(folder: Path | str, *, environment: str | None = None) -> Project:
     """The project in `folder`: `metadata.yml`, every `*.yml` and `*.yaml` below `datasets/`, and their SQL.
 
-    Reads these files and nothing else: no network, no Python of the project. Raises ProjectInvalid with every problem.
+    Its endpoints are those of the environment, by default the first that it declares. Reads these files and nothing
+    else: no network, no Python of the project. Raises ProjectInvalid with every problem.
     """
     folder = Path(folder)
-    reading = _Reading(folder)
+    reading = _Reading(folder, environment)
     name = reading.read_metadata()
     reading.read_datasets()
     datasets = reading.resolve()
+    endpoints = dict(sorted(reading.endpoints.items()))
+    project = Project(
+        folder=folder.resolve(),
+        name=name or "",
+        endpoints=endpoints,
+        datasets=datasets,
+        environment=reading.environment,
+    )
+    incomplete = bool(reading.unread or reading.invalid) or len(datasets) < len(reading.entries)
+    schedules = list(scheduled(reading.schedules, project, may_be_more=incomplete))
+    reading.problems.extend(one for one in schedules if isinstance(one, Problem))
     if reading.problems or name is None:
         raise ProjectInvalid(project=str(folder), problems=reading.problems)
-    endpoints = dict(sorted(reading.endpoints.items()))
-    return Project(folder=folder.resolve(), name=name, endpoints=endpoints, datasets=datasets)
+    return replace(project, schedules=tuple(one for one in schedules if isinstance(one, Schedule)))
 
 
 @dataclass(slots=True)
@@ -47,32 +72,78 @@ class _Reading:
     """
 
     folder: Path
+    environment: str | None = None
     problems: list[Problem] = field(default_factory=list)
     endpoints: dict[str, ProjectEndpoint] = field(default_factory=dict)
+    schedules: list[ScheduleEntry] = field(default_factory=list)
+    blocks: dict[str, Block] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     invalid: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
 
     def read_metadata(self) -> str | None:
-        """The endpoints; returns the name of the project."""
+        """The endpoints and schedules; returns the name of the project."""
         source = self._source(self.folder / METADATA_FILE)
         if source is None:
             return None
         fields = self._validated(ProjectFields, source, source.value)
         endpoints = source.value.get("endpoints") if isinstance(source.value, dict) else None
+        others = self._environment(source, fields)
         for slug, value in endpoints.items() if isinstance(endpoints, dict) else ():
-            self._read_endpoint(source, slug, value)
+            self._read_endpoint(source, slug, value, others)
+        schedules = source.value.get("schedules") if isinstance(source.value, dict) else None
+        for name, value in schedules.items() if isinstance(schedules, dict) else ():
+            schedule = self._validated(ScheduleFields, source, value, ("schedules", name))
+            if schedule:
+                self.schedules.append(ScheduleEntry(source, name, schedule))
         return fields.name if fields else None
 
-    def _read_endpoint(self, source: Source, slug: str, value: Value) -> None:
-        fields = self._validated(EndpointFields, source, value, ("endpoints", slug))
+    def _environment(self, source: Source, fields: ProjectFields | None) -> FieldPath:
+        """Where the endpoints of this environment are written, as far as they are others."""
+        declared = fields.environments if fields else {}
+        path: FieldPath = ("environments",)
+        for name, endpoints in declared.items():
+            for slug in endpoints.keys() - (fields.endpoints.keys() if fields else ()):
+                at, known = (*path, name, slug), list(fields.endpoints if fields else ())
+                fix = did_you_mean(slug, known)
+                self.problems.append(Problem(source.key_at(at), field_name(at), f"no endpoint {shown(slug)!r}", fix))
+        if self.environment is None or not declared:
+            self.environment = next(iter(declared), None)
+        elif self.environment not in declared:
+            reason = f"no environment {shown(self.environment)!r}, which METADATA_ENVIRONMENT names"
+            fix = did_you_mean(self.environment, list(declared))
+            self.problems.append(Problem(source.key_at(path), field_name(path), reason, fix))
+        return (*path, self.environment or "")
+
+    def _read_endpoint(self, source: Source, slug: str, value: Value, environment: FieldPath) -> None:
+        path: FieldPath = ("endpoints", slug)
+        fields = self._validated(EndpointFields, source, value, path)
+        other = _value_at(source.value, (*environment, slug))
+        if fields and isinstance(value, dict) and isinstance(other, dict):
+            fields = self._validated(EndpointFields, source, {**value, **other}, (*environment, slug))
         if fields and SLUG.fullmatch(slug):
-            self.endpoints[slug] = _endpoint(slug, fields, source.at(("endpoints", slug)))
+            places = {**dict.fromkeys(value, path), **dict.fromkeys(other or (), (*environment, slug))}
+            variables = [
+                (text.removeprefix("env:"), source.at((*places[field], field)))
+                for field, text in (("url", fields.url), ("root", fields.root))
+                if text and text.startswith("env:")
+            ]
+            self.endpoints[slug] = _endpoint(slug, fields, source.at(path), variables)
         else:
             self.invalid.add(slug)
 
     def read_datasets(self) -> None:
-        for path in sorted((self.folder / DATASETS_FOLDER).rglob("*")):
+        paths = sorted((self.folder / DATASETS_FOLDER).rglob("*"))
+        for found in read_blocks(self.folder, (path for path in paths if path.suffix == ".md")):
+            if isinstance(found, Problem):
+                self.problems.append(found)
+                self.unread.add(found.at.file)
+            elif found.name in self.blocks:
+                fix = f"rename one of them, the other is at {self.blocks[found.name].at}"
+                self.problems.append(Problem(found.at, "", f"the block {found.name} is there twice", fix))
+            else:
+                self.blocks[found.name] = found
+        for path in paths:
             source = self._source(path) if path.suffix in (".yml", ".yaml") and path.name[0] != "." else None
             fields = self._validated(DatasetsFields, source, source.value) if source else None
             if source and fields:
@@ -112,8 +183,27 @@ class _Reading:
     def _dataset(self, key: CanonicalKey, entry: Entry, known: Known) -> Dataset:
         depends_on, problems = dependencies(entry, known)
         read = sql_of(self.folder, entry, known, depends_on)
-        self.problems.extend([*problems, *read.problems])
-        return dataset_of(key, entry, read.depends_on, read.query)
+        entry = self._described(entry)
+        promised = list(promises(entry, known))
+        kept = [one for one in promised if isinstance(one, Promise)]
+        broken = [one for one in promised if isinstance(one, Problem)]
+        self.problems.extend([*problems, *read.problems, *broken, *same_names(entry, kept)])
+        return dataset_of(key, entry, read.depends_on, read.query, [check_of(one) for one in kept])
+
+    def _described(self, entry: Entry) -> Entry:
+        """The entry with the texts of docs blocks in the place of their names."""
+
+        def text(fields: Described, *path: str | int) -> Described:
+            found = described(fields.description, self.blocks, may_be_more=bool(self.unread))
+            if isinstance(found, tuple):
+                self.problems.append(entry.problem((*path, "description"), *found))
+                return fields
+            return fields if found == fields.description else fields.model_copy(update={"description": found})
+
+        fields = text(entry.fields)
+        columns = tuple(text(one, "columns", n) for n, one in enumerate(fields.columns))
+        checks = tuple(text(one, "checks", n) for n, one in enumerate(fields.checks))
+        return replace(entry, fields=fields.model_copy(update={"columns": columns, "checks": checks}))
 
     def _source(self, path: Path) -> Source | None:
         file = path.relative_to(self.folder).as_posix()
@@ -143,7 +233,13 @@ def _rest(value: dict[str, Value], wrong: Set[str]) -> Value:
     return {**made, **{name: part for name, part in value.items() if name not in wrong}}
 
 
-def _endpoint(slug: str, fields: EndpointFields, at: At) -> ProjectEndpoint:
+def _value_at(value: Value, path: FieldPath) -> Value:
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _endpoint(slug: str, fields: EndpointFields, at: At, variables: Sequence[tuple[str, At]]) -> ProjectEndpoint:
     location = EndpointLocation(
         slug=slug,
         system=fields.system,
@@ -156,4 +252,4 @@ def _endpoint(slug: str, fields: EndpointFields, at: At) -> ProjectEndpoint:
     collect = (
         Collect(schemas=said.schemas, tables=said.tables, every=said.every, profile=said.profile) if said else None
     )
-    return ProjectEndpoint(location=location, collect=collect, at=at)
+    return ProjectEndpoint(location=location, collect=collect, at=at, variables=tuple(variables))

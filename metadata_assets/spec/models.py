@@ -2,14 +2,24 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from metadata_assets.spec.contract_fields import (
+    Accepted,
+    ContractFields,
+    RelationshipFields,
+    Severity,
+    Switched,
+)
+from metadata_assets.spec.declared import Declared
 from metadata_assets.spec.partitions import (
     GRAINS,
+    Dimension,
     DynamicPartitions,
     Grain,
+    MultiPartitions,
     Partitions,
     StaticPartitions,
     TimePartitions,
@@ -34,17 +44,12 @@ from metadata_assets.spec.texts import (
     Word,
     refuse,
 )
+from metadata_assets.spec.timing_fields import Automated, RetentionFields
 from resources.locations import System
 from resources.models import PublishPolicy
 
 
-class _Declared(BaseModel):
-    """A mapping in a YAML file: no field but these, and no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
-
-
-class CollectFields(_Declared):
+class CollectFields(Declared):
     """What to collect of an endpoint's catalog: these schemas and tables, or all; how often to look,
     and whether to look at the rows of tables, too.
     """
@@ -72,7 +77,7 @@ _FIXES = {
 }
 
 
-class EndpointFields(_Declared):
+class EndpointFields(Declared):
     """One entry of `endpoints`."""
 
     system: System
@@ -94,14 +99,25 @@ class EndpointFields(_Declared):
         return self
 
 
-class ProjectFields(_Declared):
-    """`metadata.yml`. The endpoints are validated one by one, so that one mistake does not hide another."""
+class EnvironmentEndpointFields(Declared):
+    """What is else about an endpoint in one environment; where nothing is said it is as everywhere."""
+
+    url: UrlReference | None = None
+    database: Name | None = None
+    root: Root | None = None
+    collect: CollectFields | None = None
+
+
+class ProjectFields(Declared):
+    """`metadata.yml`. Endpoints and schedules are validated one by one, so that one mistake does not hide another."""
 
     name: Name
     endpoints: dict[Slug, object] = Field(default_factory=dict)
+    environments: dict[Slug, dict[str, EnvironmentEndpointFields]] = Field(default_factory=dict)
+    schedules: dict[Word, object] = Field(default_factory=dict)
 
 
-class TimeFields(_Declared):
+class TimeFields(Declared):
     """The calendar of partitions by time."""
 
     start: Moment
@@ -115,8 +131,8 @@ class TimeFields(_Declared):
         return self
 
 
-class PartitionsFields(_Declared):
-    """How a dataset is divided: exactly one of these."""
+class DimensionFields(Declared):
+    """How something is divided: exactly one of these."""
 
     hourly: TimeFields | None = None
     daily: TimeFields | None = None
@@ -126,7 +142,7 @@ class PartitionsFields(_Declared):
     dynamic: Word | None = None
 
     @model_validator(mode="after")
-    def _is_one_of_them(self) -> "PartitionsFields":
+    def _is_one_of_them(self) -> Self:
         if len(self.model_fields_set) != 1:
             refuse("a dataset is divided in exactly one way", f"keep one of {', '.join(type(self).model_fields)}")
         _ = self.value
@@ -134,6 +150,10 @@ class PartitionsFields(_Declared):
 
     @property
     def value(self) -> Partitions:
+        return self.dimension
+
+    @property
+    def dimension(self) -> Dimension:
         if self.static is not None:
             return _static(self.static)
         if self.dynamic is not None:
@@ -143,6 +163,24 @@ class PartitionsFields(_Declared):
         if not found:
             refuse("it is empty", f"write one of {', '.join(type(self).model_fields)}")
         return found[0]
+
+
+class PartitionsFields(DimensionFields):
+    """How a dataset is divided: exactly one of these, or two of them `by` their names."""
+
+    by: dict[Word, DimensionFields] | None = None
+
+    @property
+    def value(self) -> Partitions:
+        if self.by is None:
+            return self.dimension
+        if len(self.by) != 2:
+            refuse("it does not have two dimensions", "name two: {day: {daily: …}, place: {static: …}}")
+        dimensions = tuple(sorted((name, fields.dimension) for name, fields in self.by.items()))
+        for name, one in dimensions:
+            if isinstance(one, StaticPartitions) and any("|" in key for key in one.keys):
+                refuse(f"a partition of {name} has a | in its name", "rename it: | stands between the dimensions")
+        return MultiPartitions(dimensions)
 
 
 def _static(keys: tuple[str, ...]) -> StaticPartitions:
@@ -169,19 +207,23 @@ _BEGINNINGS: dict[Grain, str] = {
 }
 
 
-class ColumnFields(_Declared):
+class ColumnFields(Declared):
     """One column, as the dataset promises it."""
 
     name: Filled
     type: str | None = None
     description: str | None = None
+    not_null: Switched = None
+    unique: Switched = None
+    accepted_values: Accepted = None
+    relationships: RelationshipFields | None = None
 
 
 def _dependency(value: object) -> object:
     return {"dataset": value} if isinstance(value, str) else value
 
 
-class DependencyFields(_Declared):
+class DependencyFields(Declared):
     """One input. `as` is the parameter of the function that gets it, by default the name of the table."""
 
     dataset: str
@@ -190,13 +232,20 @@ class DependencyFields(_Declared):
     missing: Literal["fail", "skip"] = "fail"
 
 
-class CheckFields(_Declared):
+class CheckFields(Declared):
     """One check of the data. A blocking one keeps data that fails it from being published."""
 
     name: Word
     python: FunctionReference
     blocking: bool = True
+    severity: Severity | None = None
     description: str | None = None
+
+    @model_validator(mode="after")
+    def _warnings_block_nothing(self) -> "CheckFields":
+        if self.severity == "warn" and self.blocking and "blocking" in self.model_fields_set:
+            refuse("a warning does not keep data from being published", "write severity: error, or blocking: false")
+        return self
 
 
 Named = TypeVar("Named", ColumnFields, CheckFields)
@@ -210,7 +259,7 @@ def _different(items: tuple[Named, ...]) -> tuple[Named, ...]:
     return items
 
 
-class DatasetFields(_Declared):
+class DatasetFields(Declared):
     """One entry of `datasets`."""
 
     name: DatasetName
@@ -222,12 +271,17 @@ class DatasetFields(_Declared):
     group: Word | None = None
     columns: Annotated[tuple[ColumnFields, ...], AfterValidator(_different)] = ()
     partitions: PartitionsFields | None = None
-    depends_on: tuple[Annotated[DependencyFields, BeforeValidator(_dependency)], ...] = ()
+    depends_on: tuple[
+        Annotated[DependencyFields, BeforeValidator(_dependency, json_schema_input_type=str | DependencyFields)], ...
+    ] = ()
     python: FunctionReference | None = None
     sql: SqlReference | None = None
     code_version: Filled | None = None
     checks: Annotated[tuple[CheckFields, ...], AfterValidator(_different)] = ()
+    contract: ContractFields | None = None
     publish: PublishPolicy | None = None
+    automation: Automated = None
+    retention: RetentionFields | None = None
 
     @model_validator(mode="after")
     def _is_computed_in_one_way(self) -> "DatasetFields":
@@ -238,7 +292,7 @@ class DatasetFields(_Declared):
         return self
 
 
-class DatasetsFields(_Declared):
+class DatasetsFields(Declared):
     """A file in `datasets/`. The datasets are validated one by one."""
 
     datasets: tuple[object, ...]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 Grain = Literal["hourly", "daily", "weekly", "monthly"]
-MappingKind = Literal["same", "all", "last", "offset", "window"]
+MappingKind = Literal["same", "all", "last", "offset", "window", "dimension"]
 GRAINS: tuple[Grain, ...] = ("hourly", "daily", "weekly", "monthly")
 """From the finest to the coarsest."""
 
@@ -46,7 +46,20 @@ class DynamicPartitions:
         return f"dynamic ({self.name})"
 
 
-Partitions = TimePartitions | StaticPartitions | DynamicPartitions
+Dimension = TimePartitions | StaticPartitions | DynamicPartitions
+
+
+@dataclass(frozen=True, slots=True)
+class MultiPartitions:
+    """One partition for each pair of partitions of two dimensions, in the order of their names."""
+
+    dimensions: tuple[tuple[str, Dimension], ...]
+
+    def __str__(self) -> str:
+        return " and ".join(f"{name}: {one}" for name, one in self.dimensions)
+
+
+Partitions = Dimension | MultiPartitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,7 @@ class Mapping:
 
     same: the one of the same name. all: all. last: the newest. offset: the one `offset` steps away.
     window: those whose time overlaps, for inputs of another grain.
+    dimension: where one of the two is divided in two dimensions, and the other as one of these: those of the same name.
     """
 
     kind: MappingKind
@@ -72,13 +86,26 @@ def default_mapping(own: Partitions | None, upstream: Partitions | None) -> Mapp
         return Mapping("all")
     if isinstance(own, TimePartitions) and isinstance(upstream, TimePartitions) and own.grain != upstream.grain:
         return Mapping("window")
+    if isinstance(own, MultiPartitions) != isinstance(upstream, MultiPartitions):
+        return Mapping("dimension")
     return Mapping("same")
+
+
+def shared_dimension(own: Partitions | None, upstream: Partitions | None) -> str | None:
+    """The dimension of one of them as which the other is divided."""
+    if isinstance(own, MultiPartitions) == isinstance(upstream, MultiPartitions):
+        return None
+    several, single = (own, upstream) if isinstance(own, MultiPartitions) else (upstream, own)
+    assert isinstance(several, MultiPartitions)
+    return next((name for name, one in several.dimensions if one == single), None)
 
 
 def feeds_several(mapping: Mapping | None, own: Partitions | None, upstream: Partitions | None) -> bool:
     """Whether one partition can get more than one partition of this input."""
     if mapping is None or mapping.kind in ("same", "last", "offset"):
         return False
+    if mapping.kind == "dimension":
+        return isinstance(upstream, MultiPartitions)
     if mapping.kind == "window" and isinstance(own, TimePartitions) and isinstance(upstream, TimePartitions):
         nested = GRAINS.index(own.grain) <= GRAINS.index(upstream.grain)
         return not nested or (own.grain == "weekly" and upstream.grain == "monthly")
@@ -106,11 +133,18 @@ def mapping_problem(
                 f"{mapping} is for partitions of time; this is {own or 'not partitioned'}, its input {upstream}",
                 _FIX,
             )
+        case "dimension":
+            return None if shared_dimension(own, upstream) else _no_dimension(own, upstream)
         case "same" | "offset" if _kind(own) != _kind(upstream):
             return f"this is {own or 'not partitioned'} and its input {upstream}: no partitions are the same", _FIX
         case "window" if isinstance(own, TimePartitions) and own.timezone != getattr(upstream, "timezone", None):
             return f"this is {own} and its input {upstream}: their days begin at different times", "use one timezone"
     return None if may_miss else _missing_input(mapping, own, upstream)
+
+
+def _no_dimension(own: Partitions | None, upstream: Partitions | None) -> Reason:
+    reason = f"this is {own or 'not partitioned'} and its input {upstream}: none of these dimensions is the other's"
+    return reason, "give both the same start, end, timezone or names, or say all"
 
 
 _FIX = "use one of same, window, {offset: -1}, all, last that fits both"
@@ -123,7 +157,7 @@ def _kind(partitions: Partitions | None) -> object:
             return partitions.grain, partitions.timezone
         case StaticPartitions() | None:
             return type(partitions)
-        case DynamicPartitions():
+        case DynamicPartitions() | MultiPartitions():
             return partitions
     assert_never(partitions)
 

@@ -11,8 +11,9 @@ import dagster as dg
 
 from identity.keys import CanonicalKey
 from metadata_assets.spec.partitions import Mapping, Partitions
-from metadata_assets.spec.problems import At
+from metadata_assets.spec.problems import At, Problem, ProjectInvalid
 from metadata_assets.spec.queries import Query
+from metadata_assets.spec.rules import Rule
 from resources.locations import EndpointLocation
 from resources.models import PublishPolicy
 
@@ -35,6 +36,8 @@ class ProjectEndpoint:
     location: EndpointLocation
     collect: Collect | None
     at: At = field(compare=False)
+    variables: tuple[tuple[str, At], ...] = field(compare=False, default=())
+    """The environment variables that say where it is, and where each is named."""
 
     @property
     def slug(self) -> str:
@@ -78,12 +81,34 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A check of the data. A blocking one keeps data that fails it from being published."""
+    """A check of the data: a function, or a rule of the contract; one of the two.
+
+    A blocking one keeps data that fails it from being published. `warns`: failing it is a warning and no error.
+    """
 
     name: str
-    python: Function
+    python: Function | None
+    rule: Rule | None
     blocking: bool
+    warns: bool
     description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Automation:
+    """When a dataset is made by itself. `cron` is given with on_cron."""
+
+    when: Literal["eager", "on_missing", "on_cron"]
+    cron: str | None
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What stays of replaced data: that of the last `versions` versions, and what was replaced less than `time` ago."""
+
+    versions: int
+    time: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +128,8 @@ class Dataset:
     code_version: str | None
     checks: tuple[Check, ...]
     publish: PublishPolicy
+    automation: Automation | None
+    retention: Keeping | None
     at: At = field(compare=False)
 
     @property
@@ -114,6 +141,24 @@ class Dataset:
         return self.key.table
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When to run which datasets, all divided alike or not at all. `environments`: where it is on; None: everywhere."""
+
+    name: str
+    cron: str
+    timezone: str
+    datasets: tuple[CanonicalKey, ...]
+    environments: tuple[str, ...] | None
+    description: str | None
+
+    def datasets_in(self, project: "Project") -> "list[Dataset]":
+        return [project.datasets_by_key[key] for key in self.datasets]
+
+    def is_on_in(self, environment: str | None) -> bool:
+        return self.environments is None or environment in self.environments
+
+
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """A valid project. `datasets` are in the order of their keys, `sources` are the collected tables they depend on."""
@@ -122,6 +167,8 @@ class Project:
     name: str
     endpoints: MappingOf[str, ProjectEndpoint]
     datasets: tuple[Dataset, ...]
+    schedules: tuple[Schedule, ...] = ()
+    environment: str | None = None
 
     @property
     def sources(self) -> tuple[CanonicalKey, ...]:
@@ -131,6 +178,21 @@ class Project:
     @cached_property
     def datasets_by_key(self) -> MappingOf[CanonicalKey, Dataset]:
         return {dataset.key: dataset for dataset in self.datasets}
+
+    def unset_variables(self, variables: MappingOf[str, str]) -> list[Problem]:
+        """The environment variables that its endpoints name and that are not set, each at its place."""
+        return [
+            Problem(at, f"endpoints.{one.slug}", f"the environment variable {name} is not set", "set it")
+            for one in self.endpoints.values()
+            for name, at in one.variables
+            if not variables.get(name)
+        ]
+
+    def check_variables(self, variables: MappingOf[str, str]) -> None:
+        """Raises ProjectInvalid with every environment variable that its endpoints name and that is not set."""
+        unset = self.unset_variables(variables)
+        if unset:
+            raise ProjectInvalid(project=str(self.folder), problems=unset)
 
     def dataset(self, key: CanonicalKey) -> Dataset | None:
         return self.datasets_by_key.get(key)

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, PlainValidator
@@ -155,14 +155,15 @@ def _timezone(name: str) -> str:
 
 def _mapping(value: object) -> Mapping:
     match value:
-        case "same" | "all" | "last" | "window":
+        case "same" | "all" | "last" | "window" | "dimension":
             return Mapping(value)
         case {"offset": str(steps), **others} if not others and re.fullmatch("[+-]?[1-9][0-9]{0,3}", steps):
             return Mapping("offset", int(steps))
-    refuse("it is not a mapping of partitions", "write same, window, all, last or {offset: -1}")
+    refuse("it is not a mapping of partitions", "write same, window, dimension, all, last or {offset: -1}")
 
 
-Duration = Annotated[timedelta, PlainValidator(_duration)]
-Moment = Annotated[datetime, PlainValidator(_moment)]
+Duration = Annotated[timedelta, PlainValidator(_duration, json_schema_input_type=str)]
+Moment = Annotated[datetime, PlainValidator(_moment, json_schema_input_type=str)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
-PartitionMapping = Annotated[Mapping, PlainValidator(_mapping)]
+_MappingWritten = Literal["same", "window", "dimension", "all", "last"] | dict[Literal["offset"], int]
+PartitionMapping = Annotated[Mapping, PlainValidator(_mapping, json_schema_input_type=_MappingWritten)]

@@ -61,6 +61,8 @@ _WRITTEN: Mapping[type, str] = {type(None): "nothing", str: "a text", list: "a l
 _EXPECTED: Mapping[str, tuple[str, str]] = {
     "string": ("a text", "write one in the same line, in quotes if it begins with { or ["),
     "bool": ("true or false", "write true or false"),
+    "int": ("a whole number", "write digits alone"),
+    "greater_than": ("a larger number", "write a larger one"),
     "tuple": ("a list", "write [one, two], or a line `- one` for each"),
     "dict": ("a mapping of names", "write a line `name: …` for each"),
     "model": ("a mapping of fields", "write a line `field: …` for each"),

@@ -10,33 +10,7 @@ import duckdb
 from identity.keys import CanonicalKey
 from metadata_assets.spec import Column, Dataset, Problem, Project
 from metadata_assets.sql.columns import Columns, Described, described
-
-_WORDS = {
-    "int": "BIGINT",
-    "int8": "TINYINT",
-    "int16": "SMALLINT",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "uint8": "UTINYINT",
-    "uint16": "USMALLINT",
-    "uint32": "UINTEGER",
-    "uint64": "UBIGINT",
-    "float": "DOUBLE",
-    "float32": "FLOAT",
-    "float64": "DOUBLE",
-    "str": "VARCHAR",
-    "utf8": "VARCHAR",
-    "large_string": "VARCHAR",
-    "date32": "DATE",
-    "date32[day]": "DATE",
-    "timestamp[us]": "TIMESTAMP",
-    "timestamp[us, tz=UTC]": "TIMESTAMP WITH TIME ZONE",
-    "binary": "BLOB",
-}
-"""What Arrow, Polars and Python call types that DuckDB calls otherwise."""
-
-_INEXACT = frozenset(["decimal", "numeric"])
-"""Without precision and scale they say too little."""
+from metadata_assets.sql.types import duckdb_type
 
 _POSTGRES = re.compile(
     r"(?:(boolean|smallint|integer|bigint|real|double precision|date|bytea|interval)|(oid)"
@@ -60,18 +34,6 @@ def source_type(collected: str | None) -> str | None:
 
 
 NOTHING_COLLECTED: Mapping[CanonicalKey, Columns] = {}
-
-
-@cache
-def duckdb_type(declared: str) -> str | None:
-    """DuckDB's name of a declared type; None where it has none."""
-    text = declared.strip().lower()
-    if text in _INEXACT:
-        return None
-    try:
-        return str(duckdb.sqltype(_WORDS.get(text, declared)))
-    except duckdb.Error:
-        return None
 
 
 def select_columns(

@@ -11,7 +11,7 @@ from uuid import UUID
 from identity.ids import Entity
 from identity.keys import CanonicalKey
 from resources.models import AssetType, Direction, Edge
-from resources.postgres.session import Row, Session
+from resources.postgres.session import Row, Session, Sessions
 
 # A closure without a bound: UNION drops nodes that were met before, so a cycle ends. Depth is not carried along,
 # because with it a node would be walked again for every depth at which it is met.
@@ -56,7 +56,12 @@ FROM metadata.asset a
 WHERE a.tenant_id = %(tenant)s
 """
 
-_OF_IDS = NODES + "AND a.asset_id = ANY (%(ids)s)"
+# One row: of many rows most time goes into making each of them a value.
+_OF_IDS = f"""
+SELECT array_agg(n.asset_id) AS ids, array_agg(n.qualified_name) AS names, array_agg(n.type) AS types,
+  array_agg(n.closed_at) AS closed, array_agg(n.name_taken) AS taken
+FROM ({NODES} AND a.asset_id = ANY (%(ids)s)) n
+"""
 
 # Places in the array instead of ids, four bytes each: of a large part most time was spent on making ids of text.
 _EDGES = """
@@ -68,6 +73,7 @@ SELECT string_agg(int4send(e.made) || int4send(e.source), '' ORDER BY e.made, e.
   JOIN unnest(%(ids)s::uuid[]) WITH ORDINALITY AS t (id, place) ON t.id = r.target_asset_id) e
 """
 
+TYPES: Final[Mapping[str, AssetType]] = {str(one): one for one in AssetType}
 NO_COLUMNS: Final[Mapping[str, str]] = {}
 COLUMNS: Final[Mapping[Direction, Mapping[str, str]]] = {
     "up": {"here": "source_asset_id", "there": "target_asset_id"},
@@ -150,23 +156,15 @@ class Walk:
         `{gone}`: since when an asset was gone then; `{has_a_name}`: whether its name led to it; `{is_there}`: whether
         it was known and not gone.
         """
-        now = self.at is None
-        words = {
-            "valid": OPEN if now else THEN,
-            "name": "a.qualified_name" if now else _NAME_THEN,
-            "gone": "a.deleted_at" if now else _GONE_THEN,
-            "has_a_name": _HAS_A_NAME.format(named="x.valid_to IS NULL" if now else _NAMED_THEN),
-            "is_there": "a.deleted_at IS NULL" if now else _IS_THERE_THEN,
-            **columns,
-        }
         given = {"tenant": self.session.tenant_value, "at": self.at, **parameters}
-        return self.session.rows(statement.format(**words), given, planned_anew=planned_anew)
+        return self.session.rows(_worded(statement, self.at, columns), given, planned_anew=planned_anew)
 
     def nodes(self, ids: Collection[UUID]) -> dict[UUID, Node]:
         """What these assets are, in the order of their names; one statement."""
+        (row,) = self.rows(_OF_IDS, ids=sorted(ids))
+        columns = [row[name] or () for name in ("ids", "names", "types", "closed", "taken")]
         found = told_apart(
-            Node(row["asset_id"], row["qualified_name"], AssetType(row["type"]), row["closed_at"], row["name_taken"])
-            for row in self.rows(_OF_IDS, ids=sorted(ids))
+            Node(one, name, TYPES[kind], closed, taken) for one, name, kind, closed, taken in zip(*columns, strict=True)
         )
         return {node.id: node for node in sorted(found, key=lambda node: (node.text, node.id))}
 
@@ -198,6 +196,25 @@ def walk(session: Session, start: Entity, direction: Direction, *, depth: int | 
         pairs=tuple(asked.edges(nodes)),
         at=at,
     )
+
+
+def _worded(statement: str, at: datetime | None, columns: Mapping[str, str]) -> str:
+    now = at is None
+    return statement.format(
+        valid=OPEN if now else THEN,
+        name="a.qualified_name" if now else _NAME_THEN,
+        gone="a.deleted_at" if now else _GONE_THEN,
+        has_a_name=_HAS_A_NAME.format(named="x.valid_to IS NULL" if now else _NAMED_THEN),
+        is_there="a.deleted_at IS NULL" if now else _IS_THERE_THEN,
+        **columns,
+    )
+
+
+def closure(sessions: Sessions, start: Entity, direction: Direction, *, at: datetime | None) -> frozenset[UUID]:
+    """The ids of everything that is reached, the start among them; one round trip."""
+    given = {"tenant": sessions.tenant.value, "at": at, "starts": [start.id.value]}
+    (row,) = sessions.call(_worded(_CLOSURE, at, COLUMNS[direction]), given)
+    return frozenset(row["ids"])
 
 
 def told_apart(nodes: Iterable[Node]) -> list[Node]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from resources.graph.walk import NODES, Walk, places
+from resources.graph.walk import NODES, TYPES, Walk, places
 from resources.models import AssetType, Direction
 from resources.postgres.session import Session
 
@@ -31,8 +31,6 @@ SELECT array_agg(a.asset_id::text ORDER BY a.place) AS ids, array_agg(a.type ORD
    FROM e JOIN a s ON s.asset_id = e.made JOIN a t ON t.asset_id = e.source) AS edges
 FROM a
 """
-
-_TYPES = {str(one): one for one in AssetType}
 
 Steps = tuple[str, ...]
 """References, in the direction in which data flow."""
@@ -188,7 +186,7 @@ def load(session: Session, *, at: datetime | None) -> WholeGraph:
     rank = {place: number for number, place in enumerate(ordered)}
     texts = [references[place] for place in ordered]
     return WholeGraph(
-        nodes={references[place]: _TYPES[row["types"][place]] for place in ordered},
+        nodes={references[place]: TYPES[row["types"][place]] for place in ordered},
         edges=tuple((texts[a], texts[b]) for a, b in sorted((rank[a], rank[b]) for a, b in pairs)),
         at=at,
         gone={references[place]: names[place] for place in ordered if gone[place]},

@@ -121,7 +121,7 @@ def _write(session: Session, look: Import) -> Imported:
     gone = _taken_back(session, look, entities)
     fields = {entities[asset.key]: asset.fields or () for asset in assets}
     fields |= {one: () for one in gone if one.key not in entities}
-    columns = _columns(session, look, fields)
+    columns = declare_columns(session, fields, by=look.slot, complete=look.complete)
     edges = _edges(session, look, entities)
     return Imported(
         rows_written=endpoints + written + len(gone) + columns + edges.opened + edges.closed,
@@ -144,18 +144,22 @@ def _taken_back(session: Session, look: Import, entities: Mapping[CanonicalKey, 
     ]
 
 
-def _columns(session: Session, look: Import, fields: Mapping[Entity, tuple[Field, ...]]) -> int:
-    plan, ids = _column_plan(session, look, fields)
+def declare_columns(session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool) -> int:
+    """Bring the columns that `by` declares of assets to what it says; how many rows that wrote.
+
+    Columns that a collection or somebody else described stand. What is not complete closes nothing.
+    """
+    plan, ids = _column_plan(session, fields, by=by, complete=complete)
     if not (plan.fields_closed or plan.fields_created or plan.fields_changed or plan.fields_reopened):
         return 0
     assets = sorted(entity.id.value for entity in fields)
     session.rows(_LOCK, {"tenant": session.tenant_value, "assets": assets})  # before a collection describes them
-    plan, ids = _column_plan(session, look, fields)
+    plan, ids = _column_plan(session, fields, by=by, complete=complete)
     return close_fields(session, plan.fields_closed, ids) + write_fields(session, plan, ids)
 
 
 def _column_plan(
-    session: Session, look: Import, fields: Mapping[Entity, tuple[Field, ...]]
+    session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool
 ) -> tuple[Plan, Mapping[CanonicalKey, Entity]]:
     """What changes in the columns that were declared; those that a collection or another look described stand."""
     assets = sorted(entity.id.value for entity in fields)
@@ -178,19 +182,19 @@ def _column_plan(
         for given in wanted:
             there: Row | None = known.get(given.name)
             if there is None:
-                created.append((entity.key, _declared(look, given)))
+                created.append((entity.key, _declared(by, given)))
             elif not there["open"]:
-                reopened.append((entity.key, _declared(look, given)))
-            elif (now := _declared_again(look, there, given)) is not None:
+                reopened.append((entity.key, _declared(by, given)))
+            elif (now := _declared_again(by, there, given)) is not None:
                 changed.append((entity.key, now))
         names = {field.name for field in wanted}
-        for name, row in known.items() if look.complete else ():
-            if name not in names and row["open"] and look.slot in _declarers(row):
-                (changed if len(_declarers(row)) > 1 else closed).append((entity.key, _declared_no_more(look, row)))
+        for name, row in known.items() if complete else ():
+            if name not in names and row["open"] and by in _declarers(row):
+                (changed if len(_declarers(row)) > 1 else closed).append((entity.key, _declared_no_more(by, row)))
     plan = Plan(
         endpoint="",
         fingerprint="",
-        complete=look.complete,
+        complete=complete,
         fields_created=tuple(created),
         fields_changed=tuple(changed),
         fields_reopened=tuple(reopened),
@@ -199,29 +203,29 @@ def _column_plan(
     return plan, {entity.key: entity for entity in fields}
 
 
-def _declared(look: Import, field: Field) -> Field:
-    return _of(field, [look.slot])
+def _declared(by: str, field: Field) -> Field:
+    return _of(field, [by])
 
 
-def _declared_again(look: Import, row: Row, field: Field) -> Field | None:
-    """What a stored column becomes when a look declares it; None where it stays, as what nobody declared does.
+def _declared_again(by: str, row: Row, field: Field) -> Field | None:
+    """What a stored column becomes when somebody declares it; None where it stays, as what nobody declared does.
 
     Values are compared: to make fields of all is slow.
     """
     declarers = _declarers(row)
     if not declarers:
         return None
-    if declarers[0] != look.slot:
-        return None if look.slot in declarers else _of(_field(row), [*declarers, look.slot])
+    if declarers[0] != by:
+        return None if by in declarers else _of(_field(row), [*declarers, by])
     now = (row["type"], row["nullable"], row["position"], row["metadata"])
     if now == (field.type, field.nullable, field.position, _of(field, declarers).metadata):
         return None
     return _of(field, declarers)
 
 
-def _declared_no_more(look: Import, row: Row) -> Field:
-    """What a stored column becomes when a look does not declare it any more: it is the next one's."""
-    return _of(_field(row), [one for one in _declarers(row) if one != look.slot])
+def _declared_no_more(by: str, row: Row) -> Field:
+    """What a stored column becomes when somebody does not declare it any more: it is the next one's."""
+    return _of(_field(row), [one for one in _declarers(row) if one != by])
 
 
 def _declarers(row: Row) -> list[str]:

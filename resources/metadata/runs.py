@@ -125,8 +125,8 @@ class Runs(Noun):
         nothing new writes nothing. A later look never makes an ended run or attempt running again. A run that ended
         leaves no attempt running, but for those that somebody holds a lease of.
         """
-        jobs = [_run_item(one) for one in runs]
-        tried = [_attempt_item(one) for one in attempts]
+        jobs = [run_item(one) for one in runs]
+        tried = [attempt_item(one) for one in attempts]
         (row,) = self.sessions.call(
             _RECORD,
             {
@@ -219,7 +219,8 @@ def _moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def _run_item(one: RunFact) -> Row:
+def run_item(one: RunFact) -> Row:
+    """A fact about a run as the functions of the database take it."""
     return {
         "run_id": one.run_id,
         "name": one.name,
@@ -234,7 +235,8 @@ def _run_item(one: RunFact) -> Row:
     }
 
 
-def _attempt_item(one: AttemptFact) -> Row:
+def attempt_item(one: AttemptFact) -> Row:
+    """The same of an attempt."""
     return {
         "run_id": one.run_id,
         "step_key": one.step_key,

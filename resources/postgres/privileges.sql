@@ -21,7 +21,8 @@ GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.unpublished
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.take_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,
-  metadata.record_runs, metadata.activate_dag
+  metadata.record_runs, metadata.activate_dag, metadata.record_lineage, metadata.refuse_events,
+  metadata.accept_events
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,

@@ -115,7 +115,28 @@ def test_a_column_that_no_source_has_is_told_where_it_was_collected(collected: R
 
 def test_who_names_no_dataset_is_told_the_nearest(shop: Run) -> None:
     answer = shop("compile", "spend")
-    assert (answer.code, answer.err.strip()) == (3, "the project shop has no dataset spend; did you mean spent?")
+    assert (answer.code, answer.err.strip()) == (
+        3,
+        "the project shop has no dataset spend to select; did you mean spent?",
+    )
+
+
+def test_what_was_modified_is_selected_against_a_manifest(shop: Run, tmp_path: Path) -> None:
+    manifest = str(tmp_path / "main.json")
+    assert shop("compile", "--manifest", manifest).code == 0
+    assert shop("compile", "--select", "state:modified+", "--state", manifest, "--json").json == []
+    (tmp_path / "a project" / "datasets" / "spent.sql").write_text(SPENT + "LIMIT 5")
+    found = shop("compile", "--select", "state:modified+", "--exclude", "kind:python", "--state", manifest, "--json")
+    assert [one["name"] for one in found.json] == ["lake/sales/spent", "lake/sales/top"]
+    refused = shop("compile", "--select", "state:modified", "--state", "/nowhere")
+    assert (refused.code, "/nowhere is no manifest (No such file" in refused.err) == (2, True)
+
+
+def test_a_module_that_is_broken_elsewhere_does_not_matter(shop: Run, tmp_path: Path) -> None:
+    (tmp_path / "a project" / "code.py").write_text("this is no Python")
+    assert shop("validate").code == 2
+    answer = shop("validate", "--select", "kind:sql", "--json")
+    assert (answer.code, answer.json["datasets"]) == (0, 2)
 
 
 def test_a_valid_project_is_counted(shop: Run) -> None:

@@ -17,6 +17,7 @@ import pytest
 from cli_calls import program
 
 from metadata_assets.cli.process_group import Group, Signals
+from metadata_assets.cli.reloading import seen_in
 
 PROJECT = "name: shop\nendpoints:\n  lake: {system: files}\n"
 DATASETS = "datasets:\n  - {name: orders, endpoint: lake, schema: sales, python: pipeline:orders}\n"
@@ -80,11 +81,24 @@ def test_dagster_comes_up_with_the_project_and_leaves_nothing_behind(
     assert entries == [expected], (tmp_path / "stderr").read_text()
     assert {"assetKey": {"path": ["lake", "sales", "orders"]}} in ask(announced["url"], ASSETS)["assetNodes"]
     assert len(running_in(announced["pid"])) >= 4
+    changes_are_loaded_and_mistakes_are_told(announced["url"], Path(environ["METADATA_PROJECT"]), tmp_path / "stderr")
     dev.send_signal(signal.SIGINT)
     assert dev.wait(timeout=90) == 0, (tmp_path / "stderr").read_text()
     assert running_in(announced["pid"]) == []
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+def changes_are_loaded_and_mistakes_are_told(url: str, project: Path, stderr: Path) -> None:
+    """A new dataset appears by itself; a file that is broken is told at its place, and what was good is kept."""
+    orders = project / "datasets" / "orders.yml"
+    (project / "datasets" / "sums.sql").write_text("SELECT sum(id) AS n FROM {{ ref('orders') }}")
+    orders.write_text(DATASETS + "  - {name: sums, endpoint: lake, schema: sales, sql: sums.sql}\n")
+    sums = {"assetKey": {"path": ["lake", "sales", "sums"]}}
+    wait_for(lambda: sums in ask(url, ASSETS)["assetNodes"], within=120)
+    orders.write_text(orders.read_text().replace("sql: sums", "sqll: sums"))
+    wait_for(lambda: "datasets/orders.yml:3:49: datasets[1].sqll: there is no such field" in stderr.read_text(), 120)
+    assert sums in ask(url, ASSETS)["assetNodes"]
 
 
 def _until_closed(lines: Iterator[str]) -> Iterator[str]:
@@ -122,8 +136,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Group]]:
         group.leader.wait(timeout=10)
 
 
-def wait_for(happened: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
+def wait_for(happened: Callable[[], bool], within: float = 30) -> None:
+    until = time.monotonic() + within
     while not happened():
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -158,3 +172,14 @@ def test_signals_are_as_before_afterwards() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         wait_for(lambda: signals.asked == 1)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_says_nothing_about_a_project_is_not_looked_at(tmp_path: Path) -> None:
+    for name in ("a.yml", "b/c.sql", "d.py", "e.md", "data.csv", ".hidden.yml", ".metadata/x.yml", "v/lib/y.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "v" / "pyvenv.cfg").write_text("")
+    assert {str(Path(one).relative_to(tmp_path)) for one in seen_in(tmp_path)} == {"a.yml", "b/c.sql", "d.py", "e.md"}
+    before = seen_in(tmp_path)
+    (tmp_path / "d.py").write_text("xy")
+    assert seen_in(tmp_path) != before

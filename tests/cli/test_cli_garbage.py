@@ -1,6 +1,7 @@
 """gc: what nobody needs goes, and it is told; what is published stays."""
 
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -56,6 +57,24 @@ def test_replaced_data_go_when_they_are_old_enough(run: Run, folders: dict[str, 
     assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"away", "left"}
     assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
     assert run("gc", *EAGER, "--json").json["gone"] == []
+
+
+def test_a_dataset_keeps_what_the_project_declares(
+    run: Run, folders: dict[str, list[Path]], environ: dict[str, str]
+) -> None:
+    project = Path(environ["METADATA_PROJECT"])
+    (project / "datasets").mkdir()
+    (project / "metadata.yml").write_text("name: shop\nendpoints:\n  lake: {system: files}\n")
+    (project / "datasets" / "all.yml").write_text(
+        'datasets: [{name: flights, endpoint: lake, schema: nyc, python: "a:b", retention: {versions: 1, for: 1s}}]'
+    )
+    time.sleep(1.1)
+    assert run("gc", "--keep-for", "1d", "--json").json["replaced"] == 0, "what is asked for outranks it"
+    assert run("gc", "--json").json["replaced"] == 1
+    assert {name: [one.exists() for one in some] for name, some in folders.items()} == {
+        "flights": [False, True],
+        "weather": [True, True],
+    }
 
 
 def test_of_named_datasets_only(run: Run, folders: dict[str, list[Path]], writer: Writer, root: Path) -> None:

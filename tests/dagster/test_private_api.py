@@ -33,6 +33,10 @@ IMPORTS = {
     ("dagster._core.storage.tags", "PARENT_RUN_ID_TAG"): _TAG.format("every re-execution"),
     ("dagster._core.storage.tags", "RESUME_RETRY_TAG"): _TAG.format("re-execution from failure"),
     ("dagster._core.storage.tags", "RETRY_NUMBER_TAG"): _TAG.format("a retry whose parent was deleted"),
+    (
+        "dagster._utils.schedules",
+        "is_valid_cron_schedule",
+    ): "the cron expressions of a project, which are told at their line",
     ("dagster._serdes", "ConfigurableClassData"): "Dagster's own storage: dagster.yaml names a class that is given it",
 }
 TAGS = {

@@ -18,6 +18,7 @@ from metadata_assets.sql.computing import NotATable, PartitionsDisagree, SqlFail
 from metadata_assets.sql.engine import Room
 from resources.locations import place
 from resources.metadata_store import MetadataStore
+from resources.settings import BadMemory, Settings
 
 DATASETS = """
 datasets:
@@ -277,3 +278,9 @@ def test_what_does_not_fit_into_memory_goes_to_the_folder(select: Any, tmp_path:
     assert not (tmp_path / "rest").exists(), "DuckDB removes what it wrote"
     with pytest.raises(SqlFailed, match=r"carriers.sql:1:1: .*; let it have more by METADATA_SQL_MEMORY"):
         SqlFunction(query, Room("60MB"))()
+
+
+@pytest.mark.parametrize("value", ["lots", "4", "0GB", "150%", "-1GB", "1GB'; --"])
+def test_what_is_no_amount_of_memory_is_refused_by_the_variables_name(value: str) -> None:
+    with pytest.raises(BadMemory, match="METADATA_SQL_MEMORY is no amount of memory; write it like 500MB"):
+        _ = Settings.from_env({"METADATA_SQL_MEMORY": value}, cwd=Path("/")).sql_memory

@@ -37,8 +37,15 @@ AUDITED = {
     "task": "task_id",
     "task_attempt": "attempt_id",
     "condemned": "materialization_id",
+    "facet": "facet_id",
+    "refused_event": "refused_id",
+    "column_edge": "column_edge_id",
 }
-CHANGED = {"relationship": "valid_to", "alias": "valid_to", "active_dag": "valid_to", "condemned": "condemned_at"}
+CHANGED = {
+    **dict.fromkeys(("relationship", "alias", "active_dag", "column_edge"), "valid_to"),
+    "condemned": "condemned_at",
+    "refused_event": "last_at",
+}
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from resources.metadata.garbage import Garbage, Retention
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Read, Staged
 from resources.postgres.tables import METADATA
+from tests.importers import lineage_events as lineage_event
 
 TABLES = [table.name for table in METADATA.sorted_tables]
 DELAYS = dataset_key("lake", schema="nyc", table="delays")
@@ -64,6 +65,9 @@ def fill(store: MetadataStore) -> None:
     store.activate_dag("here", b"d" * 32, {})
     store.start_attempt("run", "step", 0, "worker", timedelta(hours=1))
     store.record_runs("log", position={"after": 1})
+    told = [lineage_event.dataset("in", "a"), lineage_event.dataset("out", "b", origins={"b": [("in", "a")]})]
+    imported = lineage_event.imported(store, [lineage_event.event(inputs=told[:1], outputs=told[1:]), "no event"])
+    assert imported[0].aside == 1
     graph = GraphStore(store.sessions)
     graph.create_collection("board", name="For the board", kind="report")
     graph.add_items("board", [DELAYS])

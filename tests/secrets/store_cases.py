@@ -14,13 +14,16 @@ from identity.keys import CanonicalKey, dataset_key
 from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
+from resources.lineage_records import RefusedEvent
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
 from resources.metadata.profiles import ColumnProfile, Profile
+from resources.metadata.told_columns import ToldColumns
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Field, Read, Staged
 from resources.runs import AttemptFact, Lease, RunFact
 from resources.storage import FileStorage
+from tests.importers.lineage_events import dataset, event, imported
 
 Doing = Callable[[], object]
 _numbers = itertools.count()
@@ -145,6 +148,42 @@ def imports(w: World, text: str) -> Iterator[Doing]:
         yield lambda one=one: w.store.write_import(Import(producer="p", project="x", assets=(one,), **here))
     for said in ({"producer": text, "project": "x"}, {"producer": "p", "project": text}):
         yield lambda said=said: w.store.write_import(Import(assets=(w.asset("one"),), **said, **here))
+
+
+def lineage(w: World, text: str) -> Iterator[Doing]:
+    """Events as a file has them, so that reading them is looked at too."""
+    plain = event(run=f"r{new_number()}", outputs=[dataset(f"d{w.number}")])
+    named = {"namespace": "db", "name": text}
+    facet = {"url": text, text: {"deep": [text]}}
+    failed = {"f": facet, "errorMessage": {"message": text}}
+    origins = {text: [("o", text)], "plain": [(text, "a")]}
+    for one in (
+        {**plain, "run": {"runId": text}},
+        {**plain, "run": {**plain["run"], "facets": failed}, "eventType": "FAIL"},
+        {**plain, "run": {**plain["run"], "facets": {text: facet}}},
+        {**plain, "job": {"namespace": "shop", "name": text}},
+        {**plain, "job": {"namespace": text, "name": "j"}},
+        {**plain, "inputs": [named]},
+        {**plain, "inputs": [{"namespace": text, "name": "t"}]},
+        {**plain, "outputs": [dataset(f"d{w.number}", text, "plain", origins=origins)]},
+        {**plain, "outputs": [dataset(f"d{w.number}", documentation={"description": text})]},
+        {**plain, "eventType": text},
+        {**plain, "eventTime": text},
+    ):
+        yield lambda one=one: imported(w.store, [one])
+    facts = {"place": text, "text": text, "characters": 1, "error": text, "reason": text}
+    kept = RefusedEvent(sha256=bytes(31) + bytes([w.number % 256]), **facts)
+    yield lambda: (kept, w.store.refuse_events([kept]), w.store.refused_events())
+
+
+def columns_told(w: World, text: str) -> Iterator[Doing]:
+    plain = Field(name="c", type="int", nullable=True, position=1)
+    for one in (plain, replace(plain, name=text), replace(plain, type=text, metadata={"comment": text, text: 1})):
+        told = ToldColumns(fields=(one,), origins={"s": {one.name: frozenset({(w.key("two"), text)})}})
+        yield lambda told=told: w.store.record_columns({w.key("one"): told}, producer="p", scope="s")
+    told = {w.key("one"): ToldColumns(fields=(plain,))}
+    yield lambda: w.store.record_columns(told, producer=text, scope="s")
+    yield lambda: w.store.record_columns(told, producer="p", scope=text)
 
 
 def renames(w: World, text: str) -> Iterator[Doing]:
@@ -290,6 +329,10 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.publish": lambda w, text: iter([lambda: w.store.publish([uuid.uuid4()], key=text)]),
     "MetadataStore.register_assets": lambda w, text: iter([lambda: w.store.register_assets(assets(w, text))]),
     "MetadataStore.write_import": imports,
+    "MetadataStore.record_columns": columns_told,
+    "MetadataStore.record_events": lineage,
+    "MetadataStore.refuse_events": lineage,
+    "MetadataStore.told_runs": lambda w, text: iter([lambda: list(w.store.told_runs(runs=[text]))]),
     "MetadataStore.register_datasets": lambda w, text: iter(
         [lambda: w.store.register_datasets([(one, "manually") for one in assets(w, text)])]
     ),

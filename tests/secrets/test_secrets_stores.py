@@ -16,6 +16,7 @@ from thorough import many
 
 from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph_store import GraphStore
+from resources.lineage_records import LineageEvent, RefusedEvent
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
 from resources.metadata.profiles import Profile
@@ -38,7 +39,9 @@ TEXTS = {
         LegacyRow,
         Lease,
         Profile,
+        LineageEvent,
         Read,
+        RefusedEvent,
         RunFact,
     ),
     Staged,

@@ -70,7 +70,8 @@ BEGIN
     FROM jsonb_to_recordset(p_attempts) AS a (run_id text)
   ), chosen AS (
     SELECT DISTINCT ON (t.run_id) t.* FROM told t
-    ORDER BY t.run_id, t.ended_at IS NOT NULL DESC, t.as_of DESC, t.status DESC
+    ORDER BY t.run_id, t.ended_at IS NOT NULL DESC, t.as_of DESC, t.status DESC,
+      coalesce(t.failure_class, '') DESC, coalesce(t.failure_reason, '') DESC
   ), named AS (
     SELECT DISTINCT ON (t.run_id) t.run_id, t.name, t.as_of FROM told t WHERE t.name IS NOT NULL
     ORDER BY t.run_id, t.as_of DESC, t.name DESC
@@ -99,7 +100,8 @@ BEGIN
         (j.status, j.as_of, j.ended_at, j.failure_class, j.failure_reason),
         (excluded.status, excluded.as_of, excluded.ended_at, excluded.failure_class, excluded.failure_reason)
       ) AS w (status, as_of, ended_at, failure_class, failure_reason)
-      ORDER BY w.ended_at IS NOT NULL DESC, w.as_of DESC, w.status DESC LIMIT 1),
+      ORDER BY w.ended_at IS NOT NULL DESC, w.as_of DESC, w.status DESC,
+        coalesce(w.failure_class, '') DESC, coalesce(w.failure_reason, '') DESC LIMIT 1),
     (name, name_as_of) = (
       SELECT w.name, w.at FROM (VALUES (j.name, j.name_as_of), (excluded.name, excluded.name_as_of)) AS w (name, at)
       ORDER BY w.at DESC, w.name DESC NULLS LAST LIMIT 1),
@@ -112,7 +114,9 @@ BEGIN
       SELECT w.tags, w.at FROM (VALUES (j.tags, j.tags_as_of), (excluded.tags, excluded.tags_as_of)) AS w (tags, at)
       ORDER BY w.at DESC, w.tags DESC LIMIT 1),
     started_at = least(j.started_at, excluded.started_at), updated_at = clock_timestamp()
-  WHERE (excluded.ended_at IS NOT NULL, excluded.as_of, excluded.status) > (j.ended_at IS NOT NULL, j.as_of, j.status)
+  WHERE (excluded.ended_at IS NOT NULL, excluded.as_of, excluded.status,
+      coalesce(excluded.failure_class, ''), coalesce(excluded.failure_reason, ''))
+    > (j.ended_at IS NOT NULL, j.as_of, j.status, coalesce(j.failure_class, ''), coalesce(j.failure_reason, ''))
     OR (excluded.name_as_of, excluded.name) > (j.name_as_of, j.name)
     OR (excluded.code_location_as_of, excluded.code_location) > (j.code_location_as_of, j.code_location)
     OR (excluded.tags_as_of, excluded.tags) > (j.tags_as_of, j.tags);
@@ -157,7 +161,8 @@ BEGIN
     JOIN metadata.task t ON t.tenant_id = v_tenant AND t.job_id = j.job_id AND t.step_key = a.step_key
   ), chosen AS (
     SELECT DISTINCT ON (t.task_id, t.number) t.* FROM told t
-    ORDER BY t.task_id, t.number, array_position(v_worth, t.status) DESC, t.ended_at, t.failure_class, t.failure_reason
+    ORDER BY t.task_id, t.number, array_position(v_worth, t.status) DESC, t.ended_at,
+      coalesce(t.failure_class, ''), coalesce(t.failure_reason, '')
   )
   INSERT INTO metadata.task_attempt AS a
     (tenant_id, task_id, step_key, number, status, started_at, ended_at, failure_class, failure_reason)
@@ -168,7 +173,9 @@ BEGIN
     failure_reason = excluded.failure_reason, started_at = least(a.started_at, excluded.started_at),
     updated_at = clock_timestamp()
   WHERE array_position(v_worth, excluded.status) > array_position(v_worth, a.status)
-    OR excluded.status = a.status AND excluded.ended_at < a.ended_at;
+    OR excluded.status = a.status
+      AND (excluded.ended_at, coalesce(excluded.failure_class, ''), coalesce(excluded.failure_reason, ''))
+        < (a.ended_at, coalesce(a.failure_class, ''), coalesce(a.failure_reason, ''));
   GET DIAGNOSTICS v_attempts = ROW_COUNT;
 
   UPDATE metadata.task_attempt a SET started_at = f.started_at, updated_at = clock_timestamp()

@@ -6,6 +6,7 @@ from resources.postgres.tables.catalog import asset, endpoint, relationship, sch
 from resources.postgres.tables.checks import candidate, check_result
 from resources.postgres.tables.garbage import condemned, discarded
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
+from resources.postgres.tables.lineage import column_edge, facet, refused_event, run_dataset
 from resources.postgres.tables.profiles import profile
 from resources.postgres.tables.runs import (
     active_dag,
@@ -40,12 +41,14 @@ __all__ = [
     "check_result",
     "collection",
     "collection_item",
+    "column_edge",
     "condemned",
     "dag_version",
     "dataset",
     "discarded",
     "endpoint",
     "endpoint_alias",
+    "facet",
     "idempotency",
     "identity_node",
     "invalidation",
@@ -60,9 +63,11 @@ __all__ = [
     "profile",
     "redelivery",
     "reference_edge",
+    "refused_event",
     "relationship",
     "release",
     "retraction",
+    "run_dataset",
     "run_pin",
     "schema_field",
     "staging_lease",

@@ -5,7 +5,7 @@ from alembic import op
 from resources.postgres.migrations.guards import append_only, confined
 
 revision = "0024"
-down_revision = "0022"
+down_revision = "0023"
 
 PROFILES = """
 CREATE TABLE metadata.profile (

@@ -1,0 +1,1 @@
+"""What we know, told in the words of other tools."""

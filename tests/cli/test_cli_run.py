@@ -1,0 +1,137 @@
+"""run: datasets of a project, materialized by Dagster in this process, and what became of each."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from cli_calls import Run
+
+from identity.keys import dataset_key, short_name
+from metadata_assets.planning import NoSuchPartition, PartitionNeeded, partitions_of, planned
+from metadata_assets.spec import Dataset, load_project
+from resources.configurable import close_all
+from resources.metadata_store import MetadataStore
+
+METADATA = "name: shop\nendpoints:\n  lake: {system: files}\n"
+DATASETS = """
+datasets:
+  - {name: people, endpoint: lake, schema: sales, python: "code:people", columns: [{name: id, not_null: true}]}
+  - {name: names, endpoint: lake, schema: sales, sql: names.sql}
+  - {name: wrong, endpoint: lake, schema: sales, python: "code:wrong", columns: [{name: id, not_null: true}]}
+  - {name: broken, endpoint: lake, schema: sales, python: "code:broken"}
+  - {name: report, endpoint: lake, schema: sales, sql: report.sql, partitions: {static: [x, y]}}
+  - {name: days, endpoint: lake, schema: sales, python: "code:days", partitions: {static: [a, b, c, d]}}
+  - {name: others, endpoint: lake, schema: sales, sql: others.sql, partitions: {static: [a, b, c, d]},
+     depends_on: [{dataset: lake/sales/days, missing: skip}]}
+"""
+CODE = """
+import polars as pl
+
+def people() -> pl.DataFrame:
+    print("people are counted")
+    return pl.DataFrame({"id": [1, 2]})
+
+def wrong() -> pl.DataFrame:
+    return pl.DataFrame({"id": [1, None]})
+
+def broken() -> pl.DataFrame:
+    raise ValueError("postgresql://me:hunter2@host/db is down")
+
+def days(partition: str) -> pl.DataFrame | None:
+    return None if partition == "b" else pl.DataFrame({"day": [partition]})
+"""
+SQL = {
+    "names": "SELECT id FROM {{ ref('people') }}",
+    "report": "SELECT 1 AS n FROM {{ ref('broken') }}",
+    "others": "SELECT day FROM {{ ref('days') }}",
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, run: Run, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`run` in a project; Dagster in this process finds the deployment in its environment."""
+    folder = tmp_path / "a project"
+    (folder / "datasets").mkdir()
+    (folder / "metadata.yml").write_text(METADATA)
+    (folder / "code.py").write_text(CODE)
+    (folder / "datasets" / "all.yml").write_text(DATASETS)
+    for name, text in SQL.items():
+        (folder / "datasets" / f"{name}.sql").write_text(text)
+    for name in ("METADATA_TENANT", "DAGSTER_HOME", *environ):
+        monkeypatch.setenv(name, environ.get(name, os.environ.get(name, "")))
+    yield run
+    close_all()
+
+
+def of(answer: Any, field: str) -> dict[str, Any]:
+    return {one["name"].rpartition("/")[2]: one[field] for one in answer["datasets"]}
+
+
+def test_what_is_made_and_what_is_not(shop: Run, store: MetadataStore) -> None:
+    ran = shop("run", "--exclude", "days+", "--partition", "all", "--json")
+    assert ran.code == 1
+    statuses = {"people": "published", "names": "published", "wrong": "failed", "broken": "failed", "report": "skipped"}
+    assert of(ran.json, "status") == statuses
+    assert of(ran.json, "failed_checks")["wrong"] == ["id_not_null"]
+    assert of(ran.json, "not_published")["wrong"] == "failed checks: id_not_null"
+    assert of(ran.json, "reason")["report"] == "it needs lake/sales/broken"
+    assert of(ran.json, "reason")["broken"].startswith("ValueError: ")
+    assert "hunter2" not in ran.out + ran.err
+    assert [one.row_count for one in store.current(dataset_key("lake", schema="sales", table="names"))] == [2]
+
+    ran = shop("run", "days+", "--partition", "a...b", "--partition", "d")
+    assert ran.code == 0
+    days = {one.partition for one in store.current(dataset_key("lake", schema="sales", table="others"))}
+    assert days == {"a", "d"}, "two runs of neighbours; nothing is known of b"
+    assert "1 of 2 published lake/sales/days; 1 rows in" in ran.err
+
+    refused = shop("run", "days")
+    said = "lake/sales/days is divided (static); say which: --partition d, FIRST...LAST, latest or all"
+    assert (refused.code, refused.err.strip()) == (2, said)
+
+
+@pytest.fixture
+def datasets(shop: Run, tmp_path: Path) -> dict[str, Dataset]:
+    assert shop
+    return {one.name: one for one in load_project(tmp_path / "a project").datasets}
+
+
+def test_what_is_divided_alike_is_one_run_and_nothing_comes_before_what_it_needs(datasets: dict[str, Dataset]) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        ranges = {one.key: partitions_of(one, ["all"], instance) for one in datasets.values()}
+    work = planned(list(datasets.values()), ranges)
+    assert [sorted(one.name for one in each.datasets) for each in work] == [
+        ["broken", "names", "people", "wrong"],
+        ["days", "others"],
+        ["report"],
+    ]
+    assert work[1].partitions == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (["a"], (("a",),)),
+        (["a", "c", "b"], (("a", "b", "c"),)),
+        (["a", "c...d"], (("a",), ("c", "d"))),
+        (["latest"], (("d",),)),
+        (["all"], (("a", "b", "c", "d"),)),
+    ],
+)
+def test_partitions_by_their_names(datasets: dict[str, Dataset], asked: list[str], found: object) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert partitions_of(datasets["days"], asked, instance) == found
+        assert partitions_of(datasets["people"], asked, instance) == ((None,),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"), [([], PartitionNeeded), (["e"], NoSuchPartition), (["a...e"], NoSuchPartition)]
+)
+def test_partitions_that_are_not_there_are_refused(
+    datasets: dict[str, Dataset], asked: list[str], error: type[Exception]
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(error) as refused:
+        partitions_of(datasets["days"], asked, instance)
+    assert short_name(datasets["days"].key) in str(refused.value)

@@ -1,0 +1,208 @@
+"""Contracts: what a dataset promises is looked at before anybody reads it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from identity.keys import dataset_key
+from metadata_assets.factory import definitions_for
+from resources.metadata_store import MetadataStore
+
+CUSTOMERS = dataset_key("lake", schema="nyc", table="customers")
+ORDERS = dataset_key("lake", schema="nyc", table="orders")
+SHOP = """
+datasets:
+  - name: customers
+    endpoint: lake
+    schema: nyc
+    columns: [{name: id, type: int64, unique: true, not_null: true}]
+    python: code:customers
+  - name: orders
+    endpoint: lake
+    schema: nyc
+    columns:
+      - {name: id, type: int64, unique: true, not_null: true}
+      - name: customer
+        type: int64
+        relationships: {dataset: lake/nyc/customers, column: id}
+      - {name: state, type: string, accepted_values: [open, paid], not_null: {severity: warn}}
+      - {name: amount, type: decimal}
+      - {name: at, type: timestamp}
+    contract:
+      columns: {others: false}
+      row_count: {min: 2, max: 8, max_fall: 50%, max_rise: 100%}
+      freshness: {column: at, within: 2d, severity: error, blocking: false}
+    python: code:orders
+"""
+CODE = """
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+import polars as pl
+
+NOW = datetime.now(timezone.utc).replace(tzinfo=None)
+IDS, CUSTOMERS, STATES, AGE, EXTRA = [1, 2, 3, 4], [1, 1, 2, None], ["open", "paid", "paid", "open"], 1, {}
+
+def customers() -> pl.DataFrame:
+    return pl.DataFrame({"id": [1, 2]})
+
+def orders() -> pl.DataFrame:
+    return pl.DataFrame({
+        "id": IDS, "customer": CUSTOMERS, "state": STATES, "amount": [Decimal("1.50")] * len(IDS),
+        "at": [NOW - timedelta(days=AGE)] * len(IDS), **EXTRA,
+    })
+"""
+GOOD = {
+    "id_unique": "holds for all 4 rows",
+    "id_not_null": "holds for all 4 rows",
+    "customer_relationships": "holds for all 4 rows",
+    "state_accepted_values": "holds for all 4 rows",
+    "state_not_null": "holds for all 4 rows",
+    "columns": "has its 5 columns",
+    "row_count": "4 rows",
+}
+
+
+def told(result: dg.ExecuteInProcessResult) -> dict[str, tuple[bool, str]]:
+    found = result.get_asset_check_evaluations()
+    return {one.check_name: (one.passed, str(one.description)) for one in found if one.asset_key.path[-1] == "orders"}
+
+
+def with_code(**values: object) -> str:
+    return CODE + "\n".join(f"{name} = {value!r}" for name, value in values.items())
+
+
+@pytest.fixture
+def orders(workbench: Callable[..., Any]) -> Callable[..., dg.ExecuteInProcessResult]:
+    """A function that runs orders by a module of its own, for a module is imported once; customers are there."""
+    workbench(SHOP, code=CODE).run("customers")
+    number = iter(range(100))
+
+    def run(**values: object) -> dg.ExecuteInProcessResult:
+        module = f"code_{next(number)}"
+        datasets = SHOP.replace("code:orders", f"{module}:orders")
+        bench = workbench(datasets, code=CODE, **{module: with_code(**values)})
+        result: dg.ExecuteInProcessResult = bench.run("orders", raise_on_error=False)
+        return result
+
+    return run
+
+
+def test_what_keeps_the_contract_is_published_and_what_breaks_it_is_not(
+    orders: Callable[..., dg.ExecuteInProcessResult], published: Callable[[str], object], store: MetadataStore
+) -> None:
+    found = told(orders())
+    assert {name: words for name, (passed, words) in found.items() if passed and name != "freshness"} == GOOD
+    assert found["freshness"][0]
+    assert published("orders") == {None: 4}
+
+    result = orders(
+        IDS=[1, 2, 2, None, 5, 6, 7, 8, 9],
+        CUSTOMERS=[1, 2, 3, 4, 5, 6, 7, 8, None],
+        STATES=["open", "lost", None, *["paid"] * 6],
+        AGE=3,
+        EXTRA={"late": [1.5] * 9, "amount": [1.5] * 9},
+    )
+    broken = told(result)
+    assert {name: words for name, (passed, words) in broken.items() if not passed and name != "freshness"} == {
+        "id_unique": "2 of 9 rows share their id with another: id 2; id 2",
+        "id_not_null": "1 of 9 rows have no id: id null",
+        "customer_relationships": "6 of 9 rows have a customer that is not in lake/nyc/customers.id: "
+        "id 2, customer 3; id 5, customer 5; id 6, customer 6; id 7, customer 7; id 8, customer 8 and 1 more",
+        "state_accepted_values": "1 of 9 rows have another state: id 2, state lost",
+        "state_not_null": "1 of 9 rows have no state: id 2, state null",
+        "columns": "amount is double, not decimal; late is not declared",
+        "row_count": "9 rows: more than 8, more than 100% more than 4",
+    }
+    assert "3 days before" in broken["freshness"][1]
+    severities = {one.check_name: one.severity.value for one in result.get_asset_check_evaluations()}
+    assert {name for name, severity in severities.items() if severity == "WARN"} == {"state_not_null"}
+    (facts,) = [one.metadata for one in result.get_asset_check_evaluations() if one.check_name == "state_not_null"]
+    assert (facts["rows"].value, facts["rows_failed"].value) == (9, 1)
+    assert published("orders") == {None: 4}, "readers have what was there before"
+    newest = max(store.materializations(ORDERS), key=lambda one: one.committed_at)
+    assert newest.row_count == 9, "the record of what was refused stays"
+    checked = store.checks_of(newest.id)
+    assert set(checked.failed) == {
+        *("id_unique", "id_not_null", "customer_relationships", "state_accepted_values", "columns", "row_count")
+    }
+
+    few = orders(IDS=[1], CUSTOMERS=[1], STATES=["open"])
+    assert told(few)["row_count"] == (False, "1 rows: fewer than 2, more than 50% fewer than 4")
+    assert orders(IDS=[1, 2], CUSTOMERS=[1, 1], STATES=[None, "open"], AGE=9).success, "only what blocks nothing"
+    assert published("orders") == {None: 2}
+
+
+def test_the_ui_knows_every_check_before_a_run(workbench: Callable[..., Any]) -> None:
+    (asset,) = [one for one in definitions_for(workbench(SHOP, code=CODE).project) if "orders" in str(one.key)]
+    assert isinstance(asset, dg.AssetsDefinition)
+    specs = {one.name: (one.blocking, one.description) for one in asset.check_specs}
+    assert specs["customer_relationships"] == (True, "Every customer is in lake/nyc/customers.id.")
+    assert specs["state_not_null"] == (False, "state is never null.")
+    assert specs["row_count"][1] == (
+        "A partition has at least 2 rows, at most 8 rows, at most 50% fewer than published, "
+        "at most 100% more than published."
+    )
+
+
+DIVIDED = """
+datasets:
+  - name: days
+    endpoint: lake
+    schema: nyc
+    partitions: JANUARY
+    columns: [{name: n, unique: true}, {name: on, type: date}]
+    contract:
+      row_count: {max_fall: 50%}
+      freshness: {column: on, within: 12h}
+    python: code:days
+"""
+DAYS = """
+from datetime import date
+import polars as pl
+
+def days(partition: str) -> pl.DataFrame:
+    rows = {"2013-01-02": [1, 1], "2013-01-03": []}.get(partition, [1, 2])
+    return pl.DataFrame({"n": rows, "on": [date(2013, 1, 1)] * len(rows)}, schema={"n": pl.Int64, "on": pl.Date})
+"""
+
+
+def test_each_partition_is_looked_at_for_itself(workbench: Callable[..., Any]) -> None:
+    result = workbench(DIVIDED, code=DAYS).run_range("2013-01-01", "2013-01-03", "days", raise_on_error=False)
+    found = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    assert found["row_count"].passed, "nothing was published before"
+    assert (found["n_unique"].passed, found["freshness"].passed) == (False, False)
+    assert found["n_unique"].metadata["failed_partitions"].value == ["2013-01-02"]
+    assert "2 of 2 rows share their n with another" in str(found["n_unique"].description)
+    assert found["freshness"].metadata["failed_partitions"].value == ["2013-01-01", "2013-01-02", "2013-01-03"]
+
+
+def test_a_relation_is_asked_at_the_pin_that_the_run_reads(workbench: Callable[..., Any], store: MetadataStore) -> None:
+    first = workbench(SHOP, code=CODE)
+    first.run("customers")
+    store.pin("then", {CUSTOMERS: None})
+    now = SHOP.replace("code:customers", "fewer:customers")
+    fewer = CODE.replace('"id": [1, 2]', '"id": [1]')
+    second = workbench(now, code=CODE, fewer=fewer)
+    second.run("customers")
+    assert told(second.run("orders", raise_on_error=False))["customer_relationships"] == (
+        False,
+        "1 of 4 rows have a customer that is not in lake/nyc/customers.id: id 3, customer 2",
+    )
+    pinned = second.run("orders", tags={"metadata_assets/pin": "then"})
+    assert told(pinned)["customer_relationships"][0]
+
+
+def test_what_is_no_table_and_what_has_no_such_column_break_the_contract(workbench: Callable[..., Any]) -> None:
+    datasets = """
+    datasets:
+      - {name: orders, endpoint: lake, schema: nyc, python: "code:orders", columns: [{name: id, unique: true}]}
+    """
+    for module, returned, words in [
+        ("other", 'pl.DataFrame({"other": [1]})', "there is no column id"),
+        ("plain", '{"id": 1}', "cannot be checked: it is no table (dict)"),
+    ]:
+        code = f"import polars as pl\n\ndef orders():\n    return {returned}\n"
+        bench = workbench(datasets.replace("code:", f"{module}:"), **{module: code})
+        assert told(bench.run("orders", raise_on_error=False)) == {"id_unique": (False, words)}
