@@ -125,7 +125,7 @@ class _Reading:
             places = {**dict.fromkeys(value, path), **dict.fromkeys(other or (), (*environment, slug))}
             variables = [
                 (text.removeprefix("env:"), source.at((*places[field], field)))
-                for field, text in (("url", fields.url), ("root", fields.root))
+                for field, text in (("url", fields.url), ("root", fields.root), ("file", fields.file))
                 if text and text.startswith("env:")
             ]
             self.endpoints[slug] = _endpoint(slug, fields, source.at(path), variables)

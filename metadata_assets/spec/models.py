@@ -105,6 +105,7 @@ class EnvironmentEndpointFields(Declared):
     url: UrlReference | None = None
     database: Name | None = None
     root: Root | None = None
+    file: DatabaseFile | None = None
     collect: CollectFields | None = None
 
 
