@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from metadata_assets.collection.sensors import collection_definitions
+from metadata_assets.collection.sensors import collection_definitions, observable_sources
 from metadata_assets.factory import definitions_for
 from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.mirror.lineage import lineage_sensor
@@ -20,7 +20,7 @@ def code_location(project: Project, translator: MetadataTranslator | None = None
     A translator says how Dagster shows its datasets: see `MetadataTranslator`.
     """
     metadata = metadata_resource(project)
-    assets = definitions_for(project)
+    assets = observable_sources(definitions_for(project), project.endpoints.values())
     if translator is not None:
         assets = translated(assets, project, translator)
     own = dg.Definitions(
@@ -47,6 +47,7 @@ def metadata_resource(project: Project) -> MetadataResource:
                 url=endpoint.location.url,
                 database=endpoint.location.database,
                 root=endpoint.location.root,
+                file=endpoint.location.file,
             )
             for endpoint in project.endpoints.values()
         }

@@ -44,6 +44,7 @@ class EndpointConfig(dg.Config):
     url: str | None = None
     database: str | None = None
     root: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,12 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
             raise UnknownEndpoint(slug=slug, known=", ".join(sorted(self.endpoints)) or "none")
         config = self.endpoints[slug]
         return EndpointLocation(
-            slug=slug, system=config.system, url=config.url, database=config.database, root=config.root
+            slug=slug,
+            system=config.system,
+            url=config.url,
+            database=config.database,
+            root=config.root,
+            file=config.file,
         )
 
     def root_of(self, slug: str) -> UPath:

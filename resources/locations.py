@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, assert_never
 
 from fsspec.registry import get_filesystem_class
 from sqlalchemy.engine import make_url
 from upath import UPath
 
 from identity.errors import MetadataError
-from identity.naming import authority
+from identity.naming import Authority, authority
 from resources.postgres.databases import Databases
 from resources.postgres.engine import rendered, with_driver
 from resources.settings import Settings
 
-System = Literal["postgres", "files"]
+System = Literal["postgres", "mysql", "mariadb", "duckdb", "sqlite", "files"]
 
 VERSIONS: Final = "__versions"
 """What the schema of the versioned tables has behind the name of the schema that readers use."""
@@ -99,6 +100,8 @@ class EndpointLocation:
     """How to reach an endpoint from this process.
 
     postgres: `database` on the server that `url` (a reference `env:NAME`) names, or on the data-plane server.
+    mysql, mariadb: the server that `url` names.
+    duckdb, sqlite: the `file` (a path or `env:NAME`); `database` is what the keys of its tables call it.
     files: everything below `root` (a path or an fsspec URL, or `env:NAME`), else below `lake/<slug>` in the home.
     """
 
@@ -107,6 +110,7 @@ class EndpointLocation:
     url: str | None = None
     database: str | None = None
     root: str | None = None
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if self.url is not None and not self.url.startswith("env:"):
@@ -121,6 +125,18 @@ class EndpointLocation:
             parsed = parsed.set(database=self.database)
         return rendered(parsed.set(drivername="postgresql"))
 
+    def server_url(self, settings: Settings) -> str:
+        """The connection URL of a server that only `url` names. Never store, log or show it. Raises MissingVariable."""
+        assert self.url is not None, f"the project's file says that endpoint {self.slug} needs its url"
+        return settings.variable(self.url[4:], wanted_by=f"endpoint {self.slug}")
+
+    def file_path(self, settings: Settings) -> Path:
+        """The file of a duckdb or sqlite endpoint. Raises MissingVariable."""
+        assert self.file is not None, f"the project's file says that endpoint {self.slug} needs its file"
+        given = self.file.startswith("env:")
+        file = settings.variable(self.file[4:], wanted_by=f"endpoint {self.slug}") if given else self.file
+        return settings.project / file
+
     def root_path(self, settings: Settings) -> UPath:
         """Where the files of this endpoint are. Raises MissingVariable, FilesystemMissing."""
         if self.root is None:
@@ -133,11 +149,28 @@ class EndpointLocation:
 
     def attributes(self) -> Mapping[str, Any]:
         """What the catalog may keep: references and names, no credentials."""
-        known = {"url": self.url, "database": self.database, "root": self.root}
+        known = {"url": self.url, "database": self.database, "root": self.root, "file": self.file}
         return {name: value for name, value in known.items() if value is not None}
 
     def where(self, databases: Databases) -> str:
         """For people: the host or path, never a credential."""
-        if self.system == "files":
-            return str(self.root_path(databases.settings))
-        return f"{authority(self.database_url(databases))}/{self.database or ''}"
+        match self.system:
+            case "files":
+                return str(self.root_path(databases.settings))
+            case "duckdb" | "sqlite":
+                return str(self.file_path(databases.settings))
+            case "mysql" | "mariadb" | "postgres":
+                database = self.database or "" if self.system == "postgres" else ""
+                return f"{self.server(databases)}/{database}"
+        assert_never(self.system)
+
+    def server(self, databases: Databases) -> Authority | None:
+        """The server as a network sees it; None for what is on no server. Raises MissingVariable, InvalidUrl."""
+        match self.system:
+            case "postgres":
+                return authority(self.database_url(databases))
+            case "mysql" | "mariadb":
+                return authority(self.server_url(databases.settings))
+            case "duckdb" | "sqlite" | "files":
+                return None
+        assert_never(self.system)

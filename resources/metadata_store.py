@@ -22,6 +22,7 @@ from resources.metadata.invalidations import Invalidations
 from resources.metadata.legacy import Legacy
 from resources.metadata.lineage_events import LineageEvents
 from resources.metadata.pins import Pins
+from resources.metadata.profiles import Profiles
 from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
@@ -53,6 +54,7 @@ class MetadataStore(
     Explanations,
     Impacts,
     Imports,
+    Profiles,
     LineageEvents,
     Telling,
     ColumnWords,

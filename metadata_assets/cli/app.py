@@ -85,7 +85,12 @@ def demo(
     return run_demo(cli, days=days)
 
 
-@command(app, "collect", examples=["collect", "collect jfk lga", "collect --json"], document=documents.COLLECT)
+@command(
+    app,
+    "collect",
+    examples=["collect", "collect jfk lga", "collect jfk --profile", "collect --json"],
+    document=documents.COLLECT,
+)
 def collect(
     cli: Cli,
     endpoints: Annotated[
@@ -94,16 +99,22 @@ def collect(
             metavar="[ENDPOINT]...", help="Which of the project's endpoints; all that it collects.", show_default=False
         ),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Look at the rows, too: how many, nulls, distinct, least, greatest.")
+    ] = False,
 ) -> ExitCode:
-    """Read the catalogs of the project's PostgreSQL endpoints into the store.
+    """Read the catalogs of the project's endpoints into the store: PostgreSQL, MySQL, MariaDB, DuckDB, SQLite.
 
     Collecting an unchanged source writes nothing. What a source does not let us see is a gap: the rest is collected,
     nothing is closed, and the exit code is 5. An endpoint that is down does not stop the others; the exit code is 4.
     Renamed are tables and columns that the source calls otherwise by now; they keep their ids.
+
+    --profile looks at each table for 20 s at most, at a sample where it has more than 100,000 rows, and at no view. Of
+    numbers, dates and times the least and the greatest are kept, of texts no value is.
     """
     from metadata_assets.cli.collecting import collect_endpoints
 
-    return collect_endpoints(cli, endpoints or [])
+    return collect_endpoints(cli, endpoints or [], profile=profile)
 
 
 @command(app, "datasets", examples=["datasets", "datasets --all --json"], document=documents.DATASETS)

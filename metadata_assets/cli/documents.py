@@ -26,7 +26,9 @@ RAN = (
 )
 COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
-    "edges: {opened, closed}, gaps: [{name, reason}], fingerprint, error}]}"
+    "edges: {opened, closed}, changes: [{name, key, column, kind, breaking, before, after}], gaps: [{name, reason}], "
+    "fingerprint, profiles: [{name, key, rows, sampled, columns: [{name, nulls, distinct, least, greatest}]}], "
+    "not_profiled: [{name, reason}], error}]}"
 )
 DBT_IMPORTED = (
     "{dry_run, project, adapter, schema_version, endpoints: [{endpoint, scope}], assets, columns, tests, "

@@ -17,6 +17,7 @@ from metadata_assets.cli import surroundings
 from metadata_assets.cli.answers import Answer, Wrong, few
 from metadata_assets.cli.leftovers import LATE, Roots, dangling, left_over, out_of_step
 from metadata_assets.cli.many_partitions import too_many_partitions
+from metadata_assets.collection.collectors import looking_at
 from metadata_assets.collection.connect import connected
 from metadata_assets.factory import definitions_for
 from metadata_assets.spec import Project, ProjectEndpoint, load_project
@@ -136,8 +137,11 @@ class Deployment:
         location = endpoint.location
         if location.system == "files":
             yield _files(location, self.settings)
-        elif location.url is None and "data" not in self.answering:
+        elif location.system == "postgres" and location.url is None and "data" not in self.answering:
             yield Answer(_WAITS.format(plane="data"), Wrong.UNKNOWN)
+        elif location.system != "postgres":
+            with looking_at(location, self.databases):
+                yield Answer(f"answers at {location.where(self.databases)}")
         else:
             with connected(location, self.databases):
                 yield Answer(f"answers at {location.where(self.databases)}")

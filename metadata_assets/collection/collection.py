@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import Final
 
-from identity.naming import authority
-from metadata_assets.collection.connect import connected
+from metadata_assets.collection.collectors import looking_at
 from metadata_assets.collection.diff import diff, reestimated
 from metadata_assets.collection.errors import EndpointMoving
 from metadata_assets.collection.evidence import object_of
-from metadata_assets.collection.postgres import Look, looking
-from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from metadata_assets.collection.look import Look
+from metadata_assets.collection.scope import EVERYTHING, Scope
 from resources.locations import EndpointLocation
 from resources.metadata.catalogs import CatalogOvertaken, compared_catalog, lock_catalog
 from resources.metadata.planned import apply_plan
@@ -28,41 +27,34 @@ def collect_endpoint(
     location: EndpointLocation,
     databases: Databases,
     *,
-    schemas: Schemas = EVERY_SCHEMA,
+    scope: Scope = EVERYTHING,
 ) -> Collected:
-    """Bring what is stored of a Postgres endpoint up to date with the source, in one transaction of the store.
+    """Bring what is stored of an endpoint up to date with its source, in one transaction of the store.
 
     An unchanged source writes no row, and only its fingerprint and row estimates are read. What this login may not
     read is a gap, and then nothing is closed. Every error leaves the store as it was: a SourceError,
     CatalogOvertaken, or one about the location's URL.
     """
     endpoint = Endpoint(slug=location.slug, system=location.system, attributes=location.attributes())
-    store.register_endpoints([endpoint], servers={location.slug: authority(location.database_url(databases))})
+    server = location.server(databases)
+    store.register_endpoints([endpoint], servers={location.slug: server} if server else {})
     for _ in range(LOOKS - 1):
         try:
-            return _collect_once(store, location, databases, schemas)
+            return _collect_once(store, location, databases, scope)
         except (EndpointMoving, CatalogOvertaken):
             continue
-    return _collect_once(store, location, databases, schemas)
+    return _collect_once(store, location, databases, scope)
 
 
-def endpoint_fingerprint(location: EndpointLocation, databases: Databases, *, schemas: Schemas = EVERY_SCHEMA) -> str:
+def endpoint_fingerprint(location: EndpointLocation, databases: Databases, *, scope: Scope = EVERYTHING) -> str:
     """The fingerprint that a collection of the endpoint would store now. Raises what `collect_endpoint` does."""
-    with (
-        connected(location, databases) as connection,
-        looking(connection, location.slug, schemas) as look,
-    ):
+    with looking_at(location, databases, scope) as look:
         return look.fingerprint()
 
 
-def _collect_once(
-    store: MetadataStore, location: EndpointLocation, databases: Databases, schemas: Schemas
-) -> Collected:
+def _collect_once(store: MetadataStore, location: EndpointLocation, databases: Databases, scope: Scope) -> Collected:
     known = store.known_catalog(location.slug)
-    with (
-        connected(location, databases) as connection,
-        looking(connection, location.slug, schemas) as look,
-    ):
+    with looking_at(location, databases, scope) as look:
         fingerprint = look.fingerprint()
         seen = _estimates_only(store, look, known, fingerprint) or look.catalog(fingerprint)
     return _store(store, known, seen)

@@ -9,7 +9,6 @@ import psycopg
 from metadata_assets.collection.errors import (
     EndpointTooOld,
     EndpointUnreachable,
-    NotCollectable,
     reading,
 )
 from resources.locations import EndpointLocation
@@ -24,15 +23,13 @@ CONNECT_TIMEOUT_SECONDS: Final = 10
 def connected(location: EndpointLocation, databases: Databases) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a Postgres endpoint; what goes wrong on it is raised as one of our errors.
 
-    Raises NotCollectable, EndpointUnreachable, EndpointTooOld; MissingVariable, InvalidUrl when it has no usable URL.
+    Raises EndpointUnreachable, EndpointTooOld; MissingVariable, InvalidUrl when it has no usable URL.
     """
-    if location.system != "postgres":
-        raise NotCollectable(endpoint=location.slug, system=location.system)
     url, where = location.database_url(databases), location.where(databases)
     with _connect(url, location.slug, where) as connection, reading(location.slug, where):
         found = connection.info.server_version // 10000
         if found < OLDEST_SOURCE:
-            raise EndpointTooOld(endpoint=location.slug, found=found, needed=OLDEST_SOURCE)
+            raise EndpointTooOld(endpoint=location.slug, system="PostgreSQL", found=found, needed=OLDEST_SOURCE)
         yield connection
 
 

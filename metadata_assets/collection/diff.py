@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from identity.keys import CanonicalKey
+from metadata_assets.collection.changes import with_changes
 from metadata_assets.collection.evidence import after, column_renames, evidence, is_another_column
 from resources.metadata.plans import COLLECTED_KEYS, Column, Known, KnownAsset, Move, Plan
 from resources.models import Asset, AssetType, Catalog, Edge, Field, Gap
@@ -58,7 +59,7 @@ def diff(
         for name, asset in seen.items()
         for field in asset.fields or ()
     )
-    return Plan(
+    plan = Plan(
         endpoint=observed.endpoint,
         fingerprint=observed.fingerprint,
         complete=observed.complete,
@@ -80,6 +81,7 @@ def diff(
         edges=_clear(observed.edges, found.unclear),
         gaps=observed.gaps,
     )
+    return with_changes(plan, known, columns)
 
 
 def reestimated(

@@ -24,9 +24,10 @@ class EndpointUnreachable(SourceError):
 
 
 class EndpointTooOld(SourceError):
-    """endpoint {endpoint} is PostgreSQL {found}; version {needed} or newer can be collected"""
+    """endpoint {endpoint} is {system} {found}; version {needed} or newer can be collected"""
 
     endpoint: str
+    system: str
     found: int
     needed: int
     exit_code: ClassVar[int] = 4
@@ -55,10 +56,19 @@ class EndpointRefused(SourceError):
 
 
 class NotCollectable(SourceError):
-    """endpoint {endpoint} is of system {system}, and only postgres endpoints have a catalog to collect"""
+    """endpoint {endpoint} is of system {system}, which has no catalog to collect; name another endpoint"""
 
     endpoint: str
     system: str
+    exit_code: ClassVar[int] = 2
+
+
+class DriverMissing(SourceError):
+    """endpoint {endpoint} is of system {system}: install what reads it, pip install 'metadata-assets[{extra}]'"""
+
+    endpoint: str
+    system: str
+    extra: str
     exit_code: ClassVar[int] = 2
 
 

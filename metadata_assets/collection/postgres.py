@@ -1,6 +1,6 @@
 """Look at the catalog of a PostgreSQL database: one read-only snapshot, a handful of statements."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,9 +10,14 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from metadata_assets.collection import queries, rows
+from metadata_assets.collection.connect import connected
+from metadata_assets.collection.errors import reading
+from metadata_assets.collection.profiling import SAMPLE, Rows
 from metadata_assets.collection.rows import Name, Names
-from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from metadata_assets.collection.scope import EVERYTHING, NO_SUCH_SCHEMA, NO_SUCH_TABLE, Scope
+from resources.locations import EndpointLocation
 from resources.models import Catalog, Gap
+from resources.postgres.databases import Databases
 
 STATEMENT_TIMEOUT: Final = "60s"
 LOCK_TIMEOUT: Final = "5s"
@@ -20,7 +25,7 @@ LOCK_TIMEOUT: Final = "5s"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PostgresLook:
     """One snapshot of a database's catalog. Ask for the fingerprint first.
 
     Names of types and text of views come from the newest catalog, not from the snapshot. Taken first, the fingerprint
@@ -29,7 +34,7 @@ class Look:
 
     connection: psycopg.Connection[Any]
     names: Names
-    schemas: Schemas
+    scope: Scope
     place: str | None
     """Server and database as the server knows them: within one, an oid is one relation. None when it will not say."""
 
@@ -72,9 +77,14 @@ class Look:
 
     def _rows(self, query: sql.Composed) -> list[tuple[Any, ...]]:
         parameters: Mapping[str, Any] = {
-            "wanted": self.schemas.wanted,
-            "unwanted": self.schemas.unwanted,
-            "named": self.schemas.named,
+            "wanted": self.scope.schemas.wanted,
+            "unwanted": self.scope.schemas.unwanted,
+            "named": self.scope.schemas.named,
+            "tables": self.scope.tables.wanted,
+            "no_tables": self.scope.tables.unwanted,
+            "named_tables": self.scope.tables.named,
+            "no_such_schema": NO_SUCH_SCHEMA,
+            "no_such_table": NO_SUCH_TABLE,
             "place": self.place,
         }
         with self.connection.cursor(row_factory=tuple_row) as cursor:
@@ -82,7 +92,40 @@ class Look:
 
 
 @contextmanager
-def looking(connection: psycopg.Connection[Any], endpoint: str, schemas: Schemas = EVERY_SCHEMA) -> Iterator[Look]:
+def looking_at_postgres(
+    location: EndpointLocation, databases: Databases, scope: Scope = EVERYTHING
+) -> Iterator[PostgresLook]:
+    """A look at a Postgres endpoint. Raises what `connected` does, EndpointBusy, EndpointMoving, EndpointRefused."""
+    with connected(location, databases) as connection, looking(connection, location.slug, scope) as look:
+        yield look
+
+
+@contextmanager
+def rows_of_postgres(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
+    """The rows of tables, each statement in a transaction of its own that only reads."""
+    with connected(location, databases) as connection:
+        connection.read_only = True
+
+        def ask(statement: str) -> Sequence[Any]:
+            with reading(location.slug, location.where(databases)), connection.transaction():
+                limits = (f"{int(seconds * 1000)}ms", LOCK_TIMEOUT)
+                connection.execute(queries.LIMITS, limits)
+                return connection.execute(statement.encode()).fetchone() or ()
+
+        yield Rows(ask, _quoted, _sample, lambda name: f"{name}::text")
+
+
+def _quoted(name: str) -> str:
+    return sql.Identifier(name).as_string(None)
+
+
+def _sample(table: str, rows: int) -> str:
+    """Whole pages, so that not all have to be read."""
+    return f"{table} TABLESAMPLE SYSTEM ({min(100.0, 100.0 * SAMPLE / rows):.6f})"
+
+
+@contextmanager
+def looking(connection: psycopg.Connection[Any], endpoint: str, scope: Scope = EVERYTHING) -> Iterator[PostgresLook]:
     """A look at the database that an idle connection leads to. The connection is read-only from here on."""
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
@@ -93,4 +136,4 @@ def looking(connection: psycopg.Connection[Any], endpoint: str, schemas: Schemas
         if server_known:
             ((server,),) = cursor.execute(queries.SERVER).fetchall()
             place = f"{server}/{database_oid}"
-        yield Look(connection, Names(endpoint, database), schemas, place)
+        yield PostgresLook(connection, Names(endpoint, database), scope, place)

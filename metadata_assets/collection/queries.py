@@ -20,6 +20,8 @@ SELECT current_database() AS database,
 """
 """Bounds the transaction, and pins what the text of types, defaults and views depends on."""
 
+LIMITS: Final = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
+
 SERVER: Final = "SELECT system_identifier::text FROM pg_control_system()"
 """Which server this is: made with it, and kept by a physical copy, which has the same objects too."""
 
@@ -32,6 +34,7 @@ WITH RECURSIVE selected AS MATERIALIZED (
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND n.nspname ~ ANY (%(wanted)s::text[]) AND NOT n.nspname ~ ANY (%(unwanted)s::text[])
+    AND c.relname ~ ANY (%(tables)s::text[]) AND NOT c.relname ~ ANY (%(no_tables)s::text[])
 ),
 readable AS MATERIALIZED (SELECT oid, relkind, reltuples, schema, name FROM selected WHERE usable AND selectable),
 leaf AS (
@@ -57,9 +60,13 @@ SELECT s.schema, s.name, CASE WHEN s.usable
     ELSE format('its schema may not be used: GRANT USAGE ON SCHEMA %%I TO %%I', s.schema, current_user) END AS reason
 FROM selected s WHERE NOT (s.usable AND s.selectable)
 UNION ALL
-SELECT w.name, NULL, 'there is no such schema: correct its name, or take it out of the schemas to collect'
+SELECT w.name, NULL, %(no_such_schema)s
 FROM unnest(%(named)s::text[]) AS w (name)
 WHERE NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = w.name)
+UNION ALL
+SELECT NULL, w.name, %(no_such_table)s
+FROM unnest(%(named_tables)s::text[]) AS w (name)
+WHERE NOT EXISTS (SELECT FROM selected s WHERE s.name = w.name)
 """)
 
 _RELATIONS = sql.SQL("""

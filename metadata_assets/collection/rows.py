@@ -12,6 +12,8 @@ from resources.models import Asset, AssetType, Edge, Field, Gap
 Row = Sequence[Any]
 Name = tuple[str, str]
 """Schema and name of a relation."""
+Reads = Iterable[tuple[str, str, str, str]]
+"""Which view reads what: schema and name of both."""
 
 _KINDS: Final[Mapping[str, tuple[AssetType, str]]] = {
     "r": (AssetType.TABLE, "table"),
@@ -19,6 +21,7 @@ _KINDS: Final[Mapping[str, tuple[AssetType, str]]] = {
     "v": (AssetType.VIEW, "view"),
     "m": (AssetType.MATERIALIZED_VIEW, "materialized view"),
     "f": (AssetType.FOREIGN_TABLE, "foreign table"),
+    "x": (AssetType.TABLE, "virtual table"),
 }
 _IDENTITIES: Final = {"a": "always", "d": "by default"}
 
@@ -28,7 +31,7 @@ class Names:
     """How the relations of one database are called. A relation that no key can name is a gap."""
 
     endpoint: str
-    database: str
+    database: str | None
 
     def key(self, name: Name) -> CanonicalKey:
         """The key of a relation. Raises InvalidKey."""
@@ -45,7 +48,7 @@ class Names:
                 gaps.append(self.gap(name, f"it cannot be named: {refused.reason}"))
         return keys, gaps
 
-    def gap(self, name: tuple[str, str | None], reason: str) -> Gap:
+    def gap(self, name: tuple[str | None, str | None], reason: str) -> Gap:
         parts = (self.endpoint, *(shown(part) for part in name if part is not None))
         return Gap(name="/".join(parts), reason=reason)
 
@@ -61,7 +64,8 @@ def assets(
 ) -> Iterator[Asset]:
     """One asset for each relation that has a key, with its fields and what else is known of it.
 
-    `place` says of what database the relations' oids are.
+    `place` says of what database the relations' oids are. Of a view whose query does not work any more nobody knows the
+    columns: what was known of them stays.
     """
     fields, constraints_of = _fields(columns), _constraints(constraints)
     for schema, table, kind, comment, definition, partition_key, partitions, oid in relations:
@@ -77,18 +81,19 @@ def assets(
             "definition": definition,
             "partition_key": partition_key,
             "partitions": partitions,
+            "broken": (kind == "v" and name not in fields) or None,
             **constraints_of.get(name, {}),
         }
         yield Asset(
             key=keys[name],
             type=asset_type,
             description=comment,
-            fields=tuple(fields.get(name, ())),
+            fields=None if kind == "v" and name not in fields else tuple(fields.get(name, ())),
             metadata={fact: value for fact, value in metadata.items() if value is not None},
         )
 
 
-def edges(keys: Mapping[Name, CanonicalKey], reads: Iterable[Row]) -> frozenset[Edge]:
+def edges(keys: Mapping[Name, CanonicalKey], reads: Reads) -> frozenset[Edge]:
     """Which view reads what, where both have keys."""
     ends = (((schema, view), (base_schema, base)) for schema, view, base_schema, base in reads)
     return frozenset(Edge(keys[view], keys[base]) for view, base in ends if view in keys and base in keys)
@@ -96,11 +101,18 @@ def edges(keys: Mapping[Name, CanonicalKey], reads: Iterable[Row]) -> frozenset[
 
 def unnamable_columns(names: Names, columns: Iterable[Row]) -> list[Gap]:
     """Gaps for columns that no id can be made of; `assets` leaves them out."""
+    rows = list(columns)
+    refused = _unnamable(rows)
     return [
         names.gap((schema, table), "the name of one of its columns looks like a credential")
-        for schema, table, _position, column, *_ in columns
-        if not _namable(column)
+        for schema, table, _position, column, *_ in (rows if refused else ())
+        if column in refused
     ]
+
+
+def _unnamable(columns: Iterable[Row]) -> set[str]:
+    """Each name is looked at once: many tables have the same ones."""
+    return {column for column in {row[3] for row in columns} if not _namable(column)}
 
 
 def _namable(column: str) -> bool:
@@ -112,12 +124,21 @@ def _namable(column: str) -> bool:
 
 
 def _fields(columns: Iterable[Row]) -> Mapping[Name, list[Field]]:
+    rows = list(columns)
+    refused = _unnamable(rows)
     found: dict[Name, list[Field]] = defaultdict(list)
-    for schema, table, position, column, kind, nullable, *details in columns:
-        if _namable(column):
+    plain: dict[tuple[Any, ...], Field] = {}  # values that are equal are made, and searched for credentials, once
+    for schema, table, position, column, kind, nullable, *details in rows:
+        if column in refused:
+            continue
+        facts = (column, kind, nullable, position)
+        field = None if any(details) else plain.get(facts)
+        if field is None:
             metadata = _field_metadata(*details) if any(details) else {}
             field = Field(name=column, type=kind, nullable=nullable, position=position, metadata=metadata)
-            found[schema, table].append(field)
+            if not metadata:
+                plain[facts] = field
+        found[schema, table].append(field)
     return found
 
 

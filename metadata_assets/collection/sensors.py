@@ -1,7 +1,7 @@
 """Collection in Dagster: for each collected endpoint a job, and a sensor that asks for it when the schema changed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,20 +9,25 @@ import dagster as dg
 
 from identity.errors import MetadataError
 from identity.ids import sha256_of
+from identity.keys import short_name
 from metadata_assets.collection.collection import collect_endpoint, endpoint_fingerprint
 from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable
-from metadata_assets.collection.schemas import Schemas
-from metadata_assets.collection.watching import Memory, Run, decide
+from metadata_assets.collection.observing import described, observations, results
+from metadata_assets.collection.profiling import profile_endpoint
+from metadata_assets.collection.scope import Scope
+from metadata_assets.collection.watching import Memory, Run, away, decide, resting
 from metadata_assets.spec import Collect, ProjectEndpoint
 from resources.configurable import MetadataResource
 from resources.locations import EndpointLocation
 from resources.metadata.catalogs import CatalogOvertaken
 from resources.metadata.plans import Collected
+from resources.metadata.profiles import Profile
 
 RUN_KEY_TAG: Final = "dagster/run_key"
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _WORTH_A_RETRY = (EndpointUnreachable, EndpointBusy, EndpointMoving, CatalogOvertaken)
 _GAPS_SHOWN = 50
+_CHANGES_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +40,8 @@ class _Watched:
     resource_key: str
 
     @property
-    def schemas(self) -> Schemas:
-        return Schemas.of(self.collect.schemas)
+    def scope(self) -> Scope:
+        return Scope.of(self.collect.schemas, self.collect.tables)
 
     def metadata(self, resources: Any) -> MetadataResource:
         found = getattr(resources, self.resource_key)
@@ -80,12 +85,13 @@ def _job(watched: _Watched) -> dg.JobDefinition:
         metadata = watched.metadata(context.resources)
         context.log.info(f"collecting the catalog of endpoint {slug}")
         try:
-            collected = collect_endpoint(
-                metadata.store(), watched.location, metadata.databases(), schemas=watched.schemas
-            )
+            collected = collect_endpoint(metadata.store(), watched.location, metadata.databases(), scope=watched.scope)
         except MetadataError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
         _log(context, collected)
+        profiled = _profiled(context, watched, metadata) if watched.collect.profile else ()
+        for observation in observations(metadata.store(), collected, profiled):
+            context.log_event(observation)
         yield dg.Output(None, metadata=_facts(collected))
 
     @dg.job(name=watched.name, executor_def=dg.in_process_executor, description=f"Collects endpoint {slug}.")
@@ -93,6 +99,60 @@ def _job(watched: _Watched) -> dg.JobDefinition:
         collect()
 
     return job
+
+
+def _profiled(context: dg.OpExecutionContext, watched: _Watched, metadata: MetadataResource) -> Sequence[Profile]:
+    """What was found of the rows. That nothing could be found is no failure: the catalog is collected."""
+    try:
+        found = profile_endpoint(metadata.store(), watched.location, metadata.databases())
+    except MetadataError as error:
+        context.log.warning(f"no profiles: {error}")
+        return ()
+    for gap in found.left[:_GAPS_SHOWN]:
+        context.log.warning(f"no profile of {gap.name}: {gap.reason}")
+    return found.profiles
+
+
+def observable_sources(
+    definitions: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+    endpoints: Iterable[ProjectEndpoint],
+    resource_key: str = "metadata",
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The definitions, with the tables of collected endpoints as observable assets: to observe one is to collect.
+
+    Only of such does Dagster take an observation for an update, which makes stale what depends on them.
+    """
+    chosen = [(endpoint, endpoint.collect) for endpoint in endpoints if endpoint.collect is not None]
+    names = _job_names([endpoint.slug for endpoint, _ in chosen])
+    given = list(definitions)
+    found: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    for endpoint, collect in chosen:
+        name = names[endpoint.slug]
+        specs = [one for one in given if isinstance(one, dg.AssetSpec) and one.key.path[0] == endpoint.slug]
+        if specs:
+            watched = _Watched(location=endpoint.location, collect=collect, name=name, resource_key=resource_key)
+            given = [one for one in given if one not in specs]
+            found.append(_observable(watched, specs))
+    return [*given, *found]
+
+
+def _observable(watched: _Watched, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
+    def observe(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
+        metadata = watched.metadata(context.resources)
+        store = metadata.store()
+        try:
+            collected = collect_endpoint(store, watched.location, metadata.databases(), scope=watched.scope)
+        except MetadataError as error:
+            raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
+        yield from results(store, collected, context.selected_asset_keys)
+
+    decorated: Callable[..., dg.AssetsDefinition] = dg.multi_observable_source_asset(
+        name=f"observe_{watched.name}",
+        specs=specs,
+        can_subset=True,
+        required_resource_keys={watched.resource_key},
+    )
+    return decorated(observe)
 
 
 def _log(context: dg.OpExecutionContext, collected: Collected) -> None:
@@ -119,6 +179,10 @@ def _facts(collected: Collected) -> dict[str, Any]:
         "rows_written": collected.rows_written,
         "complete": collected.complete,
         "fingerprint": collected.fingerprint,
+        "changes": dg.MetadataValue.json(
+            [{"table": short_name(one.key), **described(one)} for one in collected.changes[:_CHANGES_SHOWN]]
+        ),
+        "breaking_changes": len(collected.breaking),
         "gaps": dg.MetadataValue.json([{"name": gap.name, "reason": gap.reason} for gap in collected.gaps]),
     }
 
@@ -134,14 +198,16 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
         required_resource_keys={watched.resource_key},
         description=f"Collects endpoint {slug} when the fingerprint of its schema changed.",
     )
-    def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        metadata = watched.metadata(context.resources)
+    def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        metadata, memory = watched.metadata(context.resources), Memory.parse(context.cursor)
+        if rest := resting(memory):
+            return dg.SensorResult(skip_reason=rest.skip, cursor=rest.memory.cursor)
         try:
-            seen = endpoint_fingerprint(watched.location, metadata.databases(), schemas=watched.schemas)
+            seen = endpoint_fingerprint(watched.location, metadata.databases(), scope=watched.scope)
             stored = metadata.store().endpoint(slug)
         except MetadataError as error:
-            return dg.SkipReason(str(error))
-        memory = Memory.parse(context.cursor)
+            failed = away(memory, str(error))
+            return dg.SensorResult(skip_reason=failed.skip, cursor=failed.memory.cursor)
         decision = decide(
             memory,
             seen=seen,

@@ -66,6 +66,9 @@ def key_of(entry: Entry, known: Known) -> CanonicalKey | Problem | None:
     if not isinstance(endpoint, ProjectEndpoint):
         return endpoint
     in_database = endpoint.location.system == "postgres"
+    if not in_database and endpoint.location.system != "files":
+        reason = f"{slug} is a {endpoint.location.system} endpoint, to which no dataset is written"
+        return entry.problem(("endpoint",), reason, "write to an endpoint of system files or postgres")
     problem = _not_a_place(entry, endpoint) if in_database else None
     if problem is not None:
         return problem

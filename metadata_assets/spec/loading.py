@@ -125,7 +125,7 @@ class _Reading:
             places = {**dict.fromkeys(value, path), **dict.fromkeys(other or (), (*environment, slug))}
             variables = [
                 (text.removeprefix("env:"), source.at((*places[field], field)))
-                for field, text in (("url", fields.url), ("root", fields.root))
+                for field, text in (("url", fields.url), ("root", fields.root), ("file", fields.file))
                 if text and text.startswith("env:")
             ]
             self.endpoints[slug] = _endpoint(slug, fields, source.at(path), variables)
@@ -241,7 +241,15 @@ def _value_at(value: Value, path: FieldPath) -> Value:
 
 def _endpoint(slug: str, fields: EndpointFields, at: At, variables: Sequence[tuple[str, At]]) -> ProjectEndpoint:
     location = EndpointLocation(
-        slug=slug, system=fields.system, url=fields.url, database=fields.database, root=fields.root
+        slug=slug,
+        system=fields.system,
+        url=fields.url,
+        database=fields.database,
+        root=fields.root,
+        file=fields.file,
     )
-    collect = Collect(schemas=fields.collect.schemas, every=fields.collect.every) if fields.collect else None
+    said = fields.collect
+    collect = (
+        Collect(schemas=said.schemas, tables=said.tables, every=said.every, profile=said.profile) if said else None
+    )
     return ProjectEndpoint(location=location, collect=collect, at=at, variables=tuple(variables))

@@ -1,5 +1,6 @@
 """The fields of `metadata.yml` and `datasets/*.yml`, each with what it accepts."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -24,6 +25,7 @@ from metadata_assets.spec.partitions import (
     TimePartitions,
 )
 from metadata_assets.spec.texts import (
+    DatabaseFile,
     DatasetName,
     Duration,
     Filled,
@@ -48,10 +50,31 @@ from resources.models import PublishPolicy
 
 
 class CollectFields(Declared):
-    """What to collect of an endpoint's catalog: these schemas or, if none is named, all; and how often to look."""
+    """What to collect of an endpoint's catalog: these schemas and tables, or all; how often to look,
+    and whether to look at the rows of tables, too.
+    """
 
     schemas: tuple[Name, ...] = ()
+    tables: tuple[Name, ...] = ()
     every: Duration = timedelta(minutes=5)
+    profile: bool = False
+
+
+_OF_SYSTEM: Mapping[System, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "postgres": (("database",), ("url", "collect")),
+    "mysql": (("url",), ("collect",)),
+    "mariadb": (("url",), ("collect",)),
+    "duckdb": (("file", "database"), ("collect",)),
+    "sqlite": (("file",), ("database", "collect")),
+    "files": ((), ("root",)),
+}
+"""What an endpoint of a system has to say, and what else it may say."""
+
+_FIXES = {
+    "database": "add the name of the database, it is part of its keys",
+    "url": "add url: env:NAME, the environment variable that holds the connection URL",
+    "file": "add the path of the file, relative to the project, or env:NAME",
+}
 
 
 class EndpointFields(Declared):
@@ -61,15 +84,17 @@ class EndpointFields(Declared):
     url: UrlReference | None = None
     database: Name | None = None
     root: Root | None = None
+    file: DatabaseFile | None = None
     collect: CollectFields | None = None
 
     @model_validator(mode="after")
     def _fits_its_system(self) -> "EndpointFields":
-        if self.system == "postgres" and self.database is None:
-            refuse("a postgres endpoint needs its `database`", "add the name of the database, it is part of its keys")
-        wrong = ("root",) if self.system == "postgres" else ("url", "database", "collect")
-        for field in wrong:
-            if getattr(self, field) is not None:
+        needed, possible = _OF_SYSTEM[self.system]
+        for field in needed:
+            if getattr(self, field) is None:
+                refuse(f"a {self.system} endpoint needs its `{field}`", _FIXES[field])
+        for field in ("url", "database", "root", "file", "collect"):
+            if getattr(self, field) is not None and field not in {*needed, *possible}:
                 refuse(f"an endpoint of system {self.system} has no `{field}`", "remove it")
         return self
 
@@ -80,6 +105,7 @@ class EnvironmentEndpointFields(Declared):
     url: UrlReference | None = None
     database: Name | None = None
     root: Root | None = None
+    file: DatabaseFile | None = None
     collect: CollectFields | None = None
 
 

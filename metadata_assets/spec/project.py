@@ -20,10 +20,13 @@ from resources.models import PublishPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collect:
-    """What to collect of an endpoint's catalog, and how often to look. No schema named means all of them."""
+    """What to collect of an endpoint's catalog, and how often to look. Nothing named means all there is."""
 
     schemas: tuple[str, ...]
+    tables: tuple[str, ...]
     every: timedelta
+    profile: bool = False
+    """Whether a run that collects looks at the rows of tables, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

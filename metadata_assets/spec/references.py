@@ -66,6 +66,8 @@ def _input_key(entry: Entry, place: Path, text: str, known: Known) -> CanonicalK
         return endpoint
     if endpoint.location.system == "postgres":
         return _table_of(endpoint, parsed) or entry.problem(at, *_not_a_table(endpoint, parsed))
+    if endpoint.location.system != "files":
+        return entry.problem(at, *unreadable(endpoint))
     if parsed in known.keys:
         return parsed
     if short_name(parsed) in known.invalid or known.datasets_unread:
@@ -89,6 +91,12 @@ def parsed_key(text: str, known: Known) -> CanonicalKey | str:
         return dataset_key(endpoint, table=names[-1], schema=names[0] if names[1:] else None, source=source)
     except MetadataError:
         return shape
+
+
+def unreadable(endpoint: ProjectEndpoint) -> tuple[str, str]:
+    """Why no dataset is made from the tables of a system that is only collected, and what to do."""
+    reason = f"the tables of {endpoint.slug}, a {endpoint.location.system} endpoint, are collected and not read by runs"
+    return reason, "copy what is needed into a files or postgres endpoint, and depend on that"
 
 
 def _table_of(endpoint: ProjectEndpoint, key: CanonicalKey) -> CanonicalKey | None:

@@ -14,7 +14,7 @@ from metadata_assets.spec.partitions import default_mapping, mapping_problem
 from metadata_assets.spec.problems import At, Problem, did_you_mean
 from metadata_assets.spec.project import Dependency
 from metadata_assets.spec.queries import Query, Reference, Relation, place, references
-from metadata_assets.spec.references import RESERVED, parsed_key
+from metadata_assets.spec.references import RESERVED, parsed_key, unreadable
 from metadata_assets.spec.yaml_source import NO_PASSWORDS, PASSWORD_IN_URL
 
 
@@ -164,6 +164,8 @@ def _source(known: Known, slug: str, schema: str, table: str) -> CanonicalKey | 
     if endpoint is None:
         blameless = slug in known.invalid or known.endpoints_unread
         return None if blameless else (f"no endpoint {shown(slug)!r}", did_you_mean(slug, list(known.endpoints)))
+    if endpoint.location.system not in ("postgres", "files"):
+        return unreadable(endpoint)
     if endpoint.location.system != "postgres":
         return f"{slug} is no database, so it has no source tables", "write {{ ref('…') }} for a dataset"
     try:

@@ -110,8 +110,17 @@ def _root(text: str) -> str:
     return text
 
 
+def _file(text: str) -> str:
+    if "://" in text or not text:
+        refuse_unseen("it is not the path of a file", "write a path of this machine, or env:NAME")
+    if text.startswith("env:") and not re.fullmatch(_VARIABLE, text):
+        refuse_unseen("it does not name an environment variable", _VARIABLE_FIX)
+    return text
+
+
 UrlReference = Annotated[str, AfterValidator(_url)]
 Root = Annotated[str, AfterValidator(_root)]
+DatabaseFile = Annotated[str, AfterValidator(_file)]
 
 
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}

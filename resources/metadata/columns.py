@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError, shown
-from identity.ids import Entity, column_id
+from identity.ids import Entity, EntityId, column_id
 from identity.keys import CanonicalKey, ColumnKey, key_text, short_name
 from resources.metadata.assets import UnknownKey
 from resources.metadata.noun import Noun
@@ -157,25 +157,31 @@ def write_fields(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity
     known = (*plan.fields_changed, *plan.fields_reopened)
     if not plan.fields_created and not known:
         return 0
-    parents = {ids[key].id.value for key, _field in (*plan.fields_created, *known)}
-    stored = session.rows(_STORED_FIELDS, {"tenant": session.tenant_value, "assets": sorted(parents)})
+    assets = {key: ids[key].id for key in {key for key, _field in (*plan.fields_created, *known)}}  # each once
+    parents = sorted(asset.value for asset in assets.values())
+    stored = session.rows(_STORED_FIELDS, {"tenant": session.tenant_value, "assets": parents})
     names = {(row["asset_id"], row["name"]): row["field_id"] for row in stored}  # an open one last, so it stays
     taken = {row["field_id"] for row in stored}
-    rows = [_field_row(ids[key], field, names[ids[key].id.value, field.name]) for key, field in known]
-    rows += [_field_row(ids[key], field, _new_field(ids[key], field.name, taken)) for key, field in plan.fields_created]
+    rows = [_field_row(assets[key], field, names[assets[key].value, field.name]) for key, field in known]
+    rows += [
+        _field_row(assets[key], field, _new_field(assets[key], field.name, taken)) for key, field in plan.fields_created
+    ]
     return session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
 
 
-def _new_field(asset: Entity, name: str, taken: Collection[UUID]) -> UUID:
+def _new_field(asset: EntityId, name: str, taken: Collection[UUID]) -> UUID:
     """The id of a column that is born now, when another one may have been born under its name."""
-    generations = (column_id(asset.id, name, generation=number) for number in count(1))
+    first = column_id(asset, name)
+    if first not in taken:
+        return first
+    generations = (column_id(asset, name, generation=number) for number in count(2))
     return next(identifier for identifier in generations if identifier not in taken)
 
 
-def _field_row(asset: Entity, field: Field, identifier: UUID) -> Row:
+def _field_row(asset: EntityId, field: Field, identifier: UUID) -> Row:
     return {
         "field_id": str(identifier),
-        "asset_id": str(asset.id),
+        "asset_id": str(asset),
         "name": field.name,
         "type": field.type,
         "nullable": field.nullable,

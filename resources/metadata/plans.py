@@ -1,7 +1,7 @@
 """What is known of an endpoint's catalog, what a collection is to change, and what it did: values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final
 
 from identity.keys import CanonicalKey
@@ -18,6 +18,7 @@ COLLECTED_KEYS: Final = frozenset(
         "comment",
         "row_estimate",
         "definition",
+        "broken",
         "partition_key",
         "partitions",
         "primary_key",
@@ -75,6 +76,22 @@ Move = tuple[CanonicalKey, CanonicalKey]
 """What a thing was called, and what it is called now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a collection found otherwise than before, under its present name. `breaking`: readers may break.
+
+    `before` and `after` are what was and what is: a type, a name, a key.
+    """
+
+    kind: str
+    key: CanonicalKey
+    _: KW_ONLY
+    breaking: bool
+    column: str | None = None
+    before: str | None = None
+    after: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them.
@@ -108,6 +125,7 @@ class Plan:
     fields_unchanged: int = 0
     edges: frozenset[Edge] | None = None
     gaps: tuple[Gap, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +154,12 @@ class Collected:
     edges: EdgeChanges
     rows_written: int
     gaps: tuple[Gap, ...]
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def breaking(self) -> tuple[Change, ...]:
+        """The changes that may break whoever reads the tables."""
+        return tuple(change for change in self.changes if change.breaking)
 
     @property
     def complete(self) -> bool:
@@ -167,4 +191,5 @@ def outcome(plan: Plan, *, edges: EdgeChanges = NO_EDGES, rows_written: int = 0)
         edges=edges,
         rows_written=rows_written,
         gaps=plan.gaps,
+        changes=plan.changes,
     )

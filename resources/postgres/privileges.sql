@@ -16,6 +16,7 @@ GRANT EXECUTE ON FUNCTION
   metadata.publish_by_hand, metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin,
   metadata.read_at_pin, metadata.invalidate
 TO metadata_app;
+GRANT EXECUTE ON FUNCTION metadata.record_profiles TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.unpublished
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION

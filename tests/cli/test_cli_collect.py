@@ -1,6 +1,7 @@
 """`collect` on sources whose tables get other names, and one server that the project has as two endpoints."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,3 +76,21 @@ def test_one_server_with_two_endpoints_is_joined(
     assert run("dataset", "show", "crm-replica/public/orders", "--json").json["name"] == "crm-replica/public/orders"
     assert run("collect").code == 0
     assert run("collect", "--json").json["rows_written"] == 0
+
+
+def test_files_are_collected_by_their_paths_in_the_project(run: Run, environ: dict[str, str]) -> None:
+    project = Path(environ["METADATA_PROJECT"])
+    with sqlite3.connect(project / "app.db") as connection:
+        connection.execute("CREATE TABLE users (id integer PRIMARY KEY, name text)")
+    connection.close()
+    (project / "metadata.yml").write_text(
+        "name: shop\nendpoints:\n"
+        "  app: {system: sqlite, file: app.db, collect: {tables: ['!tmp_*']}}\n"
+        "  marts: {system: duckdb, file: marts.duckdb, database: marts, collect: {}}\n"
+    )
+    answer = run("collect", "--json")
+    app, marts = answer.json["endpoints"]
+    assert (app["assets"]["new"], app["columns"]["new"]) == (1, 2)
+    assert marts["error"]["error"] == "EndpointUnreachable"
+    assert answer.code == 4
+    assert run("dataset", "show", "app/main/users", "--json").json["key"] == "mid1:dataset:app:~/main/users"

@@ -14,13 +14,22 @@ from sqlalchemy.engine import make_url
 
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.postgres import looking
-from metadata_assets.collection.schemas import EVERY_SCHEMA, Schemas
+from metadata_assets.collection.scope import EVERYTHING, Scope
 from resources.locations import EndpointLocation
 from resources.metadata.plans import Collected
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, Catalog
 from resources.postgres.databases import Databases
 from resources.settings import Settings
+from tests.collection.places import (
+    MariaDB,
+    Place,
+    duckdb_place,
+    mariadb_binaries,
+    postgres_place,
+    running_mariadb,
+    sqlite_place,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +49,12 @@ class Source:
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def look(self, endpoint: str = "shop", *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
+    def look(self, endpoint: str = "shop", *, user: str | None = None, scope: Scope = EVERYTHING) -> Catalog:
         with psycopg.connect(self.url_for(user)) as connection:
-            return catalog_of(connection, endpoint, schemas)
+            return catalog_of(connection, endpoint, scope)
 
-    def fingerprint(self, *, user: str | None = None, schemas: Schemas = EVERY_SCHEMA) -> str:
-        with psycopg.connect(self.url_for(user)) as connection, looking(connection, "any", schemas) as look:
+    def fingerprint(self, *, user: str | None = None, scope: Scope = EVERYTHING) -> str:
+        with psycopg.connect(self.url_for(user)) as connection, looking(connection, "any", scope) as look:
             return look.fingerprint()
 
     def collect_into(
@@ -54,20 +63,20 @@ class Source:
         endpoint: str = "shop",
         *,
         user: str | None = None,
-        schemas: Schemas = EVERY_SCHEMA,
+        scope: Scope = EVERYTHING,
     ) -> Collected:
         settings = settings_with({"SOURCE_URL": self.url_for(user)})
         location = EndpointLocation(slug=endpoint, system="postgres", url="env:SOURCE_URL")
-        return collect_endpoint(store, location, Databases(settings), schemas=schemas)
+        return collect_endpoint(store, location, Databases(settings), scope=scope)
 
     def url_for(self, user: str | None) -> str:
         url = make_url(self.url)
         return (url.set(username=user) if user else url).render_as_string(hide_password=False)
 
 
-def catalog_of(connection: psycopg.Connection, endpoint: str, schemas: Schemas = EVERY_SCHEMA) -> Catalog:
+def catalog_of(connection: psycopg.Connection, endpoint: str, scope: Scope = EVERYTHING) -> Catalog:
     """What a collection sees through a connection."""
-    with looking(connection, endpoint, schemas) as look:
+    with looking(connection, endpoint, scope) as look:
         return look.catalog(look.fingerprint())
 
 
@@ -155,3 +164,29 @@ def contents(url: str) -> dict[str, list[Any]]:
         ).fetchall()
         query = "SELECT xmin::text, xmax::text, to_jsonb(t) FROM metadata.{} t ORDER BY ctid"
         return {name: connection.execute(sql.SQL(query).format(sql.Identifier(name))).fetchall() for (name,) in tables}
+
+
+SYSTEMS = ("postgres", "duckdb", "sqlite", "mariadb")
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    found = mariadb_binaries()
+    if found is None:
+        pytest.skip("no mariadbd: install Debian's mariadb-server")
+    with running_mariadb(*found) as server:
+        yield server
+
+
+@pytest.fixture(params=SYSTEMS)
+def place(request: pytest.FixtureRequest, tmp_path: Path, make_database: Callable[..., str]) -> Place:
+    match request.param:
+        case "postgres":
+            return postgres_place(make_database())
+        case "duckdb":
+            return duckdb_place(tmp_path)
+        case "sqlite":
+            return sqlite_place(tmp_path)
+    server = request.getfixturevalue("mariadb")
+    assert isinstance(server, MariaDB)
+    return server.place("shop")

@@ -8,7 +8,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from identity.keys import CanonicalKey, dataset_key
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import MergeRefused
@@ -212,7 +212,7 @@ def test_what_the_other_endpoint_gave_up_goes_on_where_it_is_seen(shop: Twice) -
     orders = shop.id("orders")
     shop.merge(shop.key("orders", "replica"), shop.key("orders"))
     shop.source.run("CREATE SCHEMA empty")
-    shop.source.collect_into(shop.store, schemas=Schemas.of(["empty"]))
+    shop.source.collect_into(shop.store, scope=Scope.of(["empty"]))
     assert shop.key("orders") not in shop.open()
     shop.source.run("ALTER TABLE orders ADD more int")
     assert shop.source.collect_into(shop.store, "replica").assets.renamed == 1

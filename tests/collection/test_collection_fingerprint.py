@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from resources.models import Asset, Catalog
 from tests.collection.conftest import Source
 
@@ -113,8 +113,8 @@ def test_it_changes_exactly_with_what_is_told(base: Source, statement: str) -> N
 
 
 def test_a_look_and_the_fingerprint_alone_agree(base: Source) -> None:
-    for schemas in (Schemas(), Schemas.of(["side"]), Schemas.of(["none"])):
-        assert base.fingerprint(schemas=schemas) == base.look(schemas=schemas).fingerprint
+    for scope in (Scope(), Scope.of(["side"]), Scope.of(["none"])):
+        assert base.fingerprint(scope=scope) == base.look(scope=scope).fingerprint
 
 
 def test_what_may_be_read_is_part_of_it(source: Source, reader: str) -> None:
@@ -133,5 +133,5 @@ def test_what_is_made_anew_has_another_one(base: Source) -> None:
 
 
 def test_schemas_that_select_the_same_relations_have_the_same_one(base: Source) -> None:
-    assert base.fingerprint(schemas=Schemas.of(["public", "side"])) == base.fingerprint()
-    assert base.fingerprint(schemas=Schemas.of(["public"])) != base.fingerprint()
+    assert base.fingerprint(scope=Scope.of(["public", "side"])) == base.fingerprint()
+    assert base.fingerprint(scope=Scope.of(["public"])) != base.fingerprint()

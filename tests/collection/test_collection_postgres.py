@@ -7,7 +7,7 @@ import pytest
 
 from identity.errors import WITHHELD
 from identity.keys import CanonicalKey, dataset_key
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from resources.metadata.plans import COLLECTED_KEYS
 from resources.models import Asset, AssetType, Edge, Field
 from tests.collection.conftest import Source, by_name, catalog_of
@@ -189,7 +189,7 @@ def test_schemas_are_chosen_by_patterns(
         *(f"CREATE SCHEMA {name}" for name in ("sales_eu", "sales_us", "sales")),
         *(f"CREATE TABLE {name}.t ()" for name in ("public", "sales_eu", "sales_us", "sales")),
     )
-    assert {asset.key.schema for asset in source.look(schemas=Schemas.of(patterns)).assets} == found
+    assert {asset.key.schema for asset in source.look(scope=Scope.of(patterns)).assets} == found
 
 
 HOSTILE = [
@@ -287,7 +287,7 @@ def test_what_may_not_be_read_is_a_gap_with_the_way_out(source: Source, reader: 
 
 def test_a_named_schema_that_is_not_there_is_a_gap(source: Source) -> None:
     source.run("CREATE TABLE t ()")
-    catalog = source.look(schemas=Schemas.of(["public", "salse", "none_*"]))
+    catalog = source.look(scope=Scope.of(["public", "salse", "none_*"]))
     assert [gap.name for gap in catalog.gaps] == ["shop/salse"]
     assert len(catalog.assets) == 1
 

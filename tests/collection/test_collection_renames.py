@@ -9,7 +9,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from identity.keys import CanonicalKey, dataset_key
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
 from resources.metadata.plans import Collected
@@ -350,7 +350,7 @@ def test_a_rename_that_somebody_told_before_it_was_seen_is_one_rename(shop: Shop
 def test_a_table_out_of_sight_and_back_under_another_name_is_the_same(shop: Shop) -> None:
     tmp = shop.id("tmp")
     shop.source.run("ALTER TABLE tmp SET SCHEMA side")
-    hidden = shop.source.collect_into(shop.store, schemas=Schemas.of(["public"]))
+    hidden = shop.source.collect_into(shop.store, scope=Scope.of(["public"]))
     assert hidden.assets.closed == 1
     collected = shop.collect("ALTER TABLE side.tmp RENAME TO t")
     assert (collected.assets.renamed, collected.assets.reopened, collected.assets.new) == (1, 1, 0)

@@ -1,6 +1,7 @@
 """The sensor and the job, on a real Dagster instance, a real source and a real store."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from metadata_assets.collection.sensors import collection_definitions
+from metadata_assets.collection.sensors import collection_definitions, observable_sources
 from metadata_assets.collection.watching import Memory
 from metadata_assets.spec import load_project
 from resources.configurable import MetadataResource, close_all
@@ -19,7 +20,7 @@ from tests.collection.conftest import Source
 PROJECT = """
 name: shops
 endpoints:
-  shop: {{system: postgres, database: {database}, collect: {{schemas: [public], every: 10m}}}}
+  shop: {{system: postgres, database: {database}, collect: {{schemas: [public], every: 10m, profile: true}}}}
   shop-2: {{system: postgres, url: env:SHOP_2, database: {database}, collect: {{}}}}
   shop_2: {{system: postgres, database: {database}, collect: {{}}}}
   uncollected: {{system: postgres, database: {database}}}
@@ -166,16 +167,82 @@ def test_an_unreachable_endpoint_is_skipped_and_the_cursor_stays(
     daemon: Daemon, source: Source, server: Server
 ) -> None:
     daemon.run(daemon.look())
-    cursor = daemon.cursor
+    kept = replace(Memory.parse(daemon.cursor), away=1)
     database = source.database
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {database} RENAME TO {database}_away".encode())
         skipped = daemon.look()
         assert str(skipped).startswith("cannot reach endpoint shop at ")
         assert "no such database" in str(skipped)
-        assert daemon.cursor == cursor
+        assert Memory.parse(daemon.cursor) == kept
+        assert daemon.look() != daemon.look(), "it looked a second time, and then rests"
+        assert daemon.look() == str(skipped) + "; 3 looks in a row failed, looking again after 4 ticks"
         connection.execute(f"ALTER DATABASE {database}_away RENAME TO {database}".encode())
+    rests = [daemon.look() for _ in range(3)]
+    assert rests == [f"3 looks in a row failed; looking again after {left} more ticks" for left in (3, 2, 1)]
     assert daemon.look() == "the schema has not changed"
+    assert Memory.parse(daemon.cursor).away == 0
+
+
+def test_a_changed_table_is_observed_so_that_what_depends_on_it_is_asked_for(
+    daemon: Daemon, instance: dg.DagsterInstance, source: Source, tmp_path: Path
+) -> None:
+    source.run("CREATE TABLE other (id int)")
+    table = dg.AssetKey(["shop", "public", "customer"])
+
+    @dg.asset(deps=[table], automation_condition=dg.AutomationCondition.any_deps_updated())
+    def downstream() -> None: ...
+
+    endpoints = load_project(tmp_path).endpoints.values()
+    watching = dg.Definitions(
+        assets=observable_sources([dg.AssetSpec(table), downstream], endpoints),
+        resources={"metadata": MetadataResource()},
+    )
+
+    def look(cursor: object = None) -> dg.EvaluateAutomationConditionsResult:
+        return dg.evaluate_automation_conditions(watching, instance, cursor=cursor)  # type: ignore[arg-type]
+
+    def latest(name: str) -> dg.AssetObservation:
+        (record,) = instance.fetch_observations(dg.AssetKey(["shop", "public", name]), limit=1).records
+        assert record.asset_observation
+        return record.asset_observation
+
+    first = look()
+    daemon.run(daemon.look())
+    assert latest("customer").metadata["dagster/row_count"].value == 0
+    (profile,) = latest("customer").metadata["metadata_assets/profile"].value
+    assert (profile["name"], profile["nulls"], profile["distinct"]) == ("id", None, 0)
+    columns = latest("customer").metadata["dagster/column_schema"].value
+    assert [(column.name, column.type, column.constraints.nullable) for column in columns.columns] == [
+        ("id", "integer", False)
+    ]
+    second = look(first.cursor)
+    assert second.total_requested == 1
+    assert look(second.cursor).total_requested == 0
+
+    before = latest("customer").data_version, latest("other").data_version
+    source.run("ALTER TABLE customer ALTER id TYPE bigint", "ALTER TABLE customer ADD note text")
+    daemon.run(daemon.look())
+    changed = latest("customer")
+    assert changed.data_version != before[0]
+    assert latest("other").data_version == before[1]
+    assert changed.metadata["metadata_assets/breaking"].value is False
+    assert [one["kind"] for one in changed.metadata["metadata_assets/changes"].value] == [
+        "type widened",
+        "column added",
+    ]
+    third = look(second.cursor)
+    assert third.total_requested == 1
+
+    job = watching.resolve_implicit_global_asset_job_def()
+    observed = job.execute_in_process(instance=instance, asset_selection=[table])
+    assert observed.success
+    assert latest("customer").data_version == changed.data_version, "what did not change has the same version"
+
+    source.run("DROP TABLE customer")
+    daemon.run(daemon.look())
+    assert latest("customer").data_version == "gone"
+    assert look(third.cursor).total_requested == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.diff import diff
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from resources.metadata.assets import UnknownKey, register
 from resources.metadata.catalogs import CatalogOvertaken, current_catalog, lock_catalog
 from resources.metadata.planned import apply_plan
@@ -114,10 +114,10 @@ def test_only_what_changed_is_written(shop: Source, store: MetadataStore, metada
 
 def test_a_table_that_comes_back_is_the_same_asset(source: Source, store: MetadataStore, metadata_url: str) -> None:
     source.run("CREATE TABLE a (x int, y int)", "CREATE SCHEMA side", "CREATE TABLE side.b ()")
-    everything, public = Schemas.of(["public", "side"]), Schemas.of(["side"])
-    source.collect_into(store, schemas=everything)
-    assert source.collect_into(store, schemas=public).assets.closed == 1
-    collected = source.collect_into(store, schemas=everything)
+    everything, public = Scope.of(["public", "side"]), Scope.of(["side"])
+    source.collect_into(store, scope=everything)
+    assert source.collect_into(store, scope=public).assets.closed == 1
+    collected = source.collect_into(store, scope=everything)
     assert (collected.assets.new, collected.assets.reopened, collected.assets.closed) == (0, 1, 0)
     assert collected.fields.reopened == 2
     assert rows(metadata_url, "SELECT count(*) FROM metadata.asset") == [(2,)]
@@ -178,13 +178,13 @@ def test_what_is_denied_is_reported_the_rest_collected_and_nothing_closed(
 def test_narrowing_the_schemas_closes_what_is_no_longer_covered(shop: Source, store: MetadataStore) -> None:
     shop.run("CREATE SCHEMA side", "CREATE TABLE side.t (x int)")
     assert shop.collect_into(store).assets.new == 4
-    collected = shop.collect_into(store, schemas=Schemas.of(["public"]))
+    collected = shop.collect_into(store, scope=Scope.of(["public"]))
     assert collected.assets == Counts(new=0, changed=0, reopened=0, closed=1, unchanged=3)
 
 
 def test_a_mistyped_schema_closes_nothing(shop: Source, store: MetadataStore) -> None:
     shop.collect_into(store)
-    collected = shop.collect_into(store, schemas=Schemas.of(["pubic"]))
+    collected = shop.collect_into(store, scope=Scope.of(["pubic"]))
     assert [gap.name for gap in collected.gaps] == ["shop/pubic"]
     assert collected.assets.closed == 0
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.keys import dataset_key
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Patterns
+from metadata_assets.collection.types import type_change
 from metadata_assets.collection.watching import LONGEST_PAUSE, Memory, Run, decide
 from resources.models import Asset, AssetType, Field
 
@@ -36,11 +37,11 @@ def test_what_a_source_says_is_kept_without_its_passwords(text: str, kept: str) 
 
 
 def test_patterns_become_anchored_expressions() -> None:
-    schemas = Schemas.of(["sales_*", "a.b", "x?", "!old", 'we"ird'])
+    schemas = Patterns.of(["sales_*", "a.b", "x?", "!old", 'we"ird'])
     assert schemas.wanted == ["^(?:sales_.*)$", r"^(?:a\.b)$", "^(?:x.)$", r"^(?:we\"ird)$"]
     assert schemas.unwanted == ["^(?:old)$"]
     assert schemas.named == ["a.b", 'we"ird']
-    assert Schemas().wanted == ["^(?:.*)$"]
+    assert Patterns().wanted == ["^(?:.*)$"]
 
 
 def test_a_change_is_asked_for_once() -> None:
@@ -90,3 +91,47 @@ def test_no_run_key_is_used_twice(looks: list[tuple[str, str | None, Run]]) -> N
             used.append(memory.run_key)
             assert seen != collected
     assert len(used) == len(set(used))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "how"),
+    [
+        ("integer", "bigint", "widened"),
+        ("bigint", "integer", "narrowed"),
+        ("INTEGER", "DOUBLE", "widened"),
+        ("bigint", "double precision", "changed"),
+        ("integer", "numeric(10,0)", "widened"),
+        ("integer", "numeric(10,2)", "changed"),
+        ("bigint", "numeric", "widened"),
+        ("numeric(10,2)", "numeric(12,2)", "widened"),
+        ("numeric(10,2)", "numeric(12,4)", "widened"),
+        ("numeric(10,2)", "numeric(11,4)", "changed"),
+        ("DECIMAL(10,2)", "DECIMAL(8,2)", "narrowed"),
+        ("numeric", "numeric(10,2)", "narrowed"),
+        ("real", "double precision", "widened"),
+        ("character varying(20)", "character varying(40)", "widened"),
+        ("character varying(20)", "text", "widened"),
+        ("text", "character varying(20)", "narrowed"),
+        ("character varying", "text", "widened"),
+        ("mediumtext", "text", "narrowed"),
+        ("char(3)", "varchar(2)", "narrowed"),
+        ("varbinary(10)", "blob", "widened"),
+        ("date", "timestamp without time zone", "widened"),
+        ("timestamp without time zone", "timestamp with time zone", "changed"),
+        ("timestamp(3) without time zone", "timestamp without time zone", "widened"),
+        ("timestamp", "timestamp(3)", "narrowed"),
+        ("int(10) unsigned", "bigint(20)", "widened"),
+        ("int(11)", "int(10) unsigned", "changed"),
+        ("int(11)", "int(5)", "widened"),
+        ("enum('a','b')", "enum('b','a','c')", "widened"),
+        ("enum('a','b')", "enum('a')", "narrowed"),
+        ("text", "integer", "changed"),
+        ("integer[]", "bigint[]", "changed"),
+        ("mood", "text", "changed"),
+        ("", "text", "changed"),
+    ],
+)
+def test_a_type_that_holds_all_that_the_other_one_held_is_wider(before: str, after: str, how: str) -> None:
+    assert type_change(before, after) == how
+    opposite = {"widened": {"narrowed", "widened"}, "narrowed": {"widened"}, "changed": {"changed", "narrowed"}}
+    assert type_change(after, before) in opposite[how]

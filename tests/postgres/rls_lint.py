@@ -41,6 +41,7 @@ ONLY_BY_FUNCTIONS = (
     "discarded",
     "check_result",
     "candidate",
+    "profile",
     "run_dataset",
     "facet",
     "refused_event",
@@ -48,7 +49,7 @@ ONLY_BY_FUNCTIONS = (
 APPEND_ONLY = (
     *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
     *("release", "retraction", "pin_item", "run_pin", "invalidation", "metadata_key", "dag_version", "discarded"),
-    *("check_result", "candidate", "run_dataset"),
+    *("check_result", "candidate", "profile", "run_dataset"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 

@@ -17,6 +17,7 @@ from resources.graph_store import GraphStore
 from resources.lineage_records import RefusedEvent
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
+from resources.metadata.profiles import ColumnProfile, Profile
 from resources.metadata.told_columns import ToldColumns
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Field, Read, Staged
@@ -216,6 +217,12 @@ def documents(text: str) -> list[dict[str, Any]]:
     return [{"text": text, "x": float("nan")}, {"url": text, text: text, "list": [text, {"deep": text}]}]
 
 
+def profiles(w: World, text: str) -> list[Profile]:
+    w.store.register_assets([Asset(key=w.key("one"), type=AssetType.TABLE)])
+    column = ColumnProfile(name=text, nulls=0.5, distinct=1, least=text, greatest=text)
+    return [Profile(key=w.key("one"), rows=1, sampled=1, columns=(column,))]
+
+
 def endpoint(w: World) -> str:
     w.store.register_endpoints([Endpoint(slug="shop", system="postgres")])
     return "shop"
@@ -333,6 +340,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.register_datasets": lambda w, text: iter(
         [lambda: w.store.register_datasets([(one, "manually") for one in assets(w, text)])]
     ),
+    "MetadataStore.record_profiles": lambda w, text: iter([lambda: w.store.record_profiles(profiles(w, text))]),
     "MetadataStore.register_endpoints": lambda w, text: iter(
         [
             lambda: w.store.register_endpoints([Endpoint(slug="shop", system=text, attributes={"root": text})]),

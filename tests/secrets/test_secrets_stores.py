@@ -19,6 +19,7 @@ from resources.graph_store import GraphStore
 from resources.lineage_records import LineageEvent, RefusedEvent
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
+from resources.metadata.profiles import Profile
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, Attempt, Endpoint, Read, Staged
 from resources.postgres.session import Sessions
@@ -37,6 +38,7 @@ TEXTS = {
         Import,
         LegacyRow,
         Lease,
+        Profile,
         LineageEvent,
         Read,
         RefusedEvent,

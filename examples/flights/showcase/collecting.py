@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from metadata_assets.cli.output import table
 from metadata_assets.collection.collection import collect_endpoint
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from metadata_assets.mirror.lineage import Mirrored, mirror, snapshot
 from metadata_assets.spec import ProjectEndpoint
 from resources.metadata.plans import Collected
@@ -95,8 +95,8 @@ def promises(stage: Stage, found: Catalogs) -> list[Promise]:
 
 def _collect(stage: Stage, endpoint: ProjectEndpoint) -> Collected:
     assert endpoint.collect is not None
-    schemas = Schemas.of(endpoint.collect.schemas)
-    return collect_endpoint(stage.store, endpoint.location, stage.metadata.databases(), schemas=schemas)
+    scope = Scope.of(endpoint.collect.schemas)
+    return collect_endpoint(stage.store, endpoint.location, stage.metadata.databases(), scope=scope)
 
 
 def _stored(stage: Stage, endpoints: Sequence[ProjectEndpoint]) -> list[Stored]:

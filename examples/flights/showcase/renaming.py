@@ -15,7 +15,7 @@ from identity.keys import CanonicalKey, short_name
 from metadata_assets import dataset_key
 from metadata_assets.cli.output import table
 from metadata_assets.collection.collection import collect_endpoint
-from metadata_assets.collection.schemas import Schemas
+from metadata_assets.collection.scope import Scope
 from resources.metadata.plans import Collected
 from resources.postgres.engine import libpq
 from showcase.promises import Promise, few
@@ -217,8 +217,8 @@ def _known(stage: Stage, name: str) -> Known:
 def _collect(stage: Stage) -> Collected:
     endpoint = stage.project.endpoints[AIRPORT]
     assert endpoint.collect is not None
-    schemas = Schemas.of(endpoint.collect.schemas)
-    return collect_endpoint(stage.store, endpoint.location, stage.metadata.databases(), schemas=schemas)
+    scope = Scope.of(endpoint.collect.schemas)
+    return collect_endpoint(stage.store, endpoint.location, stage.metadata.databases(), scope=scope)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from resources.postgres.tables.checks import candidate, check_result
 from resources.postgres.tables.garbage import condemned, discarded
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
 from resources.postgres.tables.lineage import column_edge, facet, refused_event, run_dataset
+from resources.postgres.tables.profiles import profile
 from resources.postgres.tables.runs import (
     active_dag,
     attempt_lease,
@@ -59,6 +60,7 @@ __all__ = [
     "outbox",
     "pin",
     "pin_item",
+    "profile",
     "redelivery",
     "reference_edge",
     "refused_event",
