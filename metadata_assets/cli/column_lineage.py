@@ -12,7 +12,7 @@ from rich.tree import Tree
 from identity.keys import CanonicalKey, ColumnKey, short_name
 from metadata_assets.cli.columns import column_as_written, names_column
 from metadata_assets.cli.context import Cli
-from metadata_assets.cli.diagrams import dot_string, mermaid_label
+from metadata_assets.cli.diagrams import dot_string, mermaid_label, svg
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.lineage_commands import LineageFormat
 from metadata_assets.cli.output import document, facts, plain, printable, table
@@ -62,6 +62,8 @@ def show_columns(
             cli.write(mermaid(found))
         case LineageFormat.DOT:
             cli.write(dot(found))
+        case LineageFormat.SVG:
+            cli.write(svg(dot(found), len(found.nodes)))
         case LineageFormat.TREE:
             cli.out.print(drawn(found))
         case other:

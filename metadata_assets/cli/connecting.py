@@ -8,7 +8,7 @@ from rich.text import Text
 from identity.errors import MetadataError
 from identity.keys import short_name
 from metadata_assets.cli.context import Cli
-from metadata_assets.cli.diagrams import dot, mermaid
+from metadata_assets.cli.diagrams import dot, mermaid, svg
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.lineage import described, drawn, format_meant, thing_then
 from metadata_assets.cli.lineage_commands import LineageFormat
@@ -61,6 +61,8 @@ def show_paths(
             cli.write(mermaid(found.part))
         case LineageFormat.DOT:
             cli.write(dot(found.part))
+        case LineageFormat.SVG:
+            cli.write(svg(dot(found.part), len(found.part.things)))
         case LineageFormat.TREE:
             cli.out.print(listed(found, every=every))
         case other:

@@ -1,18 +1,36 @@
-"""Lineage as the text of diagrams, Mermaid and DOT, data flowing from left to right. Pure."""
+"""Lineage as diagrams: the text of Mermaid and DOT, and an SVG of the latter; data flow from left to right. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Final
 from uuid import UUID
 
+from identity.errors import MetadataError
 from identity.keys import CanonicalKey, short_name
 from identity.nodes import IdentityKey
+from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import printable
 from resources.graph.walk import Lineage, Node
 from resources.models import AssetType
 
 Identities = Mapping[CanonicalKey, Sequence[IdentityKey]]
 NO_IDENTITIES: Identities = {}
+_MOST_DRAWN: Final = 1_000
 _RELATIONS = {AssetType.TABLE, AssetType.VIEW, AssetType.MATERIALIZED_VIEW, AssetType.FOREIGN_TABLE}
+
+
+class NoGraphviz(MetadataError):
+    """an SVG is laid out by Graphviz: install it with `pip install 'metadata-assets[svg]'`, or ask for --format dot"""
+
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
+
+
+class TooMuchToDraw(MetadataError):
+    """{things} things and their edges are no picture any more, {most} are the most; use --depth, or --format dot"""
+
+    things: int
+    most: int
+    exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
 
 def named(node: Node) -> str:
@@ -63,9 +81,24 @@ def dot(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
+def svg(drawing: str, things: int) -> str:
+    """A drawing in DOT as an SVG. Its layout takes more than proportional time, so `things` are limited.
+
+    Raises NoGraphviz, TooMuchToDraw.
+    """
+    if things > _MOST_DRAWN:
+        raise TooMuchToDraw(things=things, most=_MOST_DRAWN)
+    try:
+        import pygraphviz
+    except ImportError:
+        raise NoGraphviz from None
+    drawn: bytes = pygraphviz.AGraph(string=drawing).draw(format="svg", prog="dot")
+    return drawn.decode()
+
+
 def dot_string(label: str) -> str:
-    """A label as a string of DOT: a backslash would begin an escape, and a quote would end it."""
-    escaped = printable(label).replace("\\", "\\\\").replace('"', '\\"')
+    """A label as a string of DOT: a backslash begins an escape, an ampersand an entity, and a quote ends it."""
+    escaped = printable(label).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

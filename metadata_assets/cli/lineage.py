@@ -12,7 +12,7 @@ from identity.errors import MetadataError
 from identity.ids import Entity
 from identity.keys import short_name
 from metadata_assets.cli.context import Cli
-from metadata_assets.cli.diagrams import NO_IDENTITIES, Identities, dot, identities_of, mermaid, named
+from metadata_assets.cli.diagrams import NO_IDENTITIES, Identities, dot, identities_of, mermaid, named, svg
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.lineage_commands import LineageFormat
 from metadata_assets.cli.moments import moment
@@ -64,6 +64,8 @@ def show_lineage(
             cli.write(mermaid(found, nodes))
         case LineageFormat.DOT:
             cli.write(dot(found, nodes))
+        case LineageFormat.SVG:
+            cli.write(svg(dot(found, nodes), len(found.things)))
         case LineageFormat.TREE:
             cli.out.print(drawn(found, nodes))
         case other:

@@ -19,6 +19,7 @@ class LineageFormat(StrEnum):
     JSON = "json"
     MERMAID = "mermaid"
     DOT = "dot"
+    SVG = "svg"
 
 
 class OnlyOfPaths(MetadataError):
@@ -82,7 +83,7 @@ def lineage(
     ] = None,
     format_: Annotated[
         LineageFormat | None,
-        typer.Option("--format", metavar="tree|json|mermaid|dot", help="A tree without it.", show_default=False),
+        typer.Option("--format", metavar="tree|json|mermaid|dot|svg", help="A tree without it.", show_default=False),
     ] = None,
     show_identities: Annotated[
         bool, typer.Option("--show-identities", help="The identity nodes that lead to each, too.")

@@ -1,16 +1,22 @@
 """Questions to the graph on the command line: as of a moment, why connected, the whole graph, what breaks."""
 
 import json
+import sys
 from datetime import UTC, datetime
 from uuid import UUID
+from xml.etree import ElementTree
 
 import pytest
 from cli_calls import DAYS, DELAYS, FLIGHTS, JFK_FLIGHTS, MONTH, WEATHER, Run, Writer
 from test_cli_surface import shape
 
+from identity.keys import short_name
 from metadata_assets.cli import documents
+from metadata_assets.cli.diagrams import TooMuchToDraw, dot_string, svg
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_lineage_as_of_a_moment(run: Run, filled: dict[str, UUID]) -> None:
@@ -45,6 +51,35 @@ def test_a_name_that_something_else_has_by_now_is_what_had_it_then(run: Run, fil
     assert {one["name"] for one in was["nodes"]} == {"lake/nyc/flights", "jfk/public/flights"}
 
 
+def boxes(picture: str) -> set[str]:
+    """What is written in the nodes of an SVG."""
+    nodes = [one for one in ElementTree.fromstring(picture).iter(f"{SVG}g") if one.get("class") == "node"]
+    return {"".join(text.text or "" for text in one.iter(f"{SVG}text")) for one in nodes}
+
+
+def test_a_picture_shows_what_the_graph_has(run: Run, filled: dict[str, UUID]) -> None:
+    assert filled
+    for command in (["lineage", "lake/nyc/carrier_month"], ["lineage", "jfk/public/flights", "--down"]):
+        assert boxes(run(*command, "--format", "svg").out) == {
+            one["name"] for one in run(*command, "--json").json["nodes"]
+        }
+
+
+def test_a_picture_repeats_no_markup_of_a_name() -> None:
+    name = '<script>alert("x")</script> &amp; \\N'
+    assert boxes(svg(f"digraph {{ a [label={dot_string(name)}] }}", 1)) == {name}
+
+
+def test_what_cannot_be_drawn_is_refused(run: Run, filled: dict[str, UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert filled
+    with pytest.raises(TooMuchToDraw, match="1001 things and their edges are no picture any more, 1000 are the most"):
+        svg("digraph { }", 1001)
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    refused = run("lineage", "lake/nyc/carrier_month", "--format", "svg")
+    assert (refused.code, refused.out) == (2, "")
+    assert "pip install 'metadata-assets[svg]'" in refused.err
+
+
 def test_why_two_things_are_connected(run: Run, filled: dict[str, UUID]) -> None:
     assert filled
     between = ["lineage", "--from", "jfk/public/flights", "--to", "lake/nyc/carrier_month"]
@@ -56,6 +91,9 @@ def test_why_two_things_are_connected(run: Run, filled: dict[str, UUID]) -> None
     assert "lake/nyc/daily_delays" in drawing
     assert run(*between, "--format", "mermaid").out.startswith("flowchart LR\n")
     assert run(*between, "--format", "dot").out.startswith("digraph lineage {\n")
+    assert boxes(run(*between, "--format", "svg").out) == {
+        short_name(key) for key in (JFK_FLIGHTS, FLIGHTS, DELAYS, MONTH)
+    }
     assert json.loads(run(*between, "--all", "--format", "json").out)["paths"] == found["paths"]
     assert run(*between, "--as-of", "2013-01-01").code == 3
 
