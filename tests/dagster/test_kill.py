@@ -29,7 +29,10 @@ from resources.locations import location as recorded
 from resources.metadata_store import MetadataStore
 from resources.models import Materialization
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* will be removed in 2.0:DeprecationWarning")  # Dagster's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* will be removed in 2.0:DeprecationWarning"),  # Dagster's own
+    pytest.mark.proof,
+]
 
 KEY = key_of(dg.AssetKey("data"), None)
 ROWS = 1_000

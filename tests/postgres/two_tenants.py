@@ -18,6 +18,7 @@ from resources.check_models import CheckResult
 from resources.graph.references import ReferenceEdge
 from resources.graph_store import GraphStore
 from resources.metadata.garbage import Garbage, Retention
+from resources.metadata.profiles import ColumnProfile, Profile
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Attempt, Endpoint, Read, Staged
 from resources.postgres.tables import METADATA
@@ -68,6 +69,8 @@ def fill(store: MetadataStore) -> None:
     told = [lineage_event.dataset("in", "a"), lineage_event.dataset("out", "b", origins={"b": [("in", "a")]})]
     imported = lineage_event.imported(store, [lineage_event.event(inputs=told[:1], outputs=told[1:]), "no event"])
     assert imported[0].aside == 1
+    columns = (ColumnProfile(name="carrier", nulls=0.0, distinct=1),)
+    assert store.record_profiles([Profile(key=FLIGHTS, rows=1, sampled=1, columns=columns)]) == 1
     graph = GraphStore(store.sessions)
     graph.create_collection("board", name="For the board", kind="report")
     graph.add_items("board", [DELAYS])

@@ -59,6 +59,8 @@ KEY = dataset_key("lake", table="x")
 
 GRAPH: Mapping[str, Callable[[GraphStore, Any], object]] = {
     "lineage": lambda graph, thing: graph.lineage(thing, "up"),
+    "reached": lambda graph, thing: graph.reached(thing, "up"),
+    "column_lineage": lambda graph, thing: graph.column_lineage(thing, "up"),
     "paths": lambda graph, thing: graph.paths(thing, thing),
     "assert_edges": lambda graph, thing: graph.assert_edges(
         [Link(thing, thing)], producer="p", scope="s", complete=True
