@@ -1,15 +1,11 @@
 """Collections end to end: a real source, a real store, and what is in the store afterwards."""
 
-import itertools
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.diff import diff
@@ -17,12 +13,11 @@ from metadata_assets.collection.scope import Scope
 from resources.metadata.assets import UnknownKey, register
 from resources.metadata.catalogs import CatalogOvertaken, current_catalog, lock_catalog
 from resources.metadata.planned import apply_plan
-from resources.metadata.plans import Counts, KnownAsset, Plan
+from resources.metadata.plans import Counts
 from resources.metadata_store import MetadataStore
-from resources.models import Asset, AssetType, Catalog, Edge, Endpoint, Field
+from resources.models import Asset, AssetType, Endpoint, Field
 from resources.postgres.errors import IdentityCollision
 from tests.collection.conftest import SHOP, Source, contents
-from tests.collection.test_collection_diff import applied, catalogs
 
 
 def key(source: Source, table: str, endpoint: str = "shop") -> CanonicalKey:
@@ -364,47 +359,3 @@ def test_what_was_damaged_by_hand_is_repaired(shop: Source, store: MetadataStore
     with store.session() as session:
         session.count("UPDATE metadata.asset SET deleted_at = now() WHERE name = 'buyers'")
     assert shop.collect_into(store).assets.reopened == 1
-
-
-_numbers = itertools.count()
-STEPS = st.lists(catalogs, min_size=1, max_size=4)
-
-
-@settings(max_examples=40)
-@given(looks=STEPS)
-def test_the_store_does_what_the_plan_says(store: MetadataStore, looks: list[Catalog]) -> None:
-    """The SQL against the model of `applied`, and its count of rows against the plan's."""
-    endpoint = f"e{next(_numbers)}"
-    store.register_endpoints([Endpoint(slug=endpoint, system="postgres")])
-    model: list[KnownAsset] = []
-    for turn, look in enumerate(looks):
-        with store.session() as session:
-            plan = diff(current_catalog(session, endpoint), moved_to(endpoint, look, str(turn)))
-            collected = apply_plan(session, plan)
-            model = applied(model, plan)
-            found = current_catalog(session, endpoint)
-        assert sorted(found, key=name_of) == sorted(model, key=name_of)
-        assert collected.rows_written == size_of(plan) + 1
-
-
-def moved_to(endpoint: str, look: Catalog, fingerprint: str) -> Catalog:
-    def moved(key: CanonicalKey) -> CanonicalKey:
-        return dataset_key(endpoint, source=key.source, schema=key.schema, table=key.table)
-
-    return Catalog(
-        endpoint=endpoint,
-        fingerprint=fingerprint,
-        assets=tuple(replace(asset, key=moved(asset.key)) for asset in look.assets),
-        edges=frozenset(Edge(moved(edge.source), moved(edge.target)) for edge in look.edges),
-        gaps=look.gaps,
-    )
-
-
-def size_of(plan: Plan) -> int:
-    parts = (plan.created, plan.changed, plan.reopened, plan.closed)
-    columns = (plan.fields_created, plan.fields_changed, plan.fields_reopened, plan.fields_closed)
-    return sum(map(len, parts)) + sum(map(len, columns))
-
-
-def name_of(known: KnownAsset) -> str:
-    return known.name

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from identity.keys import CanonicalKey
+from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.importers.dbt import import_project, read_project
 from metadata_assets.importers.dbt_relations import Target, Targets
 from resources.metadata.imports import Import, Imported
 from resources.metadata_store import MetadataStore
 from resources.models import Endpoint
+from tests.collection.conftest import contents
 
 Entry = dict[str, Any]
 JAFFLE = "openlineage-dbt/integration/common/tests/dbt/postgres/target/manifest.json"
@@ -92,3 +93,16 @@ def imported(
 
 def short(key: CanonicalKey) -> str:
     return "/".join(part or "~" for part in (key.endpoint, key.source, key.schema, key.table))
+
+
+def table(name: str, endpoint: str = "wh", database: str = "db") -> CanonicalKey:
+    return dataset_key(endpoint, source=database, schema="public", table=name)
+
+
+def rows(url: str) -> list[object]:
+    """All rows, whoever looked at them or tried to write."""
+    return [row for _table, found in sorted(contents(url).items()) for _xmin, _xmax, row in found]
+
+
+def columns(*names: str, **types: str) -> Entry:
+    return {name: {"name": name, "description": f"about {name}", "data_type": types.get(name)} for name in names}

@@ -139,3 +139,15 @@ def kill(pid: int | None, signal_number: int = signal.SIGKILL) -> None:
     os.kill(pid, signal_number)
     if signal_number == signal.SIGKILL:
         wait_for(lambda: not alive(pid))
+
+
+def initdb_was_killed(home: Path) -> bool:
+    """Whether it was: on a busy machine it may be done before it is killed."""
+    starter = User(home)
+    wait_for(lambda: any(home.glob("data.new-*/base")) or (home / "data").exists())
+    starter.kill()
+    for process in psutil.process_iter(["name", "cmdline"]):  # leaves out what ends meanwhile
+        if "initdb" in process.info["name"] and str(home) in " ".join(process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    return bool(list(home.glob("data.new-*")))

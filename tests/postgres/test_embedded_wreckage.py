@@ -8,13 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
-from embedded_users import User, is_down, kill, runs, servers_below, starts, wait_for
+from embedded_users import User, initdb_was_killed, is_down, kill, runs, servers_below, starts, wait_for
 
 from resources.postgres import embedded
 from resources.postgres.embedded import attach, status, stop
@@ -218,22 +217,10 @@ def test_server_without_its_pid_file_is_replaced(home: Path) -> None:
 
 
 def test_killed_initdb_leaves_nothing_that_is_used(new_home: Callable[..., Path]) -> None:
-    home = next(home for home in (new_home(f"home{number}") for number in range(20)) if _initdb_was_killed(home))
+    home = next(home for home in (new_home(f"home{number}") for number in range(20)) if initdb_was_killed(home))
     attach(home)
     assert runs(home)
     assert not list(home.glob("data.new-*"))
-
-
-def _initdb_was_killed(home: Path) -> bool:
-    """Whether it was: on a busy machine it may be done before it is killed."""
-    starter = User(home)
-    wait_for(lambda: any(home.glob("data.new-*/base")) or (home / "data").exists())
-    starter.kill()
-    for process in psutil.process_iter(["name", "cmdline"]):  # leaves out what ends meanwhile
-        if "initdb" in process.info["name"] and str(home) in " ".join(process.info["cmdline"] or ()):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-    return bool(list(home.glob("data.new-*")))
 
 
 def test_server_launched_by_a_killed_starter_is_stopped_though_it_appears_late(home: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 from planted_secrets import SPELLINGS, leaks, said_by
-from store_cases import CASES, World, new_number
+from store_cases import CASES
+from store_doings import World, new_number
 from thorough import many
 
 from resources.check_models import CheckEvaluation, CheckResult
