@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from identity.naming import Authority, authority
+from identity.naming import Authority
 from metadata_assets.cli.context import Cli
 from metadata_assets.spec import load_project
 from metadata_assets.spec.loading import METADATA_FILE
@@ -21,10 +21,11 @@ def project_servers(cli: Cli, databases: Databases) -> tuple[Mapping[str, Author
     if not (cli.settings.project / METADATA_FILE).is_file():
         return servers, endpoints
     for one in load_project(cli.settings.project, environment=cli.settings.environment).endpoints.values():
-        if one.location.system == "postgres":
-            try:
-                servers[one.slug] = authority(one.location.database_url(databases))
-            except MissingVariable:
-                continue
+        try:
+            server = one.location.server(databases)
+        except MissingVariable:
+            continue
+        if server is not None:
+            servers[one.slug] = server
             endpoints.append(Endpoint(slug=one.slug, system=one.location.system, attributes=one.location.attributes()))
     return servers, endpoints

@@ -58,3 +58,17 @@ def test_a_file_that_is_not_there(run: Run, tmp_path: Path) -> None:
     assert (answer.code, "nowhere.json cannot be read, no such file" in answer.err) == (2, True)
     (tmp_path / "cut.json").write_text('[{"eventType": "START"},')
     assert run("import", "openlineage", str(tmp_path / "cut.json")).code == 5
+
+
+@pytest.mark.parametrize("system", ["mysql", "mariadb"])
+def test_tables_of_a_server_of_the_project_are_called_after_its_endpoint(
+    run: Run, environ: dict[str, str], tmp_path: Path, system: str
+) -> None:
+    project = Path(environ["METADATA_PROJECT"]) / "metadata.yml"
+    project.write_text(f"name: shop\nendpoints:\n  erp: {{system: {system}, url: env:ERP_URL}}\n")
+    table = {**dataset("shop.orders", "id"), "namespace": f"{system}://db.example.com:3306"}
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps(event(inputs=[table], outputs=[dataset("b")])))
+    url = f"{system}://reader:hunter2@db.example.com/"
+    assert run("import", "openlineage", str(file), "--json", ERP_URL=url).code == 0
+    assert "erp/shop/orders" in run("lineage", "openlineage_db/b").out
