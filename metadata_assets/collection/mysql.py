@@ -4,12 +4,13 @@ Its catalog has no snapshots. What moves while it is read is digested as it was 
 """
 
 import socket
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 
 from identity.errors import MetadataError
 from metadata_assets.collection.errors import (
@@ -20,6 +21,7 @@ from metadata_assets.collection.errors import (
     EndpointTooOld,
     EndpointUnreachable,
 )
+from metadata_assets.collection.mysql_url import driver_options
 from metadata_assets.collection.profiling import SAMPLE, Rows
 from metadata_assets.collection.rows import Name, Names, Row
 from metadata_assets.collection.scope import EVERYTHING, Scope
@@ -77,6 +79,7 @@ _UNREACHABLE: Final[Mapping[int, str]] = {
     2003: "nothing answers there",
     2005: "its host name is unknown",
     2013: "the connection was lost",
+    2026: "it offers no TLS, which its URL asks for",
 }
 _OUT_OF_TIME: Final = {1969, 3024}
 _LOCKED: Final = {1205}
@@ -95,8 +98,7 @@ def looking_at_mysql(location: EndpointLocation, databases: Databases, scope: Sc
     if pymysql is None:
         raise DriverMissing(endpoint=location.slug, system=location.system, extra="mysql")
     where = location.where(databases)
-    url = make_url(location.server_url(databases.settings))
-    with _connected(url, location.slug, where) as connection:
+    with _connected(location.server_url(databases.settings), location.slug, where) as connection:
         contents = _contents(connection, location.slug)
     yield Snapshot(Names(location.slug, None), contents.within(scope), scope, "mysql")
 
@@ -107,8 +109,7 @@ def rows_of_mysql(location: EndpointLocation, databases: Databases, seconds: flo
     if pymysql is None:
         raise DriverMissing(endpoint=location.slug, system=location.system, extra="mysql")
     where = location.where(databases)
-    url = make_url(location.server_url(databases.settings))
-    with _connected(url, location.slug, where, seconds=seconds) as connection:
+    with _connected(location.server_url(databases.settings), location.slug, where, seconds=seconds) as connection:
 
         def ask(statement: str) -> Sequence[Any]:
             try:
@@ -124,9 +125,9 @@ def _quoted(name: str) -> str:
 
 
 @contextmanager
-def _connected(url: URL, endpoint: str, where: str, *, seconds: float = STATEMENT_SECONDS) -> Iterator[Any]:
-    path = url.query.get("unix_socket")
-    path = path if isinstance(path, str) else None
+def _connected(given: str, endpoint: str, where: str, *, seconds: float = STATEMENT_SECONDS) -> Iterator[Any]:
+    url, options = make_url(given), driver_options(given)
+    path = options.get("unix_socket")
     if path is not None and not listens(path):
         raise EndpointUnreachable(endpoint=endpoint, where=where, reason="nothing answers there")
     connection = pymysql.connect(
@@ -135,13 +136,12 @@ def _connected(url: URL, endpoint: str, where: str, *, seconds: float = STATEMEN
         user=url.username or "",
         password=url.password or "",
         database=url.database,
-        unix_socket=path,
         charset="utf8mb4",
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=STATEMENT_SECONDS + CONNECT_TIMEOUT_SECONDS,
         autocommit=True,
-        ssl={"ssl": True} if url.query.get("ssl") else None,
         defer_connect=True,
+        **options,
     )
     try:
         try:
@@ -184,6 +184,11 @@ def _bounded(connection: Any, endpoint: str, seconds: float) -> None:
 def _translated(error: Exception, endpoint: str, where: str) -> MetadataError:
     """Without the driver's words: they repeat the login."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    cause = getattr(error, "original_exception", None)
+    if isinstance(cause, ssl.SSLError):
+        untrusted = isinstance(cause, ssl.SSLCertVerificationError)
+        reason = "its certificate is not one that is trusted for this host" if untrusted else "no TLS came about"
+        return EndpointUnreachable(endpoint=endpoint, where=where, reason=reason)
     if code in _OUT_OF_TIME:
         return EndpointBusy(endpoint=endpoint, reason="a query ran into the time limit")
     if code in _LOCKED:

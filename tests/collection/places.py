@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import duckdb
 import psycopg
@@ -142,8 +142,13 @@ class MariaDB:
                 cursor.execute(f"USE `{database}`")
             cursor.execute(statement)
 
-    def url(self, user: str = "root") -> str:
-        return f"mysql://{user}@localhost/?unix_socket={quote(str(self.socket))}"
+    def url(self, user: str = "root", **parameters: str) -> str:
+        return f"mysql://{user}@localhost/?{urlencode({'unix_socket': str(self.socket), **parameters})}"
+
+    @property
+    def certificate(self) -> Path:
+        """Of the server, which signed it itself."""
+        return self.socket.with_name("certificate.pem")
 
     def place(self, name: str) -> Place:
         for other in self.databases:  # of other tests: a server is collected whole
@@ -177,6 +182,11 @@ def running_mariadb(server: str, install: str) -> Iterator[MariaDB]:
         small = ["--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--skip-test-db", *user]
         subprocess.run([*made, *small], check=True, capture_output=True)
         options = [f"--datadir={data}", f"--socket={socket}", f"--pid-file={folder}/pid", "--skip-networking"]
+        key, certificate = socket.with_name("key.pem"), socket.with_name("certificate.pem")
+        made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+        named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key)]
+        subprocess.run([*made, *named, "-out", str(certificate)], check=True, capture_output=True)
+        options += [f"--ssl-cert={certificate}", f"--ssl-key={key}"]
         quick = ["--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--innodb-flush-log-at-trx-commit=0"]
         process = subprocess.Popen(
             [server, "--no-defaults", *options, *quick, "--performance-schema=off", *user],

@@ -1,0 +1,72 @@
+"""What the parameters of a MySQL URL ask for, on a real server with a certificate of its own."""
+
+import pytest
+
+from identity.errors import InvalidUrl
+from metadata_assets.collection import mysql
+from metadata_assets.collection.errors import EndpointUnreachable
+from metadata_assets.collection.mysql_url import driver_options
+from tests.collection.places import MariaDB
+
+
+def encrypted(server: MariaDB, **parameters: str) -> bool:
+    parameters = {name: value.replace("CERTIFICATE", str(server.certificate)) for name, value in parameters.items()}
+    with mysql._connected(server.url(**parameters), "erp", "there") as connection:
+        ((_name, cipher),) = mysql._rows(connection, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    return bool(cipher)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"ssl_ca": "CERTIFICATE"}, True),
+        ({"ssl-ca": "CERTIFICATE", "ssl_mode": "VERIFY_IDENTITY"}, True),
+        ({"ssl_mode": "REQUIRED"}, True),
+        ({"ssl": "true", "ssl_verify_cert": "false", "charset": "utf8"}, True),
+        ({"ssl": "false"}, False),
+        ({"ssl_disabled": "true"}, False),
+        ({"sslmode": "disabled"}, False),
+    ],
+)
+def test_tls_is_as_the_url_says(mariadb: MariaDB, parameters: dict[str, str], expected: bool) -> None:
+    assert encrypted(mariadb, **parameters) is expected
+
+
+@pytest.mark.parametrize("parameters", [{"ssl": "true"}, {"ssl_mode": "verify_ca"}, {"ssl_check_hostname": "true"}])
+def test_a_certificate_that_nobody_trusts_is_refused(mariadb: MariaDB, parameters: dict[str, str]) -> None:
+    with pytest.raises(EndpointUnreachable, match="its certificate is not one that is trusted"):
+        encrypted(mariadb, **parameters)
+
+
+def test_a_certificate_of_another_host_is_refused(mariadb: MariaDB) -> None:
+    url = mariadb.url(ssl_ca=str(mariadb.certificate)).replace("@localhost", "@elsewhere.example.com")
+    with pytest.raises(EndpointUnreachable, match="trusted for this host"), mysql._connected(url, "erp", "there"):
+        pass
+    with mysql._connected(f"{url}&ssl_mode=verify_ca", "erp", "there"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ("ssl_csa=planted-canary", "ssl_csa is not known"),
+        ("planted-canary", "a parameter that is not known"),
+        ("planted-canary=1", "planted-canary is not known"),
+        ("ssl=planted-canary", "ssl is neither true nor false"),
+        ("ssl_mode=planted-canary", "ssl_mode is none that MySQL has"),
+        ("ssl_ca=", "ssl_ca is empty"),
+        ("ssl_ca=/planted-canary", "ssl_ca names cannot be used"),
+        ("ssl=true&ssl_cert=/planted-canary", "ssl_cert names cannot be used"),
+        ("ssl_key=/planted-canary", "ssl_key without ssl_cert"),
+        ("ssl_cipher=planted-canary", "ssl_cipher names cannot be used"),
+        ("ssl=true&ssl=false", "ssl is there twice"),
+        ("ssl=false&ssl_ca=/planted-canary", "contradict each other"),
+        ("ssl_mode=preferred&ssl=true", "contradict each other"),
+        ("ssl_verify_cert=false&ssl_verify_identity=true", "contradict each other"),
+    ],
+)
+def test_a_parameter_that_cannot_be_followed_is_refused_by_its_name(parameters: str, said: str) -> None:
+    with pytest.raises(InvalidUrl, match=said) as caught:
+        driver_options(f"mysql://reader:hunter2@db.example.com/?{parameters}")
+    assert "planted-canary" not in str(caught.value) or "planted-canary is not known" in said
+    assert driver_options("mysql://reader:hunter2@db.example.com/erp?charset=utf8mb4") == {}
