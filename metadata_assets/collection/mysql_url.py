@@ -46,7 +46,7 @@ def driver_options(url: str) -> dict[str, Any]:
     mode = about_tls.get("ssl_mode", "").lower().replace("-", "_")
     if mode and mode not in {"disabled", "preferred", *_MODES}:
         _refuse("its parameter ssl_mode is none that MySQL has", "use disabled, required, verify_ca, verify_identity")
-    says = {name: _switched(name, about_tls[name]) for name in _SWITCHES if name in about_tls}
+    says: dict[str, bool] = {name: _switched(name, about_tls[name]) for name in _SWITCHES if name in about_tls}
     off = [says.get("ssl") is False, says.get("ssl_disabled") is True, mode == "disabled"]
     others = about_tls.keys() - {"ssl", "ssl_disabled", "ssl_mode"}
     asked = [says.get("ssl") is True, mode in _MODES, bool(others)]

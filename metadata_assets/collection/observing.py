@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import Any, Final
 
 import dagster as dg
@@ -19,24 +19,42 @@ from resources.metadata_store import MetadataStore
 OBSERVED: Final = 1_000
 """Of how many tables one collection tells Dagster: each is an event."""
 _GONE: Final = "gone"
+_LATE: Final = "found by an earlier collection"
 _SCHEMA_FACTS: Final = ("primary_key", "unique_keys", "foreign_keys", "definition")
 
 
 def observations(
-    store: MetadataStore, collected: Collected, profiles: Iterable[Profile] = ()
+    store: MetadataStore,
+    instance: dg.DagsterInstance,
+    collected: Collected,
+    profiles: Iterable[Profile] = (),
+    *,
+    without: Collection[dg.AssetKey] = (),
 ) -> Iterator[dg.AssetObservation]:
-    """One for each table that changed or has a profile, with its columns, what changed, and a version of its schema.
+    """One for each table that changed, that has a profile, or whose version is not the one that Dagster was told last.
 
-    A data version that moved makes what depends on the table stale, and lets automation run it. One that is gone has a
-    version of its own.
+    So what an earlier collection found and could not tell is told now, and what the command line found. It has the
+    columns, what changed, and a version of the schema: one that moved makes what depends on the table stale, and lets
+    automation run it. A table that is gone has a version of its own.
     """
     changed = {key: list(some) for key, some in groupby(collected.changes, key=lambda change: change.key)}
     profiled = {profile.key: profile for profile in profiles}
-    if not changed and not profiled:
-        return
     known = _known(store, collected.endpoint)
-    for key in [*changed, *(key for key in profiled if key not in changed)][:OBSERVED]:
-        yield _observation(key, changed.get(key, ()), known.get(key), profiled.get(key))
+    late = {key: None for key, asset in known.items() if key not in changed and _was_not_told(instance, key, asset)}
+    wanted = (key for key in dict.fromkeys(chain(changed, late, profiled)) if asset_key(key) not in without)
+    for key in islice(wanted, OBSERVED):
+        changes = changed.get(key, None if key in late else ())
+        yield _observation(key, changes, known.get(key), profiled.get(key))
+
+
+def _was_not_told(instance: dg.DagsterInstance, key: CanonicalKey, asset: KnownAsset) -> bool:
+    if asset.open and not asset.collected:
+        return False
+    told = instance.fetch_observations(asset_key(key), limit=1).records
+    version = told[0].asset_observation.data_version if told and told[0].asset_observation else None
+    if asset.open:
+        return version != _version(asset)
+    return version not in (None, _GONE)
 
 
 def results(store: MetadataStore, collected: Collected, wanted: Collection[dg.AssetKey]) -> Iterator[dg.ObserveResult]:
@@ -61,12 +79,13 @@ def described(change: Change) -> dict[str, Any]:
 
 
 def _observation(
-    key: CanonicalKey, changes: Collection[Change], asset: KnownAsset | None, profile: Profile | None = None
+    key: CanonicalKey, changes: Collection[Change] | None, asset: KnownAsset | None, profile: Profile | None = None
 ) -> dg.AssetObservation:
-    metadata: dict[str, Any] = {
-        "metadata_assets/changes": dg.MetadataValue.json([described(change) for change in changes]),
-        "metadata_assets/breaking": any(change.breaking for change in changes),
-    }
+    """`changes` is None where an earlier collection found them: they are not known any more."""
+    metadata: dict[str, Any] = {}
+    if changes is not None:
+        metadata["metadata_assets/changes"] = dg.MetadataValue.json([described(change) for change in changes])
+        metadata["metadata_assets/breaking"] = any(change.breaking for change in changes)
     version = _GONE
     if asset is not None and asset.open:
         metadata |= _facts(asset)
@@ -78,7 +97,7 @@ def _observation(
             metadata["dagster/row_count"] = profile.rows
     return dg.AssetObservation(
         asset_key=asset_key(key),
-        description="; ".join(sorted({change.kind for change in changes})) or None,
+        description=_LATE if changes is None else "; ".join(sorted({change.kind for change in changes})) or None,
         metadata=metadata,
         tags={"dagster/data_version": version},
     )

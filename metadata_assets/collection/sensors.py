@@ -90,7 +90,7 @@ def _job(watched: _Watched) -> dg.JobDefinition:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
         _log(context, collected)
         profiled = _profiled(context, watched, metadata) if watched.collect.profile else ()
-        for observation in observations(metadata.store(), collected, profiled):
+        for observation in observations(metadata.store(), context.instance, collected, profiled):
             context.log_event(observation)
         yield dg.Output(None, metadata=_facts(collected))
 
@@ -144,7 +144,10 @@ def _observable(watched: _Watched, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDe
             collected = collect_endpoint(store, watched.location, metadata.databases(), scope=watched.scope)
         except MetadataError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
-        yield from results(store, collected, context.selected_asset_keys)
+        wanted = context.selected_asset_keys
+        yield from results(store, collected, wanted)
+        for observation in observations(store, context.instance, collected, without=wanted):
+            context.log_event(observation)
 
     decorated: Callable[..., dg.AssetsDefinition] = dg.multi_observable_source_asset(
         name=f"observe_{watched.name}",

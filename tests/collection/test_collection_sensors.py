@@ -245,6 +245,48 @@ def test_a_changed_table_is_observed_so_that_what_depends_on_it_is_asked_for(
     assert look(third.cursor).total_requested == 1
 
 
+def test_what_an_earlier_collection_found_and_nobody_told_is_told_by_the_next(
+    daemon: Daemon,
+    instance: dg.DagsterInstance,
+    source: Source,
+    store: MetadataStore,
+    tmp_path: Path,
+) -> None:
+    table = dg.AssetKey(["shop", "public", "customer"])
+    endpoints = load_project(tmp_path).endpoints.values()
+    sources = observable_sources([dg.AssetSpec(table)], endpoints)
+    watching = dg.Definitions(assets=sources, resources={"metadata": MetadataResource()})
+    job = watching.resolve_implicit_global_asset_job_def()
+
+    def told(name: str) -> list[str | None]:
+        records = instance.fetch_observations(dg.AssetKey(["shop", "public", name]), limit=10).records
+        return [one.asset_observation.data_version for one in records if one.asset_observation]
+
+    source.run("CREATE TABLE other (id int)", "CREATE TABLE dropped (id int)")
+    request = daemon.look()
+    daemon.run(request)
+    first = told("other")
+    source.run("ALTER TABLE other ADD note text", "ALTER TABLE customer ADD note text")
+    assert job.execute_in_process(instance=instance, asset_selection=[table]).success
+    second = told("other")
+    assert len(second) == 1 + len(first), "what was found beside the one that was asked for is told, too"
+
+    source.run("ALTER TABLE other ADD more text", "DROP TABLE dropped")
+    source.collect_into(store, "shop")
+    daemon.launched.clear()
+    assert daemon.run(request).success
+    third = told("other")
+    assert (len(third), len({*third})) == (len(second) + 1, 3)
+    late = instance.fetch_observations(dg.AssetKey(["shop", "public", "other"]), limit=1).records[0].asset_observation
+    assert late
+    assert (late.description, "metadata_assets/breaking" in late.metadata) == ("found by an earlier collection", False)
+    assert told("dropped")[0] == "gone"
+    assert told("customer")[0] == told("customer")[1], "the profile is told, of the same schema"
+    daemon.launched.clear()
+    assert daemon.run(request).success
+    assert (len({*told("other")}), len(told("dropped"))) == (3, 2)
+
+
 @pytest.mark.parametrize(
     ("variable", "url", "reason"),
     [
