@@ -117,7 +117,11 @@ def rows_of_mysql(location: EndpointLocation, databases: Databases, seconds: flo
             except pymysql.MySQLError as error:
                 raise _translated(error, location.slug, where) from None
 
-        yield Rows(ask, _quoted, lambda table, _rows: f"(SELECT * FROM {table} LIMIT {SAMPLE}) s")
+        yield Rows(ask, _quoted, _sample, is_always_sampled=True)
+
+
+def _sample(table: str, _rows: int) -> str:
+    return f"(SELECT * FROM {table} LIMIT {SAMPLE}) s"
 
 
 def _quoted(name: str) -> str:

@@ -36,7 +36,8 @@ class Rows:
     """How the rows of one source are asked for: within its limits of time, in a transaction that only reads.
 
     `within` is what tables are called by before their schemas. `sample` is what stands behind FROM for about `SAMPLE`
-    rows of a table of so many; `distinct` what a column is called in `count(DISTINCT …)`.
+    rows of a table of so many, asked for of small tables, too, where `is_always_sampled`: then it is the first `SAMPLE`
+    rows. `distinct` is what a column is called in `count(DISTINCT …)`.
     """
 
     ask: Callable[[str], Sequence[Any]]
@@ -44,6 +45,7 @@ class Rows:
     sample: Callable[[str, int], str]
     distinct: Callable[[str], str] = str
     within: str = ""
+    is_always_sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +111,18 @@ def _profile(rows: Rows, asset: KnownAsset) -> Profile:
     table = f"{rows.within}{rows.quoted(key.schema or '')}.{rows.quoted(key.table)}"
     estimate: int = asset.metadata.get("row_estimate") or 0
     is_large = estimate > SAMPLE
+    is_sampled = is_large or rows.is_always_sampled
     parts = ["count(*)"]
     for one in columns:
         name = rows.quoted(one.name)
         parts += [f"count({name})", f"count(DISTINCT {rows.distinct(name)})"]
         parts += [f"min({name})", f"max({name})"] if _is_ordered(one.type) else ["NULL", "NULL"]
-    source = rows.sample(table, estimate) if is_large else table
+    source = rows.sample(table, estimate) if is_sampled else table
     counted, *facts = rows.ask(f"SELECT {', '.join(parts)} FROM {source}")
     found = [_column(one.name, counted, *facts[4 * number : 4 * number + 4]) for number, one in enumerate(columns)]
-    return Profile(key=key, rows=max(estimate, counted) if is_large else counted, sampled=counted, columns=tuple(found))
+    is_all = counted < SAMPLE if rows.is_always_sampled else not is_large
+    total = counted if is_all else max(estimate, counted) if is_large else None
+    return Profile(key=key, rows=total, sampled=counted, columns=tuple(found))
 
 
 def _is_ordered(kind: str) -> bool:

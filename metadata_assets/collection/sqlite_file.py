@@ -57,21 +57,29 @@ def looking_at_sqlite(
 
 @contextmanager
 def rows_of_sqlite(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
-    """The rows of tables in one read transaction. Of a large one the first rows are looked at: it has no sampling."""
+    """The rows of tables, each in a read transaction of its own: one that lasts keeps writers waiting.
+
+    Of a large one the first rows are looked at: it has no sampling.
+    """
     file = location.file_path(databases.settings)
 
-    with _opened(file, location.slug) as connection:
+    with _opened(file, location.slug, at_once=False) as connection:
 
         def ask(statement: str) -> Sequence[Any]:
             ends = time.monotonic() + seconds
             connection.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
             try:
-                found: Sequence[Any] = connection.execute(statement).fetchone()
+                with closing(connection.execute(statement)) as cursor:
+                    found: Sequence[Any] = cursor.fetchone()
             except sqlite3.Error as error:
                 raise _translated(error, location.slug, file) from None
             return found
 
-        yield Rows(ask, _quoted, lambda table, _rows: f"(SELECT * FROM {table} LIMIT {SAMPLE})")
+        yield Rows(ask, _quoted, _sample, is_always_sampled=True)
+
+
+def _sample(table: str, _rows: int) -> str:
+    return f"(SELECT * FROM {table} LIMIT {SAMPLE})"
 
 
 def _quoted(name: str) -> str:
@@ -79,8 +87,8 @@ def _quoted(name: str) -> str:
 
 
 @contextmanager
-def _opened(file: Path, endpoint: str) -> Iterator[sqlite3.Connection]:
-    """A read transaction on the file, whose errors are ours."""
+def _opened(file: Path, endpoint: str, *, at_once: bool = True) -> Iterator[sqlite3.Connection]:
+    """The file to read, whose errors are ours: all `at_once`, in one transaction, or each statement in its own."""
     if not file.is_file():
         raise EndpointUnreachable(endpoint=endpoint, where=str(file), reason="there is no such file")
     ends = time.monotonic() + TIMEOUT_SECONDS
@@ -90,7 +98,8 @@ def _opened(file: Path, endpoint: str) -> Iterator[sqlite3.Connection]:
             found.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
             found.execute("PRAGMA query_only = on")
             found.execute("PRAGMA trusted_schema = off")
-            found.execute("BEGIN")
+            if at_once:
+                found.execute("BEGIN")
             yield found
     except sqlite3.Error as error:
         raise _translated(error, endpoint, file) from None

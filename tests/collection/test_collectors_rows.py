@@ -1,6 +1,9 @@
 """Profiles: what is told of the rows of tables, on a real database of each system."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,7 +12,7 @@ from metadata_assets.collection import duckdb_file, mysql, postgres, profiling, 
 from metadata_assets.collection.errors import EndpointBusy, SourceError
 from metadata_assets.collection.profiling import profile_endpoint
 from resources.metadata_store import MetadataStore
-from tests.collection.places import Place, postgres_place
+from tests.collection.places import Place, postgres_place, sqlite_place
 
 
 def test_a_profile_counts_and_keeps_no_text(
@@ -101,3 +104,21 @@ def test_a_table_that_cannot_be_looked_at_is_left_out_and_the_others_are_not(
         found = profile_endpoint(store, place.location, place.databases)
     assert [(one.name, "holds a lock" in one.reason) for one in found.left] == [(str(place.key("held")), True)]
     assert [one.key.table for one in found.profiles] == ["free"]
+
+
+def test_looking_at_rows_keeps_no_writer_of_a_file_waiting(
+    tmp_path: Path, store: MetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiling, "SAMPLE", 1_000)
+    monkeypatch.setattr(sqlite_file, "SAMPLE", 1_000)
+    place = sqlite_place(tmp_path)
+    numbers = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1500) SELECT n FROM s"
+    place.run("CREATE TABLE a (n int)", f"INSERT INTO a {numbers}")
+    place.collect(store)
+    with profiling.asking(place.location, place.databases) as rows:
+        rows.ask('SELECT count(*) FROM "main"."a"')
+        with closing(sqlite3.connect(place.variables["SOURCE"], timeout=0.0)) as writing, writing:
+            writing.execute("DELETE FROM a WHERE n > 1400")
+        assert tuple(rows.ask('SELECT count(*) FROM "main"."a"')) == (1_400,)
+    (profile,) = profile_endpoint(store, place.location, place.databases).profiles
+    assert (profile.sampled, profile.rows) == (1_000, None), "nobody counted it, and more rows may be there"
