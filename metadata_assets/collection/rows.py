@@ -64,8 +64,8 @@ def assets(
 ) -> Iterator[Asset]:
     """One asset for each relation that has a key, with its fields and what else is known of it.
 
-    `place` says of what database the relations' oids are. Of a view whose query does not work any more nobody knows the
-    columns: what was known of them stays.
+    `place` says of what database the relations' oids are. Of a view whose query does not work any more, and of a
+    virtual table whose module is not here, nobody knows the columns: what was known of them stays.
     """
     fields, constraints_of = _fields(columns), _constraints(constraints)
     for schema, table, kind, comment, definition, partition_key, partitions, oid in relations:
@@ -88,7 +88,7 @@ def assets(
             key=keys[name],
             type=asset_type,
             description=comment,
-            fields=None if kind == "v" and name not in fields else tuple(fields.get(name, ())),
+            fields=None if kind in ("v", "x") and name not in fields else tuple(fields.get(name, ())),
             metadata={fact: value for fact, value in metadata.items() if value is not None},
         )
 

@@ -29,7 +29,8 @@ _GENERATED: Final = {2: "v", 3: "s"}
 _HIDDEN: Final = 1
 
 _RELATIONS: Final = """
-SELECT l.name, l.type, s.sql FROM pragma_table_list l LEFT JOIN sqlite_schema s ON s.name = l.name AND s.type <> 'index'
+SELECT l.name, l.type, s.sql FROM pragma_table_list l
+LEFT JOIN sqlite_schema s ON s.name = l.name AND s.type IN ('table', 'view')
 WHERE l.schema = 'main' AND l.type IN ('table', 'view', 'virtual') AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 ORDER BY l.name
 """
@@ -128,7 +129,7 @@ def _contents(connection: sqlite3.Connection) -> Contents:
     constraints: list[Row] = []
     keys: dict[str, tuple[str, ...]] = {}
     for table, kind, _sql in found:
-        described = _described(connection, table, is_view=kind == "view")
+        described = _described(connection, table, kind)
         columns.extend(_column(table, row) for row in described if row[6] != _HIDDEN)
         keys[table] = tuple(row[1] for row in sorted((row for row in described if row[5]), key=lambda row: row[5]))
         if keys[table]:
@@ -151,12 +152,12 @@ def _contents(connection: sqlite3.Connection) -> Contents:
     )
 
 
-def _described(connection: sqlite3.Connection, table: str, *, is_view: bool) -> list[Row]:
+def _described(connection: sqlite3.Connection, table: str, kind: str) -> list[Row]:
     """The columns of a table; none of a view that does not work, or of a virtual table whose module is not here."""
     try:
         return connection.execute(_COLUMNS, (table,)).fetchall()
     except sqlite3.OperationalError as error:
-        if is_view and getattr(error, "sqlite_errorname", None) == "SQLITE_ERROR":
+        if kind in ("view", "virtual") and getattr(error, "sqlite_errorname", None) == "SQLITE_ERROR":
             return []
         raise
 
