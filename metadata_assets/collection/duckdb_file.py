@@ -56,7 +56,8 @@ def looking_at_duckdb(
     database = location.database or file.stem
     with _attached(file, database, location.slug) as connection:
         contents = _contents(connection, database, location.slug)
-    yield Snapshot(Names(location.slug, database), contents.within(scope), scope, "duckdb")
+    called = frozenset({database, file.stem})  # by us, and by those who made the views
+    yield Snapshot(Names(location.slug, database), contents.within(scope), scope, "duckdb", called)
 
 
 @contextmanager

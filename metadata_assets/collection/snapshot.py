@@ -55,6 +55,8 @@ class Snapshot:
     scope: Scope
     dialect: str
     """sqlglot's name of the SQL that its views are in."""
+    databases: frozenset[str] = frozenset()
+    """What that SQL may call the database that it is in."""
 
     @property
     def place(self) -> None:
@@ -92,7 +94,7 @@ class Snapshot:
 
     @cached_property
     def _reads(self) -> list[tuple[str, str, str, str]]:
-        return list(reads(self.contents.relations, self.dialect))
+        return list(reads(self.contents.relations, self.dialect, self.databases))
 
     def _gaps(self) -> Iterator[Gap]:
         for name, reason in self.contents.denied:

@@ -330,6 +330,21 @@ def test_a_look_ends_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             place.look()
 
 
+def test_a_view_of_a_table_in_another_file_reads_none_of_ours(tmp_path: Path, store: MetadataStore) -> None:
+    place = duckdb_place(tmp_path)
+    with closing(duckdb.connect(place.variables["SOURCE"])) as connection:
+        for statement in (
+            f"ATTACH '{tmp_path}/other.duckdb' AS otherdb",
+            "CREATE TABLE otherdb.main.orders (x int)",
+            "CREATE TABLE orders (x int)",
+            "CREATE VIEW theirs AS SELECT x FROM otherdb.main.orders",
+            "CREATE VIEW ours AS SELECT x FROM shop.main.orders",
+        ):
+            connection.execute(statement)
+    assert {(edge.source.table, edge.target.table) for edge in place.look().edges} == {("ours", "orders")}
+    assert place.collect(store).edges.opened == 1
+
+
 def test_a_trigger_that_is_named_like_its_table_is_no_second_table(tmp_path: Path, store: MetadataStore) -> None:
     place = sqlite_place(tmp_path)
     place.run("CREATE TABLE a (x int)", "CREATE TRIGGER a AFTER INSERT ON a BEGIN SELECT 1; END")
