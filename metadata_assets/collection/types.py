@@ -48,7 +48,8 @@ _TEXTS: Final[Mapping[str, int | None]] = {
 }
 """How long without a length; None for as long as it likes."""
 _BYTES: Final = {"binary": 1, "varbinary": None, "bytea": None, "tinyblob": 255, "blob": None}
-_MOMENTS: Final = {"timestamp", "timestamp without time zone", "datetime"}
+_MOMENTS: Final = {"timestamp without time zone": 6, "datetime": 0, "timestamp": 0}
+"""How many digits of a second without a number. What is only called `timestamp` may be MySQL's, which ends in 2038."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +104,16 @@ def _holds(wide: _Type, narrow: _Type) -> bool:
         return wide.name in _FLOATS and _FLOATS[wide.name] >= _FLOATS[narrow.name]
     if narrow.name in _EXACT:
         return wide.name in _EXACT and _covers(wide.numbers, narrow.numbers)
-    if narrow.name == "date" or narrow.name in _MOMENTS:
-        later = wide.name in _MOMENTS and _precision(wide) >= _precision(narrow)
-        return later or (narrow.name == wide.name == "date")
+    if narrow.name == "date":
+        return wide.name in ("date", "datetime", "timestamp without time zone")
+    if narrow.name in _MOMENTS:
+        return wide.name == narrow.name and _precision(wide) >= _precision(narrow)
     return any(_is_longer(wide, narrow, kind) for kind in (_TEXTS, _BYTES))
 
 
 def _precision(kind: _Type) -> int:
     """Digits of a second."""
-    return kind.numbers[0] if kind.numbers else 6 if kind.name.startswith("timestamp") else 0
+    return kind.numbers[0] if kind.numbers else _MOMENTS[kind.name]
 
 
 def _digits(kind: _Type) -> int:
@@ -137,9 +139,9 @@ def _is_longer(wide: _Type, narrow: _Type, kinds: Mapping[str, int | None]) -> b
         return False
     long, short = (one.numbers[0] if one.numbers else kinds[one.name] for one in (wide, narrow))
     if long is None or short is None:
-        return long is None and (short is not None or _ORDER.get(wide.name, 0) >= _ORDER.get(narrow.name, 0))
+        return long is None and (short is not None or _ORDER.get(wide.name, 1) >= _ORDER.get(narrow.name, 1))
     return long >= short
 
 
-_ORDER: Final = {"text": 1, "mediumtext": 2, "longtext": 3}
-"""MySQL's, each longer than the one before."""
+_ORDER: Final = {"mediumtext": 2, "longtext": 3}
+"""MySQL's, each longer than the one before and than all others."""

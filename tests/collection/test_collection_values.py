@@ -119,7 +119,14 @@ def test_no_run_key_is_used_twice(looks: list[tuple[str, str | None, Run]]) -> N
         ("date", "timestamp without time zone", "widened"),
         ("timestamp without time zone", "timestamp with time zone", "changed"),
         ("timestamp(3) without time zone", "timestamp without time zone", "widened"),
-        ("timestamp", "timestamp(3)", "narrowed"),
+        ("timestamp(3) without time zone", "timestamp(1) without time zone", "narrowed"),
+        ("timestamp", "timestamp(3)", "widened"),  # MySQL's: it has no digits behind the second unless it says so
+        ("datetime", "timestamp", "changed"),  # which ends in 2038
+        ("datetime(6)", "timestamp", "changed"),
+        ("date", "timestamp", "changed"),
+        ("date", "datetime", "widened"),
+        ("datetime", "datetime(6)", "widened"),
+        ("text", "character varying", "widened"),
         ("int(10) unsigned", "bigint(20)", "widened"),
         ("int(11)", "int(10) unsigned", "changed"),
         ("int(11)", "int(5)", "widened"),
