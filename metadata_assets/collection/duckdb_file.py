@@ -120,7 +120,14 @@ def _translated(error: duckdb.Error, endpoint: str, file: Path) -> MetadataError
     said = str(error)
     if isinstance(error, duckdb.InterruptException):
         return EndpointBusy(endpoint=endpoint, reason="a query ran into the time limit")
-    if "lock" in said or "already attached" in said or "Unique file handle" in said:
+    if "Corrupt database" in said or "checksum" in said:
+        return EndpointRefused(endpoint=endpoint, reason="its file is damaged")
+    if (
+        "Could not set lock" in said
+        or "used by another process" in said
+        or "already attached" in said
+        or "Unique file handle" in said
+    ):
         return EndpointBusy(endpoint=endpoint, reason="another process has the file open to write")
     if "not a valid DuckDB" in said:
         return EndpointRefused(endpoint=endpoint, reason="its file is no DuckDB database")

@@ -7,7 +7,10 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import tuple_row
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 
 from metadata_assets.collection import queries, rows
 from metadata_assets.collection.connect import connected
@@ -100,11 +103,37 @@ def looking_at_postgres(
         yield look
 
 
+def _in_python(loader: type[Loader]) -> type[Loader]:
+    """That loader, with None for what Python has no value of: infinity, years before Christ or after 9999."""
+
+    class Loading(Loader):
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._load = loader(oid, context).load
+
+        def load(self, data: Buffer) -> Any:
+            try:
+                return self._load(data)
+            except psycopg.DataError:
+                return None
+
+    return Loading
+
+
+_MOMENTS: Final = {
+    "date": _in_python(DateLoader),
+    "timestamp": _in_python(TimestampLoader),
+    "timestamptz": _in_python(TimestamptzLoader),
+}
+
+
 @contextmanager
 def rows_of_postgres(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
     """The rows of tables, each statement in a transaction of its own that only reads."""
     with connected(location, databases) as connection:
         connection.read_only = True
+        for name, loader in _MOMENTS.items():
+            connection.adapters.register_loader(name, loader)
 
         def ask(statement: str) -> Sequence[Any]:
             with reading(location.slug, location.where(databases)), connection.transaction():

@@ -345,6 +345,18 @@ def test_a_view_of_a_table_in_another_file_reads_none_of_ours(tmp_path: Path, st
     assert place.collect(store).edges.opened == 1
 
 
+def test_a_damaged_duckdb_file_is_told_as_one(tmp_path: Path) -> None:
+    place = duckdb_place(tmp_path)
+    place.run("CREATE TABLE a AS SELECT range AS x FROM range(1000)")
+    file = Path(place.variables["SOURCE"])
+    found = bytearray(file.read_bytes())
+    for at in range(3 * 4096 + 100, len(found), 4096):
+        found[at] ^= 0xFF
+    file.write_bytes(found)
+    with pytest.raises(EndpointRefused, match="its file is damaged"):
+        place.look()
+
+
 def test_a_trigger_that_is_named_like_its_table_is_no_second_table(tmp_path: Path, store: MetadataStore) -> None:
     place = sqlite_place(tmp_path)
     place.run("CREATE TABLE a (x int)", "CREATE TRIGGER a AFTER INSERT ON a BEGIN SELECT 1; END")

@@ -122,3 +122,19 @@ def test_looking_at_rows_keeps_no_writer_of_a_file_waiting(
         assert tuple(rows.ask('SELECT count(*) FROM "main"."a"')) == (1_400,)
     (profile,) = profile_endpoint(store, place.location, place.databases).profiles
     assert (profile.sampled, profile.rows) == (1_000, None), "nobody counted it, and more rows may be there"
+
+
+def test_a_moment_that_python_has_not_costs_only_itself(
+    make_database: Callable[..., str], store: MetadataStore
+) -> None:
+    place = postgres_place(make_database())
+    place.run(
+        "CREATE TABLE a (n int, day date, at timestamp, moment timestamptz)",
+        "INSERT INTO a VALUES (1, '2026-01-01', '-infinity', '0044-03-15 12:00 BC')",
+        "INSERT INTO a VALUES (2, 'infinity', '20000-01-01', now())",
+    )
+    place.collect(store)
+    (profile,) = profile_endpoint(store, place.location, place.databases).profiles
+    found = {one.name: (one.least, one.greatest) for one in profile.columns}
+    assert (found["n"], found["day"], found["at"]) == ((1, 2), ("2026-01-01", None), (None, None))
+    assert (found["moment"][0], found["moment"][1] is None) == (None, False)
