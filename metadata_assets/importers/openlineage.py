@@ -13,13 +13,21 @@ from typing import Annotated, Any, Final
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from identity.credentials import scrub
-from identity.errors import InvalidKey, InvalidUrl, MetadataError
+from identity.errors import InvalidKey, InvalidUrl
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey, check_name, check_text
 from metadata_assets.exporters.openlineage import KEY_FACET
 from metadata_assets.importers.errors import InvalidEvent
+from metadata_assets.importers.event_columns import (
+    COLUMN_LINEAGE,
+    SCHEMA,
+    Known,
+    column_origins,
+    origin_datasets,
+    schema_fields,
+)
 from metadata_assets.importers.event_names import PROVISIONAL, EventNames
-from resources.lineage_records import FACET_BYTES, KEYS, About, Facet, LineageEvent
+from resources.lineage_records import FACET_BYTES, About, Facet, LineageEvent
 from resources.runs import AttemptFact, AttemptStatus, RunFact, RunStatus
 
 _LONGEST_RUN: Final = 200
@@ -102,7 +110,7 @@ def read_event(document: object, names: EventNames = PROVISIONAL) -> LineageEven
             return _of_job(event, names)
         case _Event(run=None, job=None, dataset=_Dataset() as dataset):
             key = _dataset(dataset, "dataset", names)
-            origins = _origins(dataset, names)
+            origins = origin_datasets(dataset.facets.get(COLUMN_LINEAGE), names)
             facets = tuple(_of_dataset(key, dataset, origins, "dataset"))
             return LineageEvent(at=event.eventTime.astimezone(UTC), others=(key, *origins.values()), facets=facets)
     if event.run is not None:
@@ -178,7 +186,7 @@ def _of_job(event: _Event, names: EventNames) -> LineageEvent:
     facets = list(_facets("job", job, event.job.facets, "job"))
     others: list[CanonicalKey] = []
     for key, one in zip((*inputs, *outputs), (*event.inputs, *event.outputs), strict=True):
-        origins = _origins(one, names)
+        origins = origin_datasets(one.facets.get(COLUMN_LINEAGE), names)
         others += origins.values()
         facets += _of_dataset(key, one, origins, "datasets")
     return LineageEvent(
@@ -199,34 +207,15 @@ def _dataset(one: _Job, field: str, names: EventNames) -> CanonicalKey:
         raise _refused(field, error.reason, error.fix) from None
 
 
-_Names = Mapping[tuple[str, str], CanonicalKey]
-
-
-def _origins(one: _Dataset, names: EventNames) -> _Names:
-    """The datasets that its columns come from: they need not be among the inputs."""
-    facet = one.facets.get("columnLineage")
-    fields = facet.get("fields") if isinstance(facet, dict) else None
-    found: dict[tuple[str, str], CanonicalKey] = {}
-    for told in fields.values() if isinstance(fields, dict) else ():
-        named = told.get("inputFields") if isinstance(told, dict) else None
-        for origin in named if isinstance(named, list) else ():
-            match origin:
-                case {"namespace": str(namespace), "name": str(name)} if (namespace, name) not in found:
-                    try:
-                        found[namespace, name] = names.dataset(namespace, name, origin.get(KEY_FACET))
-                    except MetadataError:
-                        continue  # the facet is kept, and tells of this column what can be read
-    return found
-
-
-def _of_dataset(key: CanonicalKey, one: _Dataset, origins: _Names, field: str) -> Iterator[Facet]:
-    """The facets of a dataset; the one of its columns with the keys of the datasets that it names."""
+def _of_dataset(key: CanonicalKey, one: _Dataset, known: Known, field: str) -> Iterator[Facet]:
+    """The facets of a dataset, with what they say of its columns."""
     for facet in _facets("dataset", key, one.facets, field):
-        if facet.name != "columnLineage" or not origins:
+        if facet.name == SCHEMA:
+            yield replace(facet, fields=schema_fields(one.facets[SCHEMA]))
+        elif facet.name == COLUMN_LINEAGE:
+            yield replace(facet, origins=column_origins(one.facets[COLUMN_LINEAGE], known))
+        else:
             yield facet
-            continue
-        keys = [[namespace, name, str(named)] for (namespace, name), named in sorted(origins.items())]
-        yield replace(facet, document={**facet.document, KEYS: keys})
 
 
 def _facets(about: About, key: CanonicalKey | None, given: Mapping[str, Any], field: str) -> Iterator[Facet]:

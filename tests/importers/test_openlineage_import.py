@@ -231,6 +231,29 @@ def test_of_a_large_event_the_beginning_is_kept_and_of_a_large_facet_its_size(
     assert '{"_omitted": {"bytes": 70009' in facet
 
 
+def columns_of(store: MetadataStore, table: str) -> list[str]:
+    return [one.name for one in store.asset(dataset_key("openlineage_db", table=table)).fields or ()]
+
+
+def test_a_facet_that_is_too_large_to_be_kept_says_its_columns_all_the_same(store: MetadataStore) -> None:
+    names = [f"c{number:03}" for number in range(300)]
+    wide = dataset("t", *names, origins={name: [("s" * 200, name)] for name in names})
+    imported(store, [event(outputs=[dataset("t", *names[:10])])])
+    wide["facets"]["schema"]["fields"][0]["description"] = "y" * 70_000
+    (done,) = imported(store, [event(run="r2", at="2024-05-02T10:00:00Z", outputs=[wide])])
+    assert (columns_of(store, "t"), done.recorded.column_edges) == (names, 300)
+
+
+def test_columns_may_be_called_like_secrets(store: MetadataStore, metadata_url: str) -> None:
+    names = ["password", "secret", "token"]
+    facet = dataset("t", *names, origins={name: [("s", name)] for name in names})
+    facet["facets"]["columnLineage"]["password"] = "hunter2"
+    (done,) = imported(store, [event(outputs=[facet])])
+    assert (columns_of(store, "t"), columns_of(store, "s")) == (names, names)
+    assert done.recorded.column_edges == 3
+    assert "hunter2" not in str(state(metadata_url)["facets"])
+
+
 def test_inputs_and_outputs_that_come_at_once_do_not_miss_each_other(open_store: OpenStore, metadata_url: str) -> None:
     """Two tell the two halves of one run at the same time, many times; of a run that another source told, too."""
     stores = [open_store(), open_store()]

@@ -3,7 +3,8 @@
 -- and runs add up as record_runs has it. A run that another source told before is left to that.
 --   p_jobs, p_attempts  as record_runs takes them
 --   p_datasets [{run_id, job, role, asset_id, scope}]  what runs read (input) and wrote (output)
---   p_facets   [{about, asset_id, run_id, said_by, name, as_of, sha256, document}]
+--   p_facets   [{about, asset_id, run_id, said_by, name, as_of, sha256, document,
+--               columns}]  columns: what a facet of a dataset says of its columns
 --   p_links    [{source, target, scope}]  edges that no run told
 -- Each output of a run is made from each of its inputs. The run's row is held while that is worked out: who tells the
 -- inputs and who tells the outputs cannot miss each other. Answers how many rows of each were written.
@@ -42,14 +43,17 @@ BEGIN
   ON CONFLICT DO NOTHING;
   GET DIAGNOSTICS v_datasets = ROW_COUNT;
 
-  INSERT INTO metadata.facet AS f (tenant_id, about, asset_id, run_id, said_by, name, as_of, sha256, document)
+  INSERT INTO metadata.facet AS f (tenant_id, about, asset_id, run_id, said_by, name, as_of, sha256, document, columns)
   SELECT DISTINCT ON (n.about, n.asset_id, n.run_id, n.said_by, n.name)
-    v_tenant, n.about, n.asset_id, n.run_id, n.said_by, n.name, n.as_of, decode(n.sha256, 'hex'), n.document
+    v_tenant, n.about, n.asset_id, n.run_id, n.said_by, n.name, n.as_of, decode(n.sha256, 'hex'), n.document,
+    nullif(n.columns, 'null')
   FROM jsonb_to_recordset(p_facets) AS n (
-    about text, asset_id uuid, run_id text, said_by uuid, name text, as_of timestamptz, sha256 text, document jsonb)
+    about text, asset_id uuid, run_id text, said_by uuid, name text, as_of timestamptz, sha256 text, document jsonb,
+    columns jsonb)
   ORDER BY n.about, n.asset_id, n.run_id, n.said_by, n.name, n.as_of DESC, n.sha256 DESC
   ON CONFLICT ON CONSTRAINT facet_name_key DO UPDATE SET
-    as_of = excluded.as_of, sha256 = excluded.sha256, document = excluded.document, updated_at = clock_timestamp()
+    as_of = excluded.as_of, sha256 = excluded.sha256, document = excluded.document, columns = excluded.columns,
+    updated_at = clock_timestamp()
   WHERE (excluded.as_of, excluded.sha256) > (f.as_of, f.sha256);
   GET DIAGNOSTICS v_facets = ROW_COUNT;
 
