@@ -31,6 +31,7 @@ from resources.lineage_records import FACET_BYTES, About, Facet, LineageEvent
 from resources.runs import AttemptFact, AttemptStatus, RunFact, RunStatus
 
 _LONGEST_RUN: Final = 200
+_DEEPEST: Final = 100
 _BEFORE: Final = datetime(1, 1, 1, tzinfo=UTC)
 """When an event without a state says of its run that there is one: before whatever another one says."""
 
@@ -96,6 +97,8 @@ def read_event(document: object, names: EventNames = PROVISIONAL) -> LineageEven
     """What one event says. Raises InvalidEvent, which names the field, the reason and the fix."""
     if not isinstance(document, dict):
         raise _refused("event", "it is no JSON object", "give one object for each event")
+    if _is_deep(document):
+        raise _refused("event", f"it is nested deeper than {_DEEPEST} levels", "send it flatter")
     try:
         event = _Event.model_validate(document)
     except ValidationError as error:
@@ -112,10 +115,32 @@ def read_event(document: object, names: EventNames = PROVISIONAL) -> LineageEven
             key = _dataset(dataset, "dataset", names)
             origins = origin_datasets(dataset.facets.get(COLUMN_LINEAGE), names)
             facets = tuple(_of_dataset(key, dataset, origins, "dataset"))
-            return LineageEvent(at=event.eventTime.astimezone(UTC), others=(key, *origins.values()), facets=facets)
+            return LineageEvent(at=_moment_of(event), others=(key, *origins.values()), facets=facets)
     if event.run is not None:
         raise _refused("job", "it is missing", "send the job of the run")
     raise _refused("event", "it has neither a run and a job, nor a job, nor a dataset", "send one of them")
+
+
+def _is_deep(document: object) -> bool:
+    level = [document]
+    for _ in range(_DEEPEST + 1):
+        inside: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inside += one.values()
+            elif isinstance(one, list):
+                inside += one
+        if not inside:
+            return False
+        level = inside
+    return True
+
+
+def _moment_of(event: _Event) -> datetime:
+    try:
+        return event.eventTime.astimezone(UTC)
+    except OverflowError:
+        raise _refused("eventTime", "it is before the year 1 or after 9999", "send the time as it was") from None
 
 
 def _of_run(event: _Event, run: _Run, names: EventNames) -> LineageEvent:
@@ -127,7 +152,7 @@ def _of_run(event: _Event, run: _Run, names: EventNames) -> LineageEvent:
         raise _refused("run.runId", f"it has {len(run.runId):,} characters", f"use {_LONGEST_RUN} at most")
     _check("run.runId", run.runId)
     static = _of_job(event, names)
-    at = event.eventTime.astimezone(UTC)
+    at = _moment_of(event)
     failure = _failure(run.facets) if kind in ("FAIL", "ABORT") else (None, None)
     facets = [*_facets("run", None, run.facets, "run"), *static.facets]
     told: list[tuple[About, tuple[_Dataset, ...]]] = [("input", event.inputs), ("output", event.outputs)]
@@ -190,7 +215,7 @@ def _of_job(event: _Event, names: EventNames) -> LineageEvent:
         others += origins.values()
         facets += _of_dataset(key, one, origins, "datasets")
     return LineageEvent(
-        at=event.eventTime.astimezone(UTC),
+        at=_moment_of(event),
         job=job,
         inputs=inputs,
         outputs=outputs,

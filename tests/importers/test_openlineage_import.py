@@ -174,6 +174,13 @@ def test_a_run_that_another_source_told_is_left_to_it(store: MetadataStore, meta
     assert len(state(metadata_url)["edges"]) == 1
 
 
+def nested(levels: int) -> Event:
+    found: Event = {}
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
 REFUSED: dict[str, tuple[object, str]] = {
     "no object": (["a list"], "event: it is no JSON object"),
     "no time": ({**event(), "eventTime": None}, "eventTime: it is no text"),
@@ -186,6 +193,9 @@ REFUSED: dict[str, tuple[object, str]] = {
     "a facet that is none": (event(facets={"parent": "p"}), "run.facets.parent: it is no JSON object"),
     "no character": (event(facets={"a": {"b": "\0"}}), "run.facets.a: it contains the NUL character"),
     "half a character": (event(facets={"a": {"b": "\ud800"}}), "run.facets.a: it contains a lone surrogate"),
+    "before all times": (event(at="0001-01-01T00:00:00+01:00"), "eventTime: it is before the year 1 or after 9999"),
+    "after all times": (event(at="9999-12-31T23:59:59-01:00"), "eventTime: it is before the year 1 or after 9999"),
+    "too deep": (event(facets={"a": nested(600)}), "event: it is nested deeper than 100 levels"),
     "no number": (event(facets={"a": {"b": float("inf")}}), "run.facets.a: it has numbers or a depth"),
 }
 
@@ -229,6 +239,16 @@ def test_of_a_large_event_the_beginning_is_kept_and_of_a_large_facet_its_size(
     assert list(refused_before([kept])) == []
     (facet,) = (row for row in state(metadata_url)["facets"] if '"big"' in row)
     assert '{"_omitted": {"bytes": 70009' in facet
+
+
+def test_what_we_call_our_own_parts_means_nothing_in_an_event(store: MetadataStore) -> None:
+    facet = {
+        "_keys": 5,
+        "_omitted": 5,
+        "fields": {"x": {"inputFields": [{"namespace": "db", "name": "s", "field": "y"}]}},
+    }
+    (done,) = imported(store, [event(outputs=[dataset("t", columnLineage=facet)])])
+    assert (done.refused, done.recorded.column_edges) == ((), 1)
 
 
 def columns_of(store: MetadataStore, table: str) -> list[str]:
