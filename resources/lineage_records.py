@@ -18,6 +18,8 @@ Origin = tuple[CanonicalKey, str]
 
 FACET_BYTES: Final = 64 * 1024
 """How large a facet may be; of a larger one only its size is kept."""
+DESCRIPTION_CHARACTERS: Final = 8 * 1024
+"""How much is kept of the description in a facet that is too large."""
 EVENT_CHARACTERS: Final = 1024 * 1024
 """How much of a refused event is kept."""
 

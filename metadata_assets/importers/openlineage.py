@@ -27,7 +27,7 @@ from metadata_assets.importers.event_columns import (
     schema_fields,
 )
 from metadata_assets.importers.event_names import PROVISIONAL, EventNames
-from resources.lineage_records import FACET_BYTES, About, Facet, LineageEvent
+from resources.lineage_records import DESCRIPTION_CHARACTERS, FACET_BYTES, About, Facet, LineageEvent
 from resources.runs import AttemptFact, AttemptStatus, RunFact, RunStatus
 
 _LONGEST_RUN: Final = 200
@@ -252,8 +252,17 @@ def _facets(about: About, key: CanonicalKey | None, given: Mapping[str, Any], fi
         written = _written(document, f"{where}.{name}")
         digest = sha256_of(written)
         if len(written) > FACET_BYTES:
-            document = {"_omitted": {"bytes": len(written), "sha256": digest.hex()}}
+            document = _beginning(document) | {"_omitted": {"bytes": len(written), "sha256": digest.hex()}}
         yield Facet(about=about, name=name, document=document, sha256=digest, asset=key)
+
+
+def _beginning(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a facet that is too large: whether it was taken back, and what it is about."""
+    found = {"_deleted": True} if document.get("_deleted") is True else {}
+    match document.get("description"):
+        case str(said):
+            return found | {"description": scrub(said)[:DESCRIPTION_CHARACTERS]}
+    return found
 
 
 def _written(document: Mapping[str, Any], field: str) -> str:

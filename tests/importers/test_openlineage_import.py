@@ -19,7 +19,7 @@ from identity.keys import dataset_key, job_key
 from metadata_assets.collection.diff import diff
 from metadata_assets.importers.event_files import Given, import_events, record, refused_before
 from metadata_assets.importers.openlineage import read_event
-from resources.lineage_records import EVENT_CHARACTERS, RefusedEvent
+from resources.lineage_records import DESCRIPTION_CHARACTERS, EVENT_CHARACTERS, RefusedEvent
 from resources.metadata.planned import apply_plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Endpoint, Field
@@ -79,6 +79,8 @@ MADE: list[Event] = [
     },
     {"eventTime": "2024-05-04T11:00:00Z", "dataset": dataset("e", "x", "y")},
     {"eventTime": "2024-05-04T11:00:00Z", "dataset": dataset("f", documentation={"description": "f"})},
+    {"eventTime": "2024-05-04T11:00:00Z", "dataset": dataset("g", "x", documentation={"description": "g"})},
+    {"eventTime": "2024-05-05T11:00:00Z", "dataset": dataset("g", "x", documentation={"_deleted": True})},
     event("COMPLETE", at="yesterday"),
 ]
 """One event of each kind: of a run in parts, of a column that comes from elsewhere by now, of one that is no event."""
@@ -249,6 +251,41 @@ def test_what_we_call_our_own_parts_means_nothing_in_an_event(store: MetadataSto
     }
     (done,) = imported(store, [event(outputs=[dataset("t", columnLineage=facet)])])
     assert (done.refused, done.recorded.column_edges) == ((), 1)
+
+
+def test_a_description_that_is_taken_back_is_gone_in_whatever_order(store: MetadataStore) -> None:
+    def words(table: str) -> list[Event]:
+        said = dataset(table, documentation={"description": "foo"})
+        gone = dataset(table, documentation={"_deleted": True})
+        return [event(at="2024-05-01T10:00:00Z", inputs=[said]), event(at="2024-05-02T10:00:00Z", inputs=[gone])]
+
+    for one in (*words("a"), *reversed(words("b"))):
+        imported(store, [one])
+    found = [store.asset(dataset_key("openlineage_db", table=table)) for table in "ab"]
+    assert [(one.description, one.metadata) for one in found] == [(None, {}), (None, {})]
+    imported(store, [event(at="2024-05-03T10:00:00Z", inputs=[dataset("a", documentation={"description": "new"})])])
+    assert store.asset(found[0].key).description == "new"
+
+
+def test_of_a_large_description_the_beginning_is_kept(store: MetadataStore) -> None:
+    imported(store, [event(inputs=[dataset("a", documentation={"description": "y" * 70_000})])])
+    description = store.asset(dataset_key("openlineage_db", table="a")).description
+    assert description == "y" * DESCRIPTION_CHARACTERS
+
+
+def test_a_facet_that_is_as_it_was_leaves_no_trace_in_the_audit(store: MetadataStore, metadata_url: str) -> None:
+    """Only the time of its newest word, so that an older other one does not count whenever that comes."""
+    days = [event(run=f"r{day}", at=f"2024-05-{day:02}T10:00:00Z", inputs=[dataset("a", "x")]) for day in (1, 2, 4, 5)]
+    imported(store, days[:1])
+    imported(store, days[1:2])
+    imported(store, days[2:])
+    with psycopg.connect(metadata_url) as connection:
+        told = "SELECT count(*) FROM metadata.audit WHERE entity_type = 'FACET' AND action = 'UPDATE'"
+        assert connection.execute(told).fetchone() == (0,)
+        imported(store, [event(run="r3", at="2024-05-03T10:00:00Z", inputs=[dataset("a", "z")])])
+        assert columns_of(store, "a") == ["x"]
+        imported(store, [event(run="r6", at="2024-05-06T10:00:00Z", inputs=[dataset("a", "z")])])
+        assert (columns_of(store, "a"), connection.execute(told).fetchone()) == (["z"], (1,))
 
 
 def columns_of(store: MetadataStore, table: str) -> list[str]:

@@ -53,7 +53,9 @@ BEGIN
   ORDER BY n.about, n.asset_id, n.run_id, n.said_by, n.name, n.as_of DESC, n.sha256 DESC
   ON CONFLICT ON CONSTRAINT facet_name_key DO UPDATE SET
     as_of = excluded.as_of, sha256 = excluded.sha256, document = excluded.document, columns = excluded.columns,
-    updated_at = clock_timestamp()
+    updated_at = CASE
+      WHEN (excluded.sha256, excluded.columns) IS DISTINCT FROM (f.sha256, f.columns) THEN clock_timestamp()
+      ELSE f.updated_at END
   WHERE (excluded.as_of, excluded.sha256) > (f.as_of, f.sha256);
   GET DIAGNOSTICS v_facets = ROW_COUNT;
 
@@ -81,18 +83,22 @@ BEGIN
   ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
   GET DIAGNOSTICS v_edges = ROW_COUNT;
 
-  -- What was written about a thing is its description where nobody else gave it one.
+  -- What was written about a thing is its description where nobody else gave it one; it is gone where that was taken back.
   UPDATE metadata.asset a SET
-    description = w.said, metadata = a.metadata || jsonb_build_object(p_producer, jsonb_build_object('description', w.said)),
+    description = w.said,
+    metadata = CASE WHEN w.said IS NULL THEN a.metadata - p_producer
+      ELSE a.metadata || jsonb_build_object(p_producer, jsonb_build_object('description', w.said)) END,
     version = a.version + 1, updated_at = clock_timestamp()
   FROM (
-    SELECT DISTINCT ON (f.asset_id) f.asset_id, f.document ->> 'description' AS said
+    SELECT DISTINCT ON (f.asset_id) f.asset_id, CASE
+      WHEN f.document -> '_deleted' = 'true' THEN NULL
+      WHEN jsonb_typeof(f.document -> 'description') = 'string' THEN nullif(f.document ->> 'description', '') END AS said
     FROM metadata.facet f
     WHERE f.tenant_id = v_tenant AND f.about IN ('job', 'dataset') AND f.name = 'documentation'
       AND f.asset_id IN (SELECT n.asset_id FROM jsonb_to_recordset(p_facets) AS n (asset_id uuid, name text)
         WHERE n.name = 'documentation')
     ORDER BY f.asset_id, f.as_of DESC, f.sha256 DESC) w
-  WHERE a.tenant_id = v_tenant AND a.asset_id = w.asset_id AND w.said <> ''
+  WHERE a.tenant_id = v_tenant AND a.asset_id = w.asset_id
     AND (a.description IS NULL OR a.description = a.metadata -> p_producer ->> 'description')
     AND a.description IS DISTINCT FROM w.said;
   RETURN QUERY SELECT v_runs, v_datasets, v_facets, v_edges;

@@ -108,6 +108,6 @@ def upgrade() -> None:
     for table in ("run_dataset", "facet", "refused_event", "column_edge"):
         confined(table)
     append_only("run_dataset")
-    audited("facet", entity_id="facet_id")
+    audited("facet", entity_id="facet_id", but="as_of")
     audited("refused_event", entity_id="refused_id")
     audited("column_edge", entity_id="column_edge_id")
