@@ -244,12 +244,10 @@ def test_of_a_large_event_the_beginning_is_kept_and_of_a_large_facet_its_size(
 
 
 def test_what_we_call_our_own_parts_means_nothing_in_an_event(store: MetadataStore) -> None:
-    facet = {
-        "_keys": 5,
-        "_omitted": 5,
-        "fields": {"x": {"inputFields": [{"namespace": "db", "name": "s", "field": "y"}]}},
-    }
-    (done,) = imported(store, [event(outputs=[dataset("t", columnLineage=facet)])])
+    fields = {"x": {"inputFields": [{"namespace": "db", "name": "s", "field": "y"}]}}
+    facets = [{"_keys": 5, "_omitted": 5, "fields": fields}, {"_keys": 5}]
+    outputs = [dataset(f"t{number}", columnLineage=facet) for number, facet in enumerate(facets)]
+    (done,) = imported(store, [event(outputs=outputs)])
     assert (done.refused, done.recorded.column_edges) == ((), 1)
 
 
