@@ -8,14 +8,18 @@ from uuid import UUID
 
 from identity.credentials import scrub, scrubbed
 from identity.keys import CanonicalKey, check_name
+from resources.models import Field
 from resources.runs import AttemptFact, RunFact
 
 About = Literal["run", "job", "dataset", "input", "output"]
 
+Origin = tuple[CanonicalKey, str]
+"""A column of a dataset, that another column comes from."""
+
 FACET_BYTES: Final = 64 * 1024
 """How large a facet may be; of a larger one only its size is kept."""
-KEYS: Final = "_keys"
-"""Where a facet that names datasets has their keys beside: a list of namespace, name and key."""
+DESCRIPTION_CHARACTERS: Final = 8 * 1024
+"""How much is kept of the description in a facet that is too large."""
 EVENT_CHARACTERS: Final = 1024 * 1024
 """How much of a refused event is kept."""
 
@@ -25,6 +29,7 @@ class Facet:
     """What an event said under one name, about its run, its job or a dataset.
 
     "input" and "output" are what it said of a dataset in this run. `sha256` decides between words of one moment.
+    `fields` and `origins` are what it says of the columns of a dataset: all of them, however large it is.
     """
 
     about: About
@@ -32,6 +37,8 @@ class Facet:
     document: Mapping[str, Any]
     sha256: bytes
     asset: CanonicalKey | None = None
+    fields: tuple[Field, ...] | None = None
+    origins: Mapping[str, frozenset[Origin]] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)

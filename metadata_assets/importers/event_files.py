@@ -19,6 +19,7 @@ from resources.metadata_store import MetadataStore
 
 BATCH: Final = 500
 """How many events are recorded at once."""
+_BLANK: Final = " \t\r\n\v\f\ufeff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,11 @@ def read_files(paths: Iterable[Path]) -> Iterator[Given]:
 
 def _read_file(path: Path) -> Iterator[Given]:
     with path.open("rb") as file:
-        first = next((line for line in file if line.strip()), b"")
-        if first.lstrip()[:1] != b"[" and _is_json(first):
+        first = next((one for line in file if (one := _stripped(line))), "")
+        if first[:1] != "[" and _is_json(first):
             file.seek(0)
             for number, line in enumerate(file, 1):
-                if text := line.decode("utf-8", "replace").strip():
+                if text := _stripped(line):
                     yield _given(f"{path.name}:{number}", text)
             return
         file.seek(0)
@@ -73,7 +74,7 @@ def _read_file(path: Path) -> Iterator[Given]:
 
 
 def _documents(name: str, text: str) -> Iterator[Given]:
-    """One document after the other. Behind what is no JSON nothing can be told apart: the rest is one text."""
+    """One document after the other. Behind what is no JSON the rest is lines where one of these is, else one text."""
     decoder = json.JSONDecoder(parse_constant=_no_number)
     at = _behind_space(text, 0)
     if at == len(text):
@@ -82,8 +83,7 @@ def _documents(name: str, text: str) -> Iterator[Given]:
         try:
             document, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            where = name if at == 0 else f"{name}:{text.count(chr(10), 0, at) + 1}"
-            yield _given(where, text[at:])
+            yield from _rest(name, text[at:], 0 if at == 0 else text.count("\n", 0, at) + 1)
             return
         if isinstance(document, list):
             for number, one in enumerate(document, 1):
@@ -91,6 +91,17 @@ def _documents(name: str, text: str) -> Iterator[Given]:
         else:
             yield Given(place=name, text=text[at:end], document=document)
         at = _behind_space(text, end)
+
+
+def _rest(name: str, text: str, line: int) -> Iterator[Given]:
+    """What begins with something that is no JSON, at this line of its file (0: all of it)."""
+    lines = text.split("\n")
+    if not any(one.startswith("{") and len(one) > len("{}\r") and _is_json(one) for one in lines):
+        yield _given(f"{name}:{line}" if line else name, text)
+        return
+    for number, one in enumerate(lines, line or 1):
+        if stripped := one.strip(_BLANK):
+            yield _given(f"{name}:{number}", stripped)
 
 
 def refused_before(waiting: Iterable[RefusedEvent]) -> Iterator[Given]:
@@ -101,12 +112,16 @@ def refused_before(waiting: Iterable[RefusedEvent]) -> Iterator[Given]:
 
 
 def _behind_space(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n\ufeff":
+    while at < len(text) and text[at] in _BLANK:
         at += 1
     return at
 
 
-def _is_json(line: bytes) -> bool:
+def _stripped(line: bytes) -> str:
+    return line.decode("utf-8", "replace").strip(_BLANK)
+
+
+def _is_json(line: str) -> bool:
     try:
         json.loads(line)
     except (ValueError, RecursionError):

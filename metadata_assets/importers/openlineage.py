@@ -13,16 +13,25 @@ from typing import Annotated, Any, Final
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from identity.credentials import scrub
-from identity.errors import InvalidKey, InvalidUrl, MetadataError
+from identity.errors import InvalidKey, InvalidUrl
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey, check_name, check_text
 from metadata_assets.exporters.openlineage import KEY_FACET
 from metadata_assets.importers.errors import InvalidEvent
+from metadata_assets.importers.event_columns import (
+    COLUMN_LINEAGE,
+    SCHEMA,
+    Known,
+    column_origins,
+    origin_datasets,
+    schema_fields,
+)
 from metadata_assets.importers.event_names import PROVISIONAL, EventNames
-from resources.lineage_records import FACET_BYTES, KEYS, About, Facet, LineageEvent
+from resources.lineage_records import DESCRIPTION_CHARACTERS, FACET_BYTES, About, Facet, LineageEvent
 from resources.runs import AttemptFact, AttemptStatus, RunFact, RunStatus
 
 _LONGEST_RUN: Final = 200
+_DEEPEST: Final = 100
 _BEFORE: Final = datetime(1, 1, 1, tzinfo=UTC)
 """When an event without a state says of its run that there is one: before whatever another one says."""
 
@@ -88,6 +97,8 @@ def read_event(document: object, names: EventNames = PROVISIONAL) -> LineageEven
     """What one event says. Raises InvalidEvent, which names the field, the reason and the fix."""
     if not isinstance(document, dict):
         raise _refused("event", "it is no JSON object", "give one object for each event")
+    if _is_deep(document):
+        raise _refused("event", f"it is nested deeper than {_DEEPEST} levels", "send it flatter")
     try:
         event = _Event.model_validate(document)
     except ValidationError as error:
@@ -102,12 +113,34 @@ def read_event(document: object, names: EventNames = PROVISIONAL) -> LineageEven
             return _of_job(event, names)
         case _Event(run=None, job=None, dataset=_Dataset() as dataset):
             key = _dataset(dataset, "dataset", names)
-            origins = _origins(dataset, names)
+            origins = origin_datasets(dataset.facets.get(COLUMN_LINEAGE), names)
             facets = tuple(_of_dataset(key, dataset, origins, "dataset"))
-            return LineageEvent(at=event.eventTime.astimezone(UTC), others=(key, *origins.values()), facets=facets)
+            return LineageEvent(at=_moment_of(event), others=(key, *origins.values()), facets=facets)
     if event.run is not None:
         raise _refused("job", "it is missing", "send the job of the run")
     raise _refused("event", "it has neither a run and a job, nor a job, nor a dataset", "send one of them")
+
+
+def _is_deep(document: object) -> bool:
+    level = [document]
+    for _ in range(_DEEPEST + 1):
+        inside: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inside += one.values()
+            elif isinstance(one, list):
+                inside += one
+        if not inside:
+            return False
+        level = inside
+    return True
+
+
+def _moment_of(event: _Event) -> datetime:
+    try:
+        return event.eventTime.astimezone(UTC)
+    except OverflowError:
+        raise _refused("eventTime", "it is before the year 1 or after 9999", "send the time as it was") from None
 
 
 def _of_run(event: _Event, run: _Run, names: EventNames) -> LineageEvent:
@@ -119,7 +152,7 @@ def _of_run(event: _Event, run: _Run, names: EventNames) -> LineageEvent:
         raise _refused("run.runId", f"it has {len(run.runId):,} characters", f"use {_LONGEST_RUN} at most")
     _check("run.runId", run.runId)
     static = _of_job(event, names)
-    at = event.eventTime.astimezone(UTC)
+    at = _moment_of(event)
     failure = _failure(run.facets) if kind in ("FAIL", "ABORT") else (None, None)
     facets = [*_facets("run", None, run.facets, "run"), *static.facets]
     told: list[tuple[About, tuple[_Dataset, ...]]] = [("input", event.inputs), ("output", event.outputs)]
@@ -178,11 +211,11 @@ def _of_job(event: _Event, names: EventNames) -> LineageEvent:
     facets = list(_facets("job", job, event.job.facets, "job"))
     others: list[CanonicalKey] = []
     for key, one in zip((*inputs, *outputs), (*event.inputs, *event.outputs), strict=True):
-        origins = _origins(one, names)
+        origins = origin_datasets(one.facets.get(COLUMN_LINEAGE), names)
         others += origins.values()
         facets += _of_dataset(key, one, origins, "datasets")
     return LineageEvent(
-        at=event.eventTime.astimezone(UTC),
+        at=_moment_of(event),
         job=job,
         inputs=inputs,
         outputs=outputs,
@@ -199,34 +232,15 @@ def _dataset(one: _Job, field: str, names: EventNames) -> CanonicalKey:
         raise _refused(field, error.reason, error.fix) from None
 
 
-_Names = Mapping[tuple[str, str], CanonicalKey]
-
-
-def _origins(one: _Dataset, names: EventNames) -> _Names:
-    """The datasets that its columns come from: they need not be among the inputs."""
-    facet = one.facets.get("columnLineage")
-    fields = facet.get("fields") if isinstance(facet, dict) else None
-    found: dict[tuple[str, str], CanonicalKey] = {}
-    for told in fields.values() if isinstance(fields, dict) else ():
-        named = told.get("inputFields") if isinstance(told, dict) else None
-        for origin in named if isinstance(named, list) else ():
-            match origin:
-                case {"namespace": str(namespace), "name": str(name)} if (namespace, name) not in found:
-                    try:
-                        found[namespace, name] = names.dataset(namespace, name, origin.get(KEY_FACET))
-                    except MetadataError:
-                        continue  # the facet is kept, and tells of this column what can be read
-    return found
-
-
-def _of_dataset(key: CanonicalKey, one: _Dataset, origins: _Names, field: str) -> Iterator[Facet]:
-    """The facets of a dataset; the one of its columns with the keys of the datasets that it names."""
+def _of_dataset(key: CanonicalKey, one: _Dataset, known: Known, field: str) -> Iterator[Facet]:
+    """The facets of a dataset, with what they say of its columns."""
     for facet in _facets("dataset", key, one.facets, field):
-        if facet.name != "columnLineage" or not origins:
+        if facet.name == SCHEMA:
+            yield replace(facet, fields=schema_fields(one.facets[SCHEMA]))
+        elif facet.name == COLUMN_LINEAGE:
+            yield replace(facet, origins=column_origins(one.facets[COLUMN_LINEAGE], known))
+        else:
             yield facet
-            continue
-        keys = [[namespace, name, str(named)] for (namespace, name), named in sorted(origins.items())]
-        yield replace(facet, document={**facet.document, KEYS: keys})
 
 
 def _facets(about: About, key: CanonicalKey | None, given: Mapping[str, Any], field: str) -> Iterator[Facet]:
@@ -238,8 +252,17 @@ def _facets(about: About, key: CanonicalKey | None, given: Mapping[str, Any], fi
         written = _written(document, f"{where}.{name}")
         digest = sha256_of(written)
         if len(written) > FACET_BYTES:
-            document = {"_omitted": {"bytes": len(written), "sha256": digest.hex()}}
+            document = _beginning(document) | {"_omitted": {"bytes": len(written), "sha256": digest.hex()}}
         yield Facet(about=about, name=name, document=document, sha256=digest, asset=key)
+
+
+def _beginning(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a facet that is too large: whether it was taken back, and what it is about."""
+    found = {"_deleted": True} if document.get("_deleted") is True else {}
+    match document.get("description"):
+        case str(said):
+            return found | {"description": scrub(said)[:DESCRIPTION_CHARACTERS]}
+    return found
 
 
 def _written(document: Mapping[str, Any], field: str) -> str:

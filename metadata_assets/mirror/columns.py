@@ -9,7 +9,8 @@ import dagster as dg
 from identity.errors import InvalidKey
 from identity.keys import CanonicalKey, check_name
 from metadata_assets.datasets import key_of
-from resources.metadata.told_columns import UNKNOWN, Origin, ToldColumns
+from resources.lineage_records import Origin
+from resources.metadata.told_columns import UNKNOWN, ToldColumns
 from resources.models import Field
 
 _HERE = ""

@@ -1,13 +1,12 @@
 """What facets say of columns: the newest schema of a dataset, and where columns come from."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from identity.errors import InvalidKey
-from identity.keys import CanonicalKey, check_name, short_name
-from resources.lineage_records import KEYS
-from resources.metadata.told_columns import UNKNOWN, Origin, ToldColumns, bring_columns
+from identity.keys import CanonicalKey, short_name
+from resources.lineage_records import Facet, Origin
+from resources.metadata.told_columns import ToldColumns, bring_columns
 from resources.models import Field
 from resources.postgres.session import Session
 
@@ -15,10 +14,9 @@ NO_JOB: Final = "datasets"
 """The scope of edges between columns that no job told."""
 
 _SAID = """
-SELECT f.asset_id, f.name, f.document, j.qualified_name AS job
+SELECT f.asset_id, f.name, f.columns, j.qualified_name AS job
 FROM metadata.facet f LEFT JOIN metadata.asset j ON j.tenant_id = f.tenant_id AND j.asset_id = f.said_by
-WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s) AND f.about = 'dataset'
-  AND f.name IN ('schema', 'columnLineage')
+WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s) AND f.about = 'dataset' AND f.columns IS NOT NULL
 ORDER BY f.asset_id, f.as_of DESC, f.sha256 DESC, f.facet_id
 """
 
@@ -28,61 +26,35 @@ def bring_facets(session: Session, assets: Collection[UUID], *, producer: str) -
     return bring_columns(session, assets, lambda some: _read(session, some), producer=producer, by=producer)
 
 
+def column_words(one: Facet) -> Any:
+    """What a facet says of columns as it is kept: a list where it is a schema, by columns where they come from."""
+    if one.fields is not None:
+        return [[column.name, column.type, column.metadata.get("comment")] for column in one.fields]
+    if one.origins is not None:
+        return {column: [[str(key), name] for key, name in sorted(origins)] for column, origins in one.origins.items()}
+    return None
+
+
 def _read(session: Session, assets: Collection[UUID]) -> dict[UUID, ToldColumns]:
     fields: dict[UUID, tuple[Field, ...]] = {}
     origins: dict[UUID, dict[str, Mapping[str, frozenset[Origin]]]] = {}
     for row in session.rows(_SAID, {"tenant": session.tenant_value, "assets": sorted(assets)}):
-        document = {} if row["document"].get("_deleted") is True else row["document"]
-        if row["name"] == "schema":
-            fields.setdefault(row["asset_id"], schema_fields(document))
+        if isinstance(row["columns"], list):
+            fields.setdefault(row["asset_id"], tuple(_fields(row["columns"])))
         else:
             scope = short_name(CanonicalKey.parse(row["job"])) if row["job"] else NO_JOB
-            origins.setdefault(row["asset_id"], {}).setdefault(scope, column_origins(document))
+            origins.setdefault(row["asset_id"], {}).setdefault(scope, _origins(row["columns"]))
     return {one: ToldColumns(fields=fields.get(one), origins=origins.get(one, {})) for one in {*fields, *origins}}
 
 
-def schema_fields(document: Mapping[str, Any]) -> tuple[Field, ...]:
-    """The columns that a schema facet has, in order; what has no name that a column can have is left out."""
-    given = document.get("fields")
-    found: dict[str, Field] = {}
-    for one in given if isinstance(given, list) else ():
-        name = one.get("name") if isinstance(one, dict) else None
-        if not isinstance(name, str) or name in found or not _is_name(name):
-            continue
-        kind, comment = one.get("type"), one.get("description")
-        found[name] = Field(
-            name=name,
-            type=kind if isinstance(kind, str) and kind else UNKNOWN,
-            nullable=True,
-            position=len(found) + 1,
-            metadata={"comment": comment} if isinstance(comment, str) and comment else {},
-        )
-    return tuple(found.values())
+def _fields(columns: list[Any]) -> list[Field]:
+    return [
+        Field(name=name, type=kind, nullable=True, position=position, metadata={"comment": comment} if comment else {})
+        for position, (name, kind, comment) in enumerate(columns, 1)
+    ]
 
 
-def column_origins(document: Mapping[str, Any]) -> dict[str, frozenset[Origin]]:
-    """From which columns of which datasets each column comes, as a columnLineage facet and the keys in it say."""
-    fields, keys = document.get("fields"), document.get(KEYS, [])
-    known = {(namespace, name): CanonicalKey.parse(key) for namespace, name, key in keys}
+def _origins(columns: Mapping[str, Any]) -> dict[str, frozenset[Origin]]:
     return {
-        column: frozenset(_origins(told, known))
-        for column, told in (fields.items() if isinstance(fields, dict) else ())
-        if _is_name(column)
+        column: frozenset((CanonicalKey.parse(key), name) for key, name in some) for column, some in columns.items()
     }
-
-
-def _origins(told: object, known: Mapping[tuple[str, str], CanonicalKey]) -> Iterator[Origin]:
-    inputs = told.get("inputFields") if isinstance(told, dict) else None
-    for one in inputs if isinstance(inputs, list) else ():
-        match one:
-            case {"namespace": str(namespace), "name": str(name), "field": str(column)} if _is_name(column):
-                if (namespace, name) in known:
-                    yield known[namespace, name], column
-
-
-def _is_name(name: str) -> bool:
-    try:
-        check_name(name)
-    except InvalidKey:
-        return False
-    return bool(name)

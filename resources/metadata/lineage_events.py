@@ -10,7 +10,7 @@ from identity.ids import Entity
 from identity.keys import CanonicalKey, Kind, short_name
 from resources.lineage_records import Facet, LineageEvent, RecordedLineage, RefusedEvent
 from resources.metadata.assets import registered
-from resources.metadata.event_columns import bring_facets
+from resources.metadata.event_columns import bring_facets, column_words
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import hold_names, writable
 from resources.metadata.runs import attempt_item, run_item
@@ -86,7 +86,7 @@ def _record(session: Session, events: Sequence[LineageEvent]) -> RecordedLineage
         "links": Jsonb([row for event in events if event.run is None for row in _links(event, entities)]),
     }
     (row,) = session.rows(_RECORD, parameters)
-    described = {one.asset for event in events for one in event.facets if one.name in ("schema", "columnLineage")}
+    described = {one.asset for event in events for one in event.facets if (one.fields, one.origins) != (None, None)}
     assets = {entities[key].id.value for key in described if key is not None}
     columns, column_edges = bring_facets(session, assets, producer=EVENTS)
     return RecordedLineage(assets=written, columns=columns, column_edges=column_edges, **row)
@@ -154,4 +154,5 @@ def _facet(event: LineageEvent, one: Facet, entities: Mapping[CanonicalKey, Enti
         "as_of": event.at.isoformat(),
         "sha256": one.sha256.hex(),
         "document": dict(one.document),
+        "columns": column_words(one),
     }

@@ -8,6 +8,7 @@ from uuid import UUID
 from identity.ids import Entity
 from identity.keys import CanonicalKey, check_name
 from resources.graph.column_edges import ColumnLink, assert_column_edges
+from resources.lineage_records import Origin
 from resources.metadata.imports import declare_columns
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import writable
@@ -41,8 +42,6 @@ SELECT DISTINCT f.asset_id, f.name FROM metadata.schema_field f
 JOIN metadata.column_edge e ON e.tenant_id = f.tenant_id AND e.target_field_id = f.field_id
 WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s) AND e.producer = %(producer)s AND e.valid_to IS NULL
 """
-
-Origin = tuple[CanonicalKey, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

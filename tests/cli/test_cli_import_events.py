@@ -53,6 +53,21 @@ def test_what_cannot_be_read_is_kept_aside_shown_and_tried_again(
     assert "no event is kept aside" in run("import", "refused").out
 
 
+def test_what_cannot_be_read_of_a_file_costs_no_line_that_can(run: Run, tmp_path: Path) -> None:
+    """The first line is cut off, or behind a byte order mark; one of a list is deeper than anybody reads."""
+    lines = tmp_path / "lines.ndjson"
+    lines.write_text("\n".join(['{"eventType": "COMP', json.dumps(GOOD), json.dumps(GOOD)]))
+    answer = run("import", "openlineage", str(lines), "--json", "--dry-run")
+    assert (answer.code, answer.json["events"], answer.json["refused"]) == (5, 3, 1)
+    assert answer.json["first"][0]["place"] == "lines.ndjson:1"
+    lines.write_text("\ufeff" + "\n".join([json.dumps(GOOD)] * 2))
+    answer = run("import", "openlineage", str(lines), "--json", "--dry-run")
+    assert (answer.code, answer.json["events"], answer.json["refused"]) == (0, 2, 0)
+    lines.write_text(f"[{json.dumps(GOOD)}, {'[' * 900}{']' * 900}]")
+    answer = run("import", "openlineage", str(lines), "--json", "--dry-run")
+    assert (answer.code, answer.json["events"], answer.json["refused"]) == (5, 2, 1)
+
+
 def test_a_file_that_is_not_there(run: Run, tmp_path: Path) -> None:
     answer = run("import", "openlineage", str(tmp_path / "nowhere.json"))
     assert (answer.code, "nowhere.json cannot be read, no such file" in answer.err) == (2, True)

@@ -25,7 +25,7 @@ _STATE = {
     "aliases": "SELECT key, entity_id, kind FROM metadata.alias WHERE tenant_id = %(tenant)s AND valid_to IS NULL",
     "datasets": """SELECT run_id, job_asset_id, role, asset_id FROM metadata.run_dataset
       WHERE tenant_id = %(tenant)s""",
-    "facets": """SELECT about, asset_id, run_id, said_by, name, as_of, sha256, document FROM metadata.facet
+    "facets": """SELECT about, asset_id, run_id, said_by, name, as_of, sha256, document, columns FROM metadata.facet
       WHERE tenant_id = %(tenant)s""",
     "edges": """SELECT source_asset_id, target_asset_id, type, producer, scope, metadata FROM metadata.relationship
       WHERE tenant_id = %(tenant)s AND valid_to IS NULL""",

@@ -19,7 +19,7 @@ from identity.keys import dataset_key, job_key
 from metadata_assets.collection.diff import diff
 from metadata_assets.importers.event_files import Given, import_events, record, refused_before
 from metadata_assets.importers.openlineage import read_event
-from resources.lineage_records import EVENT_CHARACTERS, RefusedEvent
+from resources.lineage_records import DESCRIPTION_CHARACTERS, EVENT_CHARACTERS, RefusedEvent
 from resources.metadata.planned import apply_plan
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Endpoint, Field
@@ -79,6 +79,8 @@ MADE: list[Event] = [
     },
     {"eventTime": "2024-05-04T11:00:00Z", "dataset": dataset("e", "x", "y")},
     {"eventTime": "2024-05-04T11:00:00Z", "dataset": dataset("f", documentation={"description": "f"})},
+    {"eventTime": "2024-05-04T11:00:00Z", "dataset": dataset("g", "x", documentation={"description": "g"})},
+    {"eventTime": "2024-05-05T11:00:00Z", "dataset": dataset("g", "x", documentation={"_deleted": True})},
     event("COMPLETE", at="yesterday"),
 ]
 """One event of each kind: of a run in parts, of a column that comes from elsewhere by now, of one that is no event."""
@@ -174,6 +176,13 @@ def test_a_run_that_another_source_told_is_left_to_it(store: MetadataStore, meta
     assert len(state(metadata_url)["edges"]) == 1
 
 
+def nested(levels: int) -> Event:
+    found: Event = {}
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
 REFUSED: dict[str, tuple[object, str]] = {
     "no object": (["a list"], "event: it is no JSON object"),
     "no time": ({**event(), "eventTime": None}, "eventTime: it is no text"),
@@ -186,6 +195,9 @@ REFUSED: dict[str, tuple[object, str]] = {
     "a facet that is none": (event(facets={"parent": "p"}), "run.facets.parent: it is no JSON object"),
     "no character": (event(facets={"a": {"b": "\0"}}), "run.facets.a: it contains the NUL character"),
     "half a character": (event(facets={"a": {"b": "\ud800"}}), "run.facets.a: it contains a lone surrogate"),
+    "before all times": (event(at="0001-01-01T00:00:00+01:00"), "eventTime: it is before the year 1 or after 9999"),
+    "after all times": (event(at="9999-12-31T23:59:59-01:00"), "eventTime: it is before the year 1 or after 9999"),
+    "too deep": (event(facets={"a": nested(600)}), "event: it is nested deeper than 100 levels"),
     "no number": (event(facets={"a": {"b": float("inf")}}), "run.facets.a: it has numbers or a depth"),
 }
 
@@ -229,6 +241,72 @@ def test_of_a_large_event_the_beginning_is_kept_and_of_a_large_facet_its_size(
     assert list(refused_before([kept])) == []
     (facet,) = (row for row in state(metadata_url)["facets"] if '"big"' in row)
     assert '{"_omitted": {"bytes": 70009' in facet
+
+
+def test_what_we_call_our_own_parts_means_nothing_in_an_event(store: MetadataStore) -> None:
+    fields = {"x": {"inputFields": [{"namespace": "db", "name": "s", "field": "y"}]}}
+    facets = [{"_keys": 5, "_omitted": 5, "fields": fields}, {"_keys": 5}]
+    outputs = [dataset(f"t{number}", columnLineage=facet) for number, facet in enumerate(facets)]
+    (done,) = imported(store, [event(outputs=outputs)])
+    assert (done.refused, done.recorded.column_edges) == ((), 1)
+
+
+def test_a_description_that_is_taken_back_is_gone_in_whatever_order(store: MetadataStore) -> None:
+    def words(table: str) -> list[Event]:
+        said = dataset(table, documentation={"description": "foo"})
+        gone = dataset(table, documentation={"_deleted": True})
+        return [event(at="2024-05-01T10:00:00Z", inputs=[said]), event(at="2024-05-02T10:00:00Z", inputs=[gone])]
+
+    for one in (*words("a"), *reversed(words("b"))):
+        imported(store, [one])
+    found = [store.asset(dataset_key("openlineage_db", table=table)) for table in "ab"]
+    assert [(one.description, one.metadata) for one in found] == [(None, {}), (None, {})]
+    imported(store, [event(at="2024-05-03T10:00:00Z", inputs=[dataset("a", documentation={"description": "new"})])])
+    assert store.asset(found[0].key).description == "new"
+
+
+def test_of_a_large_description_the_beginning_is_kept(store: MetadataStore) -> None:
+    imported(store, [event(inputs=[dataset("a", documentation={"description": "y" * 70_000})])])
+    description = store.asset(dataset_key("openlineage_db", table="a")).description
+    assert description == "y" * DESCRIPTION_CHARACTERS
+
+
+def test_a_facet_that_is_as_it_was_leaves_no_trace_in_the_audit(store: MetadataStore, metadata_url: str) -> None:
+    """Only the time of its newest word, so that an older other one does not count whenever that comes."""
+    days = [event(run=f"r{day}", at=f"2024-05-{day:02}T10:00:00Z", inputs=[dataset("a", "x")]) for day in (1, 2, 4, 5)]
+    imported(store, days[:1])
+    imported(store, days[1:2])
+    imported(store, days[2:])
+    with psycopg.connect(metadata_url) as connection:
+        told = "SELECT count(*) FROM metadata.audit WHERE entity_type = 'FACET' AND action = 'UPDATE'"
+        assert connection.execute(told).fetchone() == (0,)
+        imported(store, [event(run="r3", at="2024-05-03T10:00:00Z", inputs=[dataset("a", "z")])])
+        assert columns_of(store, "a") == ["x"]
+        imported(store, [event(run="r6", at="2024-05-06T10:00:00Z", inputs=[dataset("a", "z")])])
+        assert (columns_of(store, "a"), connection.execute(told).fetchone()) == (["z"], (1,))
+
+
+def columns_of(store: MetadataStore, table: str) -> list[str]:
+    return [one.name for one in store.asset(dataset_key("openlineage_db", table=table)).fields or ()]
+
+
+def test_a_facet_that_is_too_large_to_be_kept_says_its_columns_all_the_same(store: MetadataStore) -> None:
+    names = [f"c{number:03}" for number in range(300)]
+    wide = dataset("t", *names, origins={name: [("s" * 200, name)] for name in names})
+    imported(store, [event(outputs=[dataset("t", *names[:10])])])
+    wide["facets"]["schema"]["fields"][0]["description"] = "y" * 70_000
+    (done,) = imported(store, [event(run="r2", at="2024-05-02T10:00:00Z", outputs=[wide])])
+    assert (columns_of(store, "t"), done.recorded.column_edges) == (names, 300)
+
+
+def test_columns_may_be_called_like_secrets(store: MetadataStore, metadata_url: str) -> None:
+    names = ["password", "secret", "token"]
+    facet = dataset("t", *names, origins={name: [("s", name)] for name in names})
+    facet["facets"]["columnLineage"]["password"] = "hunter2"
+    (done,) = imported(store, [event(outputs=[facet])])
+    assert (columns_of(store, "t"), columns_of(store, "s")) == (names, names)
+    assert done.recorded.column_edges == 3
+    assert "hunter2" not in str(state(metadata_url)["facets"])
 
 
 def test_inputs_and_outputs_that_come_at_once_do_not_miss_each_other(open_store: OpenStore, metadata_url: str) -> None:

@@ -1,4 +1,5 @@
 -- One audit row per changed row, written by statement triggers; TG_ARGV[0] names the column that is the entity's id.
+-- TG_ARGV[1], where it is given, names a column whose change alone is not told.
 -- SECURITY DEFINER: no role holds INSERT on metadata.audit, only this owner's functions write there.
 -- A statement that wrote nothing is most often what there is, and one that wrote one row comes next: these are not worth
 -- a plan of their own each time.
@@ -24,7 +25,7 @@ DECLARE v_rows bigint := (SELECT count(*) FROM (SELECT FROM new_rows LIMIT 2) r)
 BEGIN
   IF v_rows = 0 THEN
     RETURN NULL;
-  ELSIF v_rows = 1 AND TG_TABLE_NAME <> 'asset' THEN
+  ELSIF v_rows = 1 AND TG_TABLE_NAME <> 'asset' AND TG_NARGS = 1 THEN
     INSERT INTO metadata.audit (tenant_id, entity_type, entity_id, action, actor, db_user, before_state, after_state)
     SELECT s.tenant_id, upper(TG_TABLE_NAME), (s.after_state ->> TG_ARGV[0])::uuid, 'UPDATE',
       current_setting('metadata.actor'), session_user, s.before_state, s.after_state
@@ -41,7 +42,11 @@ BEGIN
     CASE TG_TABLE_NAME WHEN 'asset' THEN
       'to_jsonb(o) || jsonb_build_object(''qualified_name'', split_part(o.qualified_name, ''#'', 1))'
     ELSE 'to_jsonb(o)' END,
-    CASE TG_TABLE_NAME WHEN 'asset' THEN 'WHERE n.qualified_name <> o.qualified_name || ''#'' || o.asset_id' ELSE '' END);
+    CASE
+      WHEN TG_TABLE_NAME = 'asset' THEN 'WHERE n.qualified_name <> o.qualified_name || ''#'' || o.asset_id'
+      WHEN TG_NARGS > 1 THEN format('WHERE to_jsonb(o) - %1$L <> to_jsonb(n) - %1$L', TG_ARGV[1])
+      ELSE ''
+    END);
   RETURN NULL;
 END $$;
 

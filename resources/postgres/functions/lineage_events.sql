@@ -3,7 +3,8 @@
 -- and runs add up as record_runs has it. A run that another source told before is left to that.
 --   p_jobs, p_attempts  as record_runs takes them
 --   p_datasets [{run_id, job, role, asset_id, scope}]  what runs read (input) and wrote (output)
---   p_facets   [{about, asset_id, run_id, said_by, name, as_of, sha256, document}]
+--   p_facets   [{about, asset_id, run_id, said_by, name, as_of, sha256, document,
+--               columns}]  columns: what a facet of a dataset says of its columns
 --   p_links    [{source, target, scope}]  edges that no run told
 -- Each output of a run is made from each of its inputs. The run's row is held while that is worked out: who tells the
 -- inputs and who tells the outputs cannot miss each other. Answers how many rows of each were written.
@@ -42,14 +43,19 @@ BEGIN
   ON CONFLICT DO NOTHING;
   GET DIAGNOSTICS v_datasets = ROW_COUNT;
 
-  INSERT INTO metadata.facet AS f (tenant_id, about, asset_id, run_id, said_by, name, as_of, sha256, document)
+  INSERT INTO metadata.facet AS f (tenant_id, about, asset_id, run_id, said_by, name, as_of, sha256, document, columns)
   SELECT DISTINCT ON (n.about, n.asset_id, n.run_id, n.said_by, n.name)
-    v_tenant, n.about, n.asset_id, n.run_id, n.said_by, n.name, n.as_of, decode(n.sha256, 'hex'), n.document
+    v_tenant, n.about, n.asset_id, n.run_id, n.said_by, n.name, n.as_of, decode(n.sha256, 'hex'), n.document,
+    nullif(n.columns, 'null')
   FROM jsonb_to_recordset(p_facets) AS n (
-    about text, asset_id uuid, run_id text, said_by uuid, name text, as_of timestamptz, sha256 text, document jsonb)
+    about text, asset_id uuid, run_id text, said_by uuid, name text, as_of timestamptz, sha256 text, document jsonb,
+    columns jsonb)
   ORDER BY n.about, n.asset_id, n.run_id, n.said_by, n.name, n.as_of DESC, n.sha256 DESC
   ON CONFLICT ON CONSTRAINT facet_name_key DO UPDATE SET
-    as_of = excluded.as_of, sha256 = excluded.sha256, document = excluded.document, updated_at = clock_timestamp()
+    as_of = excluded.as_of, sha256 = excluded.sha256, document = excluded.document, columns = excluded.columns,
+    updated_at = CASE
+      WHEN (excluded.sha256, excluded.columns) IS DISTINCT FROM (f.sha256, f.columns) THEN clock_timestamp()
+      ELSE f.updated_at END
   WHERE (excluded.as_of, excluded.sha256) > (f.as_of, f.sha256);
   GET DIAGNOSTICS v_facets = ROW_COUNT;
 
@@ -77,18 +83,22 @@ BEGIN
   ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
   GET DIAGNOSTICS v_edges = ROW_COUNT;
 
-  -- What was written about a thing is its description where nobody else gave it one.
+  -- What was written about a thing is its description where nobody else gave it one; it is gone where that was taken back.
   UPDATE metadata.asset a SET
-    description = w.said, metadata = a.metadata || jsonb_build_object(p_producer, jsonb_build_object('description', w.said)),
+    description = w.said,
+    metadata = CASE WHEN w.said IS NULL THEN a.metadata - p_producer
+      ELSE a.metadata || jsonb_build_object(p_producer, jsonb_build_object('description', w.said)) END,
     version = a.version + 1, updated_at = clock_timestamp()
   FROM (
-    SELECT DISTINCT ON (f.asset_id) f.asset_id, f.document ->> 'description' AS said
+    SELECT DISTINCT ON (f.asset_id) f.asset_id, CASE
+      WHEN f.document -> '_deleted' = 'true' THEN NULL
+      WHEN jsonb_typeof(f.document -> 'description') = 'string' THEN nullif(f.document ->> 'description', '') END AS said
     FROM metadata.facet f
     WHERE f.tenant_id = v_tenant AND f.about IN ('job', 'dataset') AND f.name = 'documentation'
       AND f.asset_id IN (SELECT n.asset_id FROM jsonb_to_recordset(p_facets) AS n (asset_id uuid, name text)
         WHERE n.name = 'documentation')
     ORDER BY f.asset_id, f.as_of DESC, f.sha256 DESC) w
-  WHERE a.tenant_id = v_tenant AND a.asset_id = w.asset_id AND w.said <> ''
+  WHERE a.tenant_id = v_tenant AND a.asset_id = w.asset_id
     AND (a.description IS NULL OR a.description = a.metadata -> p_producer ->> 'description')
     AND a.description IS DISTINCT FROM w.said;
   RETURN QUERY SELECT v_runs, v_datasets, v_facets, v_edges;

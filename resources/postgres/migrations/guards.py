@@ -22,18 +22,20 @@ def confined(table: str) -> None:
     )
 
 
-def audited(table: str, *, entity_id: str) -> None:
+def audited(table: str, *, entity_id: str, but: str | None = None) -> None:
     """Write one audit row for each row that a statement creates, changes or deletes.
 
     Statement triggers with transition tables: a bulk load pays once per statement, not once per row.
+    A change of nothing but the column `but` is not told.
     """
+    untold = "" if but is None else f", '{but}'"
     op.execute(f"""
         CREATE TRIGGER audit_create AFTER INSERT ON metadata.{table}
           REFERENCING NEW TABLE AS new_rows
           FOR EACH STATEMENT EXECUTE FUNCTION metadata.audit_create('{entity_id}');
         CREATE TRIGGER audit_update AFTER UPDATE ON metadata.{table}
           REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-          FOR EACH STATEMENT EXECUTE FUNCTION metadata.audit_update('{entity_id}');
+          FOR EACH STATEMENT EXECUTE FUNCTION metadata.audit_update('{entity_id}'{untold});
         CREATE TRIGGER audit_delete AFTER DELETE ON metadata.{table}
           REFERENCING OLD TABLE AS old_rows
           FOR EACH STATEMENT EXECUTE FUNCTION metadata.audit_delete('{entity_id}');

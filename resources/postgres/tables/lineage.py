@@ -58,6 +58,7 @@ facet = Table(
     ),
     Column("sha256", LargeBinary, nullable=False),
     Column("document", JSONB, nullable=False),
+    Column("columns", JSONB, comment="What it says of the columns of a dataset, all of it"),
     moment("updated_at"),
     UniqueConstraint(
         "tenant_id",

@@ -36,6 +36,7 @@ CREATE TABLE metadata.facet (
   as_of     timestamptz NOT NULL,
   sha256    bytea NOT NULL CONSTRAINT facet_sha256_check CHECK (octet_length(sha256) = 32),
   document  jsonb NOT NULL,
+  columns   jsonb,
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT facet_pkey PRIMARY KEY (tenant_id, facet_id),
   CONSTRAINT facet_name_key UNIQUE NULLS NOT DISTINCT (tenant_id, about, asset_id, run_id, said_by, name),
@@ -46,6 +47,7 @@ CREATE TABLE metadata.facet (
     (asset_id IS NULL) = (about = 'run') AND (run_id IS NULL) = (about IN ('job', 'dataset')))
 );
 COMMENT ON COLUMN metadata.facet.said_by IS 'The job in whose run it was said of a dataset; null where none was named';
+COMMENT ON COLUMN metadata.facet.columns IS 'What it says of the columns of a dataset, all of it';
 COMMENT ON COLUMN metadata.facet.as_of IS 'The time of the event that said it: the newest word counts';
 CREATE INDEX facet_asset_idx ON metadata.facet (tenant_id, asset_id, name);
 CREATE INDEX facet_run_idx ON metadata.facet (tenant_id, run_id);
@@ -106,6 +108,6 @@ def upgrade() -> None:
     for table in ("run_dataset", "facet", "refused_event", "column_edge"):
         confined(table)
     append_only("run_dataset")
-    audited("facet", entity_id="facet_id")
+    audited("facet", entity_id="facet_id", but="as_of")
     audited("refused_event", entity_id="refused_id")
     audited("column_edge", entity_id="column_edge_id")
