@@ -207,14 +207,24 @@ def _is_known(store: MetadataStore, told: _Told, data_version: str | None) -> bo
 
 
 def _token(store: MetadataStore, instance: dg.DagsterInstance, told: _Told) -> int:
-    """The fencing token that its step took; else a new one for the newest of its partition, an old one for others.
+    """The fencing token that its step took; else that of the published data that it replaces, or one before all others.
 
     A token that this store has never given is another store's, or was given after what a backup brought back.
     """
-    said, newest = told.said.get("fencing_token"), store.next_fencing_token()
-    if isinstance(said, int) and said < newest:
+    said = told.said.get("fencing_token")
+    if isinstance(said, int) and said < store.next_fencing_token():
         return said
+    before_all = _BEFORE_ALL + told.logged.number
     partition = told.delivery.partition
+    current = store.current(told.entity, [partition])
+    if not current:
+        return before_all
+    published = store.materialization(current[0].materialization_id)
+    from_log = published.metadata.get(EVENT_METADATA)
+    if from_log is None and told.logged.at <= published.committed_at.timestamp():
+        return before_all
+    if from_log is not None and told.logged.number <= from_log["number"]:
+        return before_all
     later = dg.AssetRecordsFilter(
         asset_key=told.asset_key,
         asset_partitions=[partition] if partition is not None else None,
@@ -222,7 +232,8 @@ def _token(store: MetadataStore, instance: dg.DagsterInstance, told: _Told) -> i
     )
     observed = isinstance(told.logged.event, dg.AssetObservation)
     fetch = instance.fetch_observations if observed else instance.fetch_materializations
-    return _BEFORE_ALL + told.logged.number if fetch(later, limit=1).records else newest
+    # Never a new one: a step that already runs took a smaller one, and its data are newer.
+    return before_all if fetch(later, limit=1).records else published.fencing_token
 
 
 def _register(store: MetadataStore, asset_graph: Any, told: Collection[_Told]) -> None:

@@ -208,6 +208,25 @@ def test_late_news_of_old_data_replace_nothing(ephemeral: dg.DagsterInstance, st
     assert len(stored.versions(now.key)) == 1
 
 
+def test_late_news_do_not_outrank_a_step_that_runs(ephemeral: dg.DagsterInstance, stored: MetadataStore) -> None:
+    @dg.asset(name="a")
+    def before() -> None: ...
+
+    yesterday = dg.Definitions(assets=[before])
+    yesterday.resolve_implicit_global_asset_job_def().execute_in_process(instance=ephemeral)
+
+    @dg.asset
+    def a() -> None:
+        assert from_log(stored, ephemeral, yesterday) == 1
+
+    materialized(ephemeral, a)
+    assert [(one.published_in, one.current) for one in records(stored, "a")] == [(1, False), (2, True)]
+    ephemeral.report_runless_asset_event(dg.AssetMaterialization("a"))
+    assert from_log(stored, ephemeral, yesterday) == 1
+    *_earlier, reported = records(stored, "a")
+    assert (reported.intent.startswith("key:"), reported.current) == (True, True), "later news replace older data"
+
+
 def test_a_store_that_is_away_stops_nobody(
     ephemeral: dg.DagsterInstance,
     environment: dict[str, str],
