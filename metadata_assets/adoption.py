@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import dagster as dg
 
@@ -36,13 +36,14 @@ def with_metadata(
     jobs and I/O managers stay as they are. When the store cannot be reached a run says so and goes on, or fails with
     `required`. Applied twice it is the same as once.
 
-    `code_location` is the name under which the asset graph is mirrored; by default what Dagster calls it.
+    `code_location` is the name under which the asset graph and its versions are mirrored; by default what Dagster
+    calls it.
     """
     resource = metadata or MetadataResource()
     recomputing = Recomputing.of(defs, recorder_of(Recorder(resource, required)))
     sensors = [
         lineage_sensor(code_location=code_location, metadata=resource),
-        runs_sensor(metadata=resource),
+        runs_sensor(code_location=code_location, metadata=resource),
         checks_sensor(metadata=resource),
         materializations_sensor(metadata=resource),
     ]
@@ -117,7 +118,7 @@ class Recomputing:
         )
 
 
-def _is_computed(one: Any) -> bool:
+def _is_computed(one: object) -> TypeGuard[dg.AssetsDefinition]:
     return (
         isinstance(one, dg.AssetsDefinition)
         and not isinstance(one, dg.AssetChecksDefinition)
