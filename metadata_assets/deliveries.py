@@ -59,8 +59,11 @@ class Delivered:
     def intents(self) -> Mapping[str | None, Intent]:
         return {one: intent_of(self.step, self.asset_key, one) for one in self.partitions}
 
-    def event_metadata(self, record: "StepRecord | None") -> dict[str, Any]:
-        """What Dagster's events of this output show: which delivery it is, and the record as far as it is known."""
+    def event_metadata(self, record: "StepRecord | None", shown: Mapping[str, Any]) -> dict[str, Any]:
+        """What Dagster's events of this output show: which delivery it is, and what is `shown` of its record.
+
+        It asks no store: the delivery and its fencing token are told although the store is away by now.
+        """
         intents = {str(one) for one in self.intents.values()}
         told: dict[str, Any] = {
             "intent": intents.pop() if len(intents) == 1 else {key: str(one) for key, one in self.intents.items()},
@@ -69,7 +72,7 @@ class Delivered:
         if record is None:
             return {DELIVERY_METADATA: dg.MetadataValue.json(told)}
         told |= {"attempt": str(record.attempt.id), "fencing_token": record.attempt.fencing_token}
-        return {DELIVERY_METADATA: dg.MetadataValue.json(told), **record.shown(self)}
+        return {DELIVERY_METADATA: dg.MetadataValue.json(told), **shown}
 
 
 @dataclass(frozen=True, slots=True)

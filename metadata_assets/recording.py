@@ -142,9 +142,9 @@ def _through(recorder: Recorder, function: Callable[..., Any]) -> Callable[..., 
 
 
 def _own_step(function: Callable[..., Any]) -> Step | None:
-    """The step that computes this function; None where somebody else calls it, as a test does."""
+    """The step that makes assets by this function; None for other steps, or where somebody calls it, as a test does."""
     step = running_step()
-    return step if step is not None and step.computes(function) else None
+    return step if step is not None and step.computes(function) and step.materializes else None
 
 
 def _results(recorder: Recorder, step: Step, computed: Callable[[], Iterator[Any]]) -> Iterator[Any]:
@@ -196,7 +196,10 @@ class Recording:
             self._recorder.attempt(lambda _metadata: record.record(delivered), self._step)
         elif record is not None:
             self._pending = delivered
-        noted = delivered.event_metadata(record)
+        shown = (
+            None if record is None else self._recorder.attempt(lambda _metadata: record.shown(delivered), self._step)
+        )
+        noted = delivered.event_metadata(record, shown or {})
         if isinstance(result, dg.DynamicOutput):
             return dg.DynamicOutput(
                 result.value, result.mapping_key, result.output_name, {**delivered.metadata, **noted}

@@ -266,6 +266,8 @@ class Materialization:
     run_id: str
     step_key: str
     retry_number: int
+    fencing_token: int
+    """When its work began, among all attempts: what a larger one published, a smaller one never replaces."""
     code_version: str | None
     location: str | None
     manifest_sha256: bytes | None

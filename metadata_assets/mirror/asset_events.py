@@ -1,6 +1,6 @@
 """What Dagster's event log says about assets: materializations and observations, of runs and of nobody."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,11 @@ _ENDS = frozenset({dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAIL
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some events of the log: their numbers, what they say about assets, and which runs have ended by them."""
+    """Some events of the log: their numbers, what they say about assets, and which runs end with which."""
 
     numbers: Collection[int]
     said: list[LoggedAsset]
-    ended: list[str]
+    ended: Mapping[int, str]
     more: bool
     """Whether there may be more behind them."""
 
@@ -58,7 +58,7 @@ def asset_events_after(instance: dg.DagsterInstance, number: int, *, limit: int)
             for one, entry, event in events
             if event.event_type in _ASSET_EVENTS
         ],
-        ended=[entry.run_id for _one, entry, event in events if event.event_type in _ENDS],
+        ended={one: entry.run_id for one, entry, event in events if event.event_type in _ENDS},
         more=bool(horizons),
     )
 

@@ -6,13 +6,14 @@ log may be read again and again, in any order.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import dagster as dg
 
+from identity.errors import MetadataError
 from identity.idempotency import Delivery, Intent
 from identity.ids import Entity, child_id
 from identity.keys import CanonicalKey
@@ -20,7 +21,7 @@ from metadata_assets._dagster import storage_of
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.deliveries import DELIVERY_METADATA, kept
 from metadata_assets.intent import intent_of_run
-from metadata_assets.mirror.asset_events import LoggedAsset, asset_events_after, asset_events_in
+from metadata_assets.mirror.asset_events import LoggedAsset, Page, asset_events_after, asset_events_in
 from metadata_assets.mirror.runs import OVERLAP, PAGE, Position
 from metadata_assets.sensing import sensor_of
 from metadata_assets.settling import MATERIALIZATION_METADATA
@@ -32,8 +33,13 @@ EVENT_METADATA: Final = "metadata_assets/event"
 """On a record that was made from the event log: the number of its event there, and whether it was an observation."""
 _OUTPUT: Final = "event"
 """The output of what no step of ours has delivered."""
+_NOT_THERE: Final = 4
 _BEFORE_ALL: Final = -(2**62)
 _SECONDS: Final = 20.0
+_PIECE: Final = 100
+"""How many events are recorded before the time is looked at."""
+_MALFORMED: Final = (LookupError, TypeError, ValueError, AttributeError, MetadataError)
+"""What an event raises that somebody else wrote, or that has no intent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +51,20 @@ class RecordedEvents:
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
-    """An event with the delivery that it tells of, and the attempt as far as the event says."""
+    """An event with the delivery that it tells of, its attempt, and what it may be recorded as.
+
+    That is by the event's word, and by what its dataset is now.
+    """
 
     logged: LoggedAsset
     asset_key: dg.AssetKey
     entity: Entity
     delivery: Delivery
     said: Mapping[str, Any]
-
-    @property
-    def ids(self) -> set[UUID]:
-        """What it may be recorded as: by the event's word, and by what its dataset is now."""
-        noted = _value(self.logged.event, MATERIALIZATION_METADATA)
-        return {self.delivery.materialization_id, *([UUID(noted)] if noted else [])}
+    attempt: UUID
+    ids: frozenset[UUID]
 
 
 def record_materializations(
@@ -81,23 +86,48 @@ def record_materializations(
     seen, recorded, more = 0, 0, True
     while more and clock() < until:
         page = asset_events_after(instance, position.since, limit=PAGE + OVERLAP)
-        more = page.more
-        fresh = [one for one in page.said if one.number not in position.seen]
-        whole = [one for run_id in dict.fromkeys(page.ended) for one in asset_events_in(instance, run_id)]
-        events = sorted({one.number: one for one in (*fresh, *whole)}.values(), key=lambda one: one.number)
-        seen += len(fresh)
-        recorded += record_events(store, instance, asset_graph, events)
-        after = position.advanced(page.numbers)
+        more, looked_at = page.more, list(page.numbers)
+        for at, (first, said, ended) in enumerate(_pieces(page, position)):
+            if at and clock() >= until:
+                more, looked_at = True, [one for one in looked_at if one < first]
+                break
+            seen += len(said)
+            events = said if ended is None else asset_events_in(instance, ended)
+            recorded += record_events(store, instance, asset_graph, events)
+        after = position.advanced(looked_at)
         if after != position:
             store.record_runs(source, position=after.kept())
         position = after
     return RecordedEvents(seen=seen, recorded=recorded, complete=not more)
 
 
+def _pieces(page: Page, position: Position) -> Iterator[tuple[int, Sequence[LoggedAsset], str | None]]:
+    """What a page has that was not seen before, in its order: some events, or a run that ended; each with its number.
+
+    Other work is not begun before a piece is done, so a look takes hardly longer than it may.
+    """
+    said = {one.number: one for one in page.said if one.number not in position.seen}
+    some: list[LoggedAsset] = []
+    for number in sorted(page.numbers):
+        if number in said:
+            some.append(said[number])
+        ended = page.ended.get(number) if number not in position.seen else None
+        if some and (ended is not None or len(some) == _PIECE):
+            yield some[0].number, some, None
+            some = []
+        if ended is not None:
+            yield number, (), ended
+    if some:
+        yield some[0].number, some, None
+
+
 def record_events(
     store: MetadataStore, instance: dg.DagsterInstance, asset_graph: Any, events: Iterable[LoggedAsset]
 ) -> int:
-    """Record of these events what is not recorded yet; how many records that made."""
+    """Record of these events what is not recorded yet; how many records that made.
+
+    An event that cannot be recorded is told in the log, by its number and run, and keeps no other from being recorded.
+    """
     told = _told(store, instance, asset_graph, events)
     there = store.recorded_among({one for each in told for one in each.ids})
     missing: dict[UUID, _Told] = {}
@@ -107,9 +137,17 @@ def record_events(
             missing.setdefault(each.delivery.materialization_id, each)
     if missing:
         _register(store, asset_graph, missing.values())
+    recorded = 0
     for each in missing.values():
-        _record(store, instance, asset_graph, each)
-    return len(missing)
+        try:
+            _record(store, instance, asset_graph, each)
+        except MetadataError as error:
+            if error.exit_code == _NOT_THERE:
+                raise
+            _left_out(each.logged, error)
+        else:
+            recorded += 1
+    return recorded
 
 
 def materializations_sensor(*, metadata: MetadataResource | None = None) -> dg.SensorDefinition:
@@ -143,24 +181,61 @@ def _told(
     keys = {one.event.asset_key: _key(asset_graph, one.event.asset_key) for one in about}
     entities = store.entities(set(keys.values()))
     runs: dict[str, dg.DagsterRun | None] = {}
+
+    def run_of(run_id: str) -> dg.DagsterRun | None:
+        if run_id not in runs:
+            runs[run_id] = instance.get_run_by_id(run_id)
+        return runs[run_id]
+
     told = []
     for one in about:
-        entity, said = entities[keys[one.event.asset_key]], _said(one.event)
-        partition = one.event.partition
-        if said:
-            intent = Intent.parse(said["intent"][partition] if isinstance(said["intent"], dict) else said["intent"])
-        elif not one.run_id:
-            intent = Intent("key", f"dagster event {storage_of(instance)}:{one.number}")
-        else:
-            if one.run_id not in runs:
-                runs[one.run_id] = instance.get_run_by_id(one.run_id)
-            run = runs[one.run_id]
-            intent = Intent("run", one.run_id)
-            if run is not None:
-                intent = intent_of_run(instance, run, lambda: asset_graph, one.event.asset_key, partition)
-        delivery = Delivery(entity.tenant, entity.id, partition, intent, said.get("output", _OUTPUT))
-        told.append(_Told(one, one.event.asset_key, entity, delivery, said))
+        try:
+            told.append(_told_by(one, entities[keys[one.event.asset_key]], instance, asset_graph, run_of))
+        except _MALFORMED as error:
+            _left_out(one, error)
     return told
+
+
+def _told_by(
+    one: LoggedAsset,
+    entity: Entity,
+    instance: dg.DagsterInstance,
+    asset_graph: Any,
+    run_of: Callable[[str], dg.DagsterRun | None],
+) -> _Told:
+    """The delivery that one event tells of; raises one of _MALFORMED where it tells of none. It asks no store."""
+    said, partition = _said(one.event), one.event.partition
+    run = run_of(one.run_id) if one.run_id and not said else None
+    if said:
+        intent = Intent.parse(said["intent"][partition] if isinstance(said["intent"], dict) else said["intent"])
+    elif not one.run_id:
+        intent = Intent("key", f"dagster event {storage_of(instance)}:{one.number}")
+    elif run is None:
+        intent = Intent("run", one.run_id)
+    else:
+        intent = intent_of_run(instance, run, lambda: asset_graph, one.event.asset_key, partition)
+    noted = _value(one.event, MATERIALIZATION_METADATA)
+    delivery = Delivery(entity.tenant, entity.id, partition, intent, said.get("output", _OUTPUT))
+    return _Told(
+        logged=one,
+        asset_key=one.event.asset_key,
+        entity=entity,
+        delivery=delivery,
+        said=said,
+        attempt=UUID(said["attempt"]) if "attempt" in said else child_id(entity.id, "event", str(one.number)),
+        ids=frozenset({delivery.materialization_id, *([UUID(noted)] if noted else [])}),
+    )
+
+
+def _left_out(one: LoggedAsset, error: Exception) -> None:
+    dg.get_dagster_logger().warning(
+        "event %s of run %s about %s cannot be recorded: %s: %s",
+        one.number,
+        one.run_id or "none",
+        one.event.asset_key.to_user_string(),
+        type(error).__name__,
+        error,
+    )
 
 
 def _counts(asset_graph: Any, one: LoggedAsset) -> bool:
@@ -187,7 +262,7 @@ def _record(store: MetadataStore, instance: dg.DagsterInstance, asset_graph: Any
         metadata={**kept(event.metadata), EVENT_METADATA: {"number": number, "observed": observed}},
     )
     attempt = Attempt(
-        id=UUID(told.said["attempt"]) if "attempt" in told.said else child_id(told.entity.id, "event", str(number)),
+        id=told.attempt,
         run_id=told.logged.run_id or "none",
         step_key=told.logged.step_key or "none",
         retry_number=0,
@@ -207,14 +282,24 @@ def _is_known(store: MetadataStore, told: _Told, data_version: str | None) -> bo
 
 
 def _token(store: MetadataStore, instance: dg.DagsterInstance, told: _Told) -> int:
-    """The fencing token that its step took; else a new one for the newest of its partition, an old one for others.
+    """The fencing token that its step took; else that of the published data that it replaces, or one before all others.
 
     A token that this store has never given is another store's, or was given after what a backup brought back.
     """
-    said, newest = told.said.get("fencing_token"), store.next_fencing_token()
-    if isinstance(said, int) and said < newest:
+    said = told.said.get("fencing_token")
+    if isinstance(said, int) and _BEFORE_ALL <= said < store.next_fencing_token():
         return said
+    before_all = _BEFORE_ALL + told.logged.number
     partition = told.delivery.partition
+    current = store.current(told.entity, [partition])
+    if not current:
+        return before_all
+    published = store.materialization(current[0].materialization_id)
+    from_log = published.metadata.get(EVENT_METADATA)
+    if from_log is None and told.logged.at <= published.committed_at.timestamp():
+        return before_all
+    if from_log is not None and told.logged.number <= from_log["number"]:
+        return before_all
     later = dg.AssetRecordsFilter(
         asset_key=told.asset_key,
         asset_partitions=[partition] if partition is not None else None,
@@ -222,7 +307,8 @@ def _token(store: MetadataStore, instance: dg.DagsterInstance, told: _Told) -> i
     )
     observed = isinstance(told.logged.event, dg.AssetObservation)
     fetch = instance.fetch_observations if observed else instance.fetch_materializations
-    return _BEFORE_ALL + told.logged.number if fetch(later, limit=1).records else newest
+    # Never a new one: a step that already runs took a smaller one, and its data are newer.
+    return before_all if fetch(later, limit=1).records else published.fencing_token
 
 
 def _register(store: MetadataStore, asset_graph: Any, told: Collection[_Told]) -> None:

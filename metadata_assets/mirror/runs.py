@@ -69,6 +69,7 @@ def mirror_runs(
     instance: dg.DagsterInstance,
     *,
     location: str | None = None,
+    code_location: str | None = None,
     seconds: float = _SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> MirroredRuns:
@@ -76,6 +77,7 @@ def mirror_runs(
 
     Runs that have not ended are asked after as well: one whose worker died without a word ends when Dagster gives it
     up, and one that Dagster does not know any more is lost. After `seconds` the next look goes on.
+    `code_location` is what the location is called here; by default what Dagster calls it.
     """
     source = f"dagster:{storage_of(instance)}" + (f":{location}" if location else "")
     until = clock() + seconds
@@ -87,12 +89,12 @@ def mirror_runs(
         more = len(page) == PAGE + OVERLAP
         touched = dict.fromkeys(run_id for number, run_id in page.items() if number not in position.seen)
         position = position.advanced(page.keys())
-        told = list(_facts(instance, list(touched), location))
+        told = list(_facts(instance, list(touched), location, code_location))
         looked_at |= touched.keys()
         recorded = _record(store, source, told, position)
         runs, written = runs + len(told), written + recorded
     waiting = [run_id for run_id in store.unfinished_runs(source) if run_id not in looked_at]
-    ended = list(_ended(instance, waiting, location))
+    ended = list(_ended(instance, waiting, location, code_location))
     return MirroredRuns(
         runs=runs + len(ended),
         rows_written=written + (_record(store, source, ended, None) if ended else 0),
@@ -118,20 +120,24 @@ def _records(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> Iterator[d
         yield from instance.get_run_records(dg.RunsFilter(run_ids=run_ids[first : first + _RUNS_AT_ONCE]))
 
 
-def _facts(instance: dg.DagsterInstance, run_ids: Sequence[str], location: str | None) -> Iterator[_Told]:
+def _facts(
+    instance: dg.DagsterInstance, run_ids: Sequence[str], location: str | None, code_location: str | None
+) -> Iterator[_Told]:
     """All that is known about these runs, as far as they are of the location."""
     for record in _records(instance, run_ids):
         own = location_of(record.dagster_run)
         if location is None or own == location:
             events = list(log_of_run(instance, record.dagster_run.run_id, KINDS))
-            yield run_fact(record, own, events), attempt_facts(record.dagster_run.run_id, events)
+            yield run_fact(record, code_location or own, events), attempt_facts(record.dagster_run.run_id, events)
 
 
-def _ended(instance: dg.DagsterInstance, waiting: Sequence[str], location: str | None) -> Iterator[_Told]:
+def _ended(
+    instance: dg.DagsterInstance, waiting: Sequence[str], location: str | None, code_location: str | None
+) -> Iterator[_Told]:
     """Of runs that had not ended when they were last looked at: those that have, and those that are gone."""
     found = {record.dagster_run.run_id: record for record in _records(instance, waiting)}
     done = [run_id for run_id, record in found.items() if record.dagster_run.is_finished]
-    yield from _facts(instance, done, location)
+    yield from _facts(instance, done, location, code_location)
     for run_id in waiting:
         if run_id not in found:
             yield RunFact(run_id=run_id, status="lost", failure_class="RunGone", failure_reason=_GONE), ()
@@ -147,12 +153,16 @@ def content_of(repository: dg.RepositoryDefinition) -> bytes:
 
 
 def runs_sensor(
-    *, every: timedelta = timedelta(seconds=30), metadata: MetadataResource | None = None
+    *,
+    every: timedelta = timedelta(seconds=30),
+    code_location: str | None = None,
+    metadata: MetadataResource | None = None,
 ) -> dg.SensorDefinition:
     """A sensor that mirrors the runs of its own code location, and what that location is by now.
 
     How far it has read is kept in the store, in the transaction that records what was read: a restored store goes on
-    from where it was, and two sensors that read the same write it once. `metadata` as in `sensor_of`.
+    from where it was, and two sensors that read the same write it once. Without a `code_location` the location is what
+    Dagster calls it; `metadata` as in `sensor_of`.
     """
 
     def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
@@ -160,8 +170,10 @@ def runs_sensor(
         assert repository is not None
         location = origin.location_name if origin is not None else None
         store = metadata.store()
-        store.activate_dag(location or repository.name, content_of(repository), {"repository": repository.name})
-        mirrored = mirror_runs(store, context.instance, location=location)
+        store.activate_dag(
+            code_location or location or repository.name, content_of(repository), {"repository": repository.name}
+        )
+        mirrored = mirror_runs(store, context.instance, location=location, code_location=code_location)
         return dg.SkipReason(f"mirrored: {mirrored.runs} runs read, {mirrored.rows_written} rows written")
 
     return sensor_of(

@@ -60,7 +60,7 @@ _COMMIT_AND_PUBLISH = (
 
 _COLUMNS = f"""
 SELECT m.materialization_id, {present_key("a.qualified_name")} AS qualified_name,
-  m.partition_key, m.intent, m.run_id, m.step_key, m.retry_number,
+  m.partition_key, m.intent, m.run_id, m.step_key, m.retry_number, m.fencing_token,
   m.code_version, m.location, m.manifest_sha256, m.row_count, m.byte_count, m.data_version, m.metadata, m.actor,
   m.committed_at, p.published_in, coalesce(p.current, false) AS current,
   (SELECT count(*) FROM metadata.redelivery r
@@ -362,6 +362,7 @@ def materialization_of(row: Row) -> Materialization:
         run_id=row["run_id"],
         step_key=row["step_key"],
         retry_number=row["retry_number"],
+        fencing_token=row["fencing_token"],
         code_version=row["code_version"],
         location=row["location"],
         manifest_sha256=row["manifest_sha256"],

@@ -81,3 +81,10 @@ def resources(metadata: MetadataResource) -> dict[str, object]:
 def stored(metadata: MetadataResource) -> MetadataStore:
     """The store that the resource writes to."""
     return metadata.store()
+
+
+@pytest.fixture
+def ephemeral(environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
+    assert environment
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found

@@ -8,15 +8,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from adopting import from_log, materialized, records, told
 from deployment import PROJECTS, Deployment, deployed
 from run_processes import WORKERS, Moment, Strike
 
 from metadata_assets import recorded, with_metadata
-from metadata_assets.datasets import key_of
 from metadata_assets.deliveries import DELIVERY_METADATA, LEFT_OUT, kept
 from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.mirror.asset_events import asset_events_in
-from metadata_assets.mirror.materialized import record_events, record_materializations
+from metadata_assets.mirror.materialized import record_events
 from resources.configurable import MetadataResource, close_all
 from resources.metadata_store import MetadataStore
 from resources.models import METADATA_DEPTH, Materialization
@@ -32,46 +32,9 @@ def deployment(environment: dict[str, str]) -> Iterator[Deployment]:
         yield found
 
 
-@pytest.fixture
-def ephemeral(environment: dict[str, str]) -> Iterator[dg.DagsterInstance]:
-    assert environment
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
-
-
-def records(store: MetadataStore, name: str, partition: str | None = None) -> list[Materialization]:
-    """The records of an asset, the oldest first."""
-    return store.materializations(key_of(dg.AssetKey(name), None), partition=partition)[::-1]
-
-
 def of_run(store: MetadataStore, name: str, run: dg.DagsterRun) -> list[Materialization]:
     """The records of an asset that are this run's intent."""
     return [one for one in records(store, name) if one.intent == f"run:{run.run_id}"]
-
-
-def from_log(store: MetadataStore, instance: dg.DagsterInstance, defs: dg.Definitions) -> int:
-    """Record what only the event log knows; how many records that made."""
-    return record_materializations(store, instance, defs.resolve_asset_graph()).recorded
-
-
-def materialized(instance: dg.DagsterInstance, *assets: Any, fails: bool = False, **resources: Any) -> dg.Definitions:
-    """A project of these assets, adopted, of which everything was asked for."""
-    defs = with_metadata(dg.Definitions(assets=assets, resources=resources))
-    job = defs.resolve_implicit_global_asset_job_def()
-    assert job.execute_in_process(instance=instance, raise_on_error=False).success is not fails
-    return defs
-
-
-def told(instance: dg.DagsterInstance, name: str, *runs: dg.DagsterRun) -> list[dict[str, Any]]:
-    """What Dagster's events of an asset in these runs show, the oldest first."""
-    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-    found = [one for run in runs for one in instance.get_records_for_run(run.run_id, of_type=kind).records]
-    events = [one.event_log_entry.asset_materialization for one in found]
-    return [
-        {key: value.value for key, value in one.metadata.items()}
-        for one in events
-        if one is not None and one.asset_key == dg.AssetKey(name)
-    ]
 
 
 def test_a_step_that_retries_delivers_once(deployment: Deployment, stored: MetadataStore, tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""Projects that are adopted, and what is recorded of them, for tests."""
+
+from typing import Any
+
+import dagster as dg
+
+from metadata_assets import with_metadata
+from metadata_assets.datasets import key_of
+from metadata_assets.mirror.materialized import record_materializations
+from resources.metadata_store import MetadataStore
+from resources.models import Materialization
+
+
+def records(store: MetadataStore, name: str, partition: str | None = None) -> list[Materialization]:
+    """The records of an asset, the oldest first."""
+    return store.materializations(key_of(dg.AssetKey(name), None), partition=partition)[::-1]
+
+
+def from_log(store: MetadataStore, instance: dg.DagsterInstance, defs: dg.Definitions) -> int:
+    """Record what only the event log knows; how many records that made."""
+    return record_materializations(store, instance, defs.resolve_asset_graph()).recorded
+
+
+def materialized(instance: dg.DagsterInstance, *assets: Any, fails: bool = False, **resources: Any) -> dg.Definitions:
+    """A project of these assets, adopted, of which everything was asked for."""
+    defs = with_metadata(dg.Definitions(assets=assets, resources=resources))
+    job = defs.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=instance, raise_on_error=False).success is not fails
+    return defs
+
+
+def told(instance: dg.DagsterInstance, name: str, *runs: dg.DagsterRun) -> list[dict[str, Any]]:
+    """What Dagster's events of an asset in these runs show, the oldest first."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    found = [one for run in runs for one in instance.get_records_for_run(run.run_id, of_type=kind).records]
+    events = [one.event_log_entry.asset_materialization for one in found]
+    return [
+        {key: value.value for key, value in one.metadata.items()}
+        for one in events
+        if one is not None and one.asset_key == dg.AssetKey(name)
+    ]
