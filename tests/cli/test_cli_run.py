@@ -92,6 +92,46 @@ def test_what_is_made_and_what_is_not(shop: Run, store: MetadataStore) -> None:
     assert (refused.code, refused.err.strip()) == (2, said)
 
 
+PICKY = """
+datasets:
+  - {name: picky, endpoint: lake, schema: few, python: "few:picky", partitions: {static: [a, b, c]}}
+  - {name: after, endpoint: lake, schema: few, python: "few:after", partitions: {static: [a, b, c]},
+     depends_on: [lake/few/picky]}
+  - {name: total, endpoint: lake, schema: few, python: "few:total",
+     depends_on: [{dataset: lake/few/after, missing: skip}]}
+"""
+FEW = """
+import os
+import polars as pl
+
+def picky(partition: str) -> pl.DataFrame:
+    if partition == os.environ["PICKY"]:
+        raise ValueError(f"{partition} is not liked")
+    return pl.DataFrame({"part": [partition]})
+
+def after(picky: pl.DataFrame) -> pl.DataFrame:
+    return picky
+
+def total(after: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(after.values())
+"""
+
+
+@pytest.mark.parametrize("refused", ["a", "c"])
+def test_of_several_ranges_the_worst_counts(
+    shop: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    (tmp_path / "a project" / "datasets" / "few.yml").write_text(PICKY)
+    (tmp_path / "a project" / "few.py").write_text(FEW)
+    monkeypatch.setenv("PICKY", refused)
+    ran = shop("run", "picky+", "--partition", "a", "--partition", "c", "--json")
+    assert ran.code == 1
+    assert of(ran.json, "status") == {"picky": "failed", "after": "skipped", "total": "skipped"}
+    assert of(ran.json, "partitions") == {"picky": 1, "after": 1, "total": 0}
+    why = {"picky": f"ValueError: {refused} is not liked", "after": "it needs lake/few/picky"}
+    assert of(ran.json, "reason") == {**why, "total": "it needs lake/few/after"}
+
+
 @pytest.fixture
 def datasets(shop: Run, tmp_path: Path) -> dict[str, Dataset]:
     assert shop
