@@ -28,7 +28,7 @@ from resources.postgres.databases import Databases
 _LOGGER: Final = "metadata_assets.run"
 _CONFIG: Final[dict[str, Any]] = {"loggers": {"progress": {}}}
 _LONGEST_REASON: Final = 300
-_WORST_LAST: Final = ("waiting", "no partitions", "no data", "published", "committed", "skipped", "failed")
+_WORST_LAST: Final = ("waiting", "left out", "no partitions", "no data", "published", "committed", "skipped", "failed")
 
 
 @dataclass(slots=True)
@@ -159,6 +159,13 @@ class Running:
             self.outcomes[one.key].end("no partitions")
             self.tell(self.outcomes[one.key])
 
+    def leave_out(self, datasets: Sequence[Dataset]) -> None:
+        """They are divided, and none of their partitions was asked for."""
+        for one in datasets:
+            reason = f"it is divided ({one.partitions}), and no partition of it is asked for; name one with --partition"
+            self.outcomes[one.key].end("left out", reason)
+            self.tell(self.outcomes[one.key])
+
     def _needs_broken(self, one: Dataset) -> str | None:
         needed = (self.outcomes.get(dep.key) for dep in one.depends_on)
         return next((outcome.name for outcome in needed if outcome is not None and outcome.is_broken), None)
@@ -173,7 +180,9 @@ def run_datasets(cli: Cli, choice: Choice, asked: Sequence[str]) -> ExitCode:
     os.environ.update(surroundings.variables(cli.settings))  # Dagster runs in this process, and reads them here
     running = Running(cli, {one.key: Outcome(one) for one in wanted})
     with redirect_stdout(sys.stderr), _heard_by(running) as logger, dg.DagsterInstance.get() as instance:
-        work = planned(wanted, {one.key: partitions_of(one, asked, instance) for one in wanted})
+        ranges = partitions_of(wanted, asked, instance, needed=bool(choice.names or choice.select))
+        running.leave_out([one for one in wanted if one.key not in ranges])
+        work = planned([one for one in wanted if one.key in ranges], ranges)
         own = dg.Definitions(loggers={"progress": logger})
         job = dg.Definitions.merge(code_location(project), own).resolve_implicit_global_asset_job_def()
         for each in work:
