@@ -18,7 +18,7 @@ from metadata_assets.partitioning import end_of_partition
 from metadata_assets.pinned import pin_of, read_at
 from metadata_assets.spec.queries import quoted
 from metadata_assets.spec.rules import Accepted, Fresh, NotNull, Related, RowCount, Rule, TableColumns, Unique
-from metadata_assets.sql.engine import alone
+from metadata_assets.sql.engine import alone, reason_of
 from metadata_assets.sql.types import duckdb_type, is_inexact
 from resources.configurable import MetadataResource
 from resources.files.formats import as_frame
@@ -98,7 +98,7 @@ class Examined:
         try:
             return _found(self, rule)
         except (duckdb.Error, MetadataError) as error:
-            reason = str(error).splitlines()[0] if isinstance(error, duckdb.Error) else str(error)
+            reason = reason_of(error) if isinstance(error, duckdb.Error) else str(error)
             return Finding(False, f"cannot be checked: {shown(reason)}")
 
     def broken(self, column: str, condition: str, words: str, parameters: Mapping[str, Any] | None = None) -> Finding:

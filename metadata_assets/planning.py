@@ -3,19 +3,22 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from typing import ClassVar, Final
 
 import dagster as dg
 
 from identity.errors import MetadataError, shown
 from identity.keys import CanonicalKey, short_name
-from metadata_assets.partitioning import partitions_definition
-from metadata_assets.spec import Dataset
+from metadata_assets.partitioning import partition_mapping, partitions_definition
+from metadata_assets.spec import Dataset, Dependency
 from metadata_assets.spec.problems import did_you_mean
 
 ALL: Final = "all"
 LATEST: Final = "latest"
 _TO: Final = "..."
+_MAPPED: Final = ("same", "offset", "window", "dimension")
+Ranges = tuple[tuple[str | None, ...], ...]
 
 
 class PartitionNeeded(MetadataError):
@@ -42,25 +45,91 @@ class Work:
 
     datasets: tuple[Dataset, ...]
     partitions: tuple[str | None, ...]
-    ranges: tuple[tuple[str | None, ...], ...]
+    ranges: Ranges
     """The same, one after the other as Dagster counts them: each is one run."""
 
 
 def partitions_of(
-    dataset: Dataset, asked: Sequence[str], instance: dg.DagsterInstance, now: datetime | None = None
-) -> tuple[tuple[str | None, ...], ...]:
-    """What is asked for of a dataset, in runs of neighbours. Raises PartitionNeeded, NoSuchPartition."""
-    definition = partitions_definition(dataset.partitions)
-    if definition is None:
-        return ((None,),)
-    known = list(definition.get_partition_keys(now or datetime.now(UTC), dynamic_partitions_store=instance))
-    if not asked:
-        example = known[-1] if known else "KEY"
-        raise PartitionNeeded(dataset=short_name(dataset.key), how=str(dataset.partitions), example=example)
-    numbers = {name: number for number, name in enumerate(known)}
-    wanted = {number for one in asked for number in _numbers(dataset, one, numbers)}
-    together = not isinstance(definition, dg.MultiPartitionsDefinition)
-    return tuple(tuple(known[n] for n in run) for run in _neighbours(sorted(wanted), together))
+    datasets: Sequence[Dataset],
+    asked: Sequence[str],
+    instance: dg.DagsterInstance,
+    *,
+    needed: bool = True,
+    now: datetime | None = None,
+) -> dict[CanonicalKey, Ranges]:
+    """What is asked for of each, in runs of neighbours: the partitions of that name, else what is made from them.
+
+    What is divided otherwise is not among them, nor what is divided where nothing is asked for and none is `needed`.
+    Raises PartitionNeeded, NoSuchPartition.
+    """
+    at = now or datetime.now(UTC)
+    divided = [one for one in datasets if one.partitions is not None]
+    if not asked and divided and (needed or len(divided) == len(datasets)):
+        known = _Divided.of(divided[0], instance, at).known
+        how, example = str(divided[0].partitions), known[-1] if known else "KEY"
+        raise PartitionNeeded(dataset=short_name(divided[0].key), how=how, example=example)
+    found: dict[CanonicalKey, Ranges] = {one.key: ((None,),) for one in datasets if one.partitions is None}
+    ways = {one.key: _Divided.of(one, instance, at) for one in divided} if asked else {}
+    meant: dict[CanonicalKey, set[int]] = {key: set() for key in ways}
+    for each in asked:
+        for key, numbers in _meant(each, ways).items():
+            meant[key] |= numbers
+    hit = {key: numbers for key, numbers in meant.items() if numbers or not ways[key].known}
+    return found | {key: ways[key].ranges(numbers) for key, numbers in hit.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Divided:
+    """A dataset with the partitions that it has now, as Dagster counts them."""
+
+    dataset: Dataset
+    definition: dg.PartitionsDefinition[str]
+    known: Sequence[str]
+    numbers: Mapping[str, int]
+    instance: dg.DagsterInstance
+    now: datetime
+
+    @classmethod
+    def of(cls, dataset: Dataset, instance: dg.DagsterInstance, now: datetime) -> "_Divided":
+        definition = partitions_definition(dataset.partitions)
+        assert definition is not None
+        known = list(definition.get_partition_keys(now, dynamic_partitions_store=instance))
+        numbers = {name: number for number, name in enumerate(known)}
+        return cls(dataset, definition, known, numbers, instance, now)
+
+    def ranges(self, numbers: Collection[int]) -> Ranges:
+        together = not isinstance(self.definition, dg.MultiPartitionsDefinition)
+        return tuple(tuple(self.known[n] for n in run) for run in _neighbours(sorted(numbers), together))
+
+    def made_from(self, dep: Dependency, other: "_Divided", numbers: Collection[int]) -> set[int]:
+        """Which partitions are made from these of an input."""
+        if dep.mapping is None or dep.mapping.kind not in _MAPPED or not numbers:
+            return set()
+        mapping = partition_mapping(dep.mapping, self.dataset.partitions, other.dataset.partitions, may_miss=True)
+        assert mapping is not None
+        given = other.definition.subset_with_partition_keys([other.known[number] for number in numbers])
+        reached = mapping.get_downstream_partitions_for_partitions(
+            given, other.definition, self.definition, self.now, self.instance
+        )
+        return {self.numbers[name] for name in reached.get_partition_keys() if name in self.numbers}
+
+
+def _meant(asked: str, ways: Mapping[CanonicalKey, _Divided]) -> dict[CanonicalKey, set[int]]:
+    """Which partitions of each one word means. Raises NoSuchPartition for one that none of them has."""
+    found: dict[CanonicalKey, set[int]] = {}
+    refused: list[NoSuchPartition] = []
+    inputs = {key: _needed(one.dataset) & ways.keys() for key, one in ways.items()}
+    for key in TopologicalSorter(inputs).static_order():
+        one = ways[key]
+        try:
+            found[key] = set(_numbers(one.dataset, asked, one.numbers))
+        except NoSuchPartition as error:
+            refused.append(error)
+            read = [dep for dep in one.dataset.depends_on if dep.key in found]
+            found[key] = {n for dep in read for n in one.made_from(dep, ways[dep.key], found[dep.key])}
+    if ways and len(refused) == len(ways):
+        raise refused[0]
+    return found
 
 
 def _numbers(dataset: Dataset, asked: str, numbers: Mapping[str, int]) -> Collection[int]:
@@ -89,9 +158,7 @@ def _neighbours(numbers: Sequence[int], together: bool) -> Iterator[list[int]]:
         yield run
 
 
-def planned(
-    datasets: Sequence[Dataset], ranges: Mapping[CanonicalKey, tuple[tuple[str | None, ...], ...]]
-) -> list[Work]:
+def planned(datasets: Sequence[Dataset], ranges: Mapping[CanonicalKey, Ranges]) -> list[Work]:
     """What is done after what: nothing before what it is made from."""
     left = {one.key: one for one in datasets}
     work: list[Work] = []

@@ -11,7 +11,7 @@ from metadata_assets.cli.context import Cli
 from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.listening import address, answers, check_free
 from metadata_assets.cli.process_group import Group, Signals
-from metadata_assets.cli.reloading import Reloading
+from metadata_assets.cli.reloading import Reloading, roots_of
 from metadata_assets.spec import load_project
 from resources.postgres.databases import Databases
 from resources.settings import Settings
@@ -38,11 +38,12 @@ class DagsterSilent(MetadataError):
 def serve(cli: Cli, *, host: str, port: int) -> ExitCode:
     """Run Dagster until it ends or a signal asks for it. Says no before anything starts: port, project, databases."""
     check_free(host, port)
-    load_project(cli.settings.project, environment=cli.settings.environment).check_variables(cli.settings.variables)
+    project = load_project(cli.settings.project, environment=cli.settings.environment)
+    project.check_variables(cli.settings.variables)
     Databases(cli.settings).reach()  # from here on the embedded server runs as long as this process
     home = surroundings.prepare(cli.settings)
     url = address(host, port)
-    reloading = Reloading(cli, url, environment(cli.settings))
+    reloading = Reloading(cli, url, environment(cli.settings), roots_of(project, cli.settings.variables))
     reloading.begin()
     with Signals() as signals:
         group = Group.start(

@@ -28,14 +28,18 @@ from resources.postgres.databases import Databases
 _LOGGER: Final = "metadata_assets.run"
 _CONFIG: Final[dict[str, Any]] = {"loggers": {"progress": {}}}
 _LONGEST_REASON: Final = 300
+_WORST_LAST: Final = ("waiting", "left out", "no partitions", "no data", "published", "committed", "skipped", "failed")
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a dataset, over all runs that it was in."""
+    """What became of a dataset, over all runs that it was in: the worst of them counts."""
 
     dataset: Dataset
     status: str = "waiting"
+    now: str = "waiting"
+    """The same of the run that is on its way, or the last one."""
+    _before: int = 0
     runs: list[str] = field(default_factory=list)
     partitions: int = 0
     rows: int = 0
@@ -47,6 +51,26 @@ class Outcome:
     @property
     def name(self) -> str:
         return short_name(self.dataset.key)
+
+    @property
+    def is_broken(self) -> bool:
+        return self.status in ("failed", "skipped")
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the run that is on its way, or the last one, made a partition."""
+        return self.partitions > self._before
+
+    def begin(self) -> None:
+        """Another run of it begins."""
+        self.now, self._before = "waiting", self.partitions
+        self.not_published = self.not_published if self.is_broken else None
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        """This run of it came to an end; what was worse before stays, and why."""
+        self.now = status
+        if _WORST_LAST.index(status) > _WORST_LAST.index(self.status):
+            self.status, self.reason = status, reason
 
     @property
     def document(self) -> Mapping[str, object]:
@@ -91,17 +115,17 @@ class Running:
                 evaluation = event.asset_check_evaluation_data
                 if not evaluation.passed and evaluation.check_name not in found.failed_checks:
                     found.failed_checks.append(evaluation.check_name)
-            case dg.DagsterEventType.STEP_SUCCESS if found.status != "failed":
+            case dg.DagsterEventType.STEP_SUCCESS if found.now != "failed":
                 done = "committed" if found.not_published else "published"
-                self._ended(found, event, done if found.partitions else "no data")
+                self._ended(found, event, done if found.has_data else "no data")
             case dg.DagsterEventType.STEP_FAILURE:
-                found.reason = found.not_published or _reason(event, self.cli.settings.variables)
-                self._ended(found, event, "failed")
+                reason = found.not_published or _reason(event, self.cli.settings.variables)
+                self._ended(found, event, "failed", reason)
             case dg.DagsterEventType.STEP_SKIPPED:
                 self._ended(found, event, "skipped")
 
-    def _ended(self, found: Outcome, event: dg.DagsterEvent, status: str) -> None:
-        found.status = status
+    def _ended(self, found: Outcome, event: dg.DagsterEvent, status: str, reason: str | None = None) -> None:
+        found.end(status, reason)
         found.seconds += time.monotonic() - self._started.pop(str(event.step_key), time.monotonic())
         self.tell(found)
 
@@ -117,23 +141,34 @@ class Running:
         """Those of it that nothing stands in the way of; the others are told to be skipped."""
         ready = []
         for one in work.datasets:
-            broken = [dep.key for dep in one.depends_on if self._is_broken(dep.key)]
-            if broken:
-                outcome = self.outcomes[one.key]
-                outcome.status, outcome.reason = "skipped", f"it needs {short_name(broken[0])}"
-                self.tell(outcome)
+            if self._needs_broken(one):
+                self.skip(one)
             else:
                 ready.append(one)
         return ready
 
+    def skip(self, one: Dataset) -> None:
+        """It is not made, because of what it is made from."""
+        outcome, needs = self.outcomes[one.key], self._needs_broken(one)
+        outcome.end("skipped", f"it needs {needs}" if needs else None)
+        self.tell(outcome)
+
     def without_partitions(self, datasets: Sequence[Dataset]) -> None:
         """All of none was asked for."""
         for one in datasets:
-            self.outcomes[one.key].status = "no partitions"
+            self.outcomes[one.key].end("no partitions")
             self.tell(self.outcomes[one.key])
 
-    def _is_broken(self, key: CanonicalKey) -> bool:
-        return key in self.outcomes and self.outcomes[key].status in ("failed", "skipped")
+    def leave_out(self, datasets: Sequence[Dataset]) -> None:
+        """They are divided, and none of their partitions was asked for."""
+        for one in datasets:
+            reason = f"it is divided ({one.partitions}), and no partition of it is asked for; name one with --partition"
+            self.outcomes[one.key].end("left out", reason)
+            self.tell(self.outcomes[one.key])
+
+    def _needs_broken(self, one: Dataset) -> str | None:
+        needed = (self.outcomes.get(dep.key) for dep in one.depends_on)
+        return next((outcome.name for outcome in needed if outcome is not None and outcome.is_broken), None)
 
 
 def run_datasets(cli: Cli, choice: Choice, asked: Sequence[str]) -> ExitCode:
@@ -145,7 +180,9 @@ def run_datasets(cli: Cli, choice: Choice, asked: Sequence[str]) -> ExitCode:
     os.environ.update(surroundings.variables(cli.settings))  # Dagster runs in this process, and reads them here
     running = Running(cli, {one.key: Outcome(one) for one in wanted})
     with redirect_stdout(sys.stderr), _heard_by(running) as logger, dg.DagsterInstance.get() as instance:
-        work = planned(wanted, {one.key: partitions_of(one, asked, instance) for one in wanted})
+        ranges = partitions_of(wanted, asked, instance, needed=bool(choice.names or choice.select))
+        running.leave_out([one for one in wanted if one.key not in ranges])
+        work = planned([one for one in wanted if one.key in ranges], ranges)
         own = dg.Definitions(loggers={"progress": logger})
         job = dg.Definitions.merge(code_location(project), own).resolve_implicit_global_asset_job_def()
         for each in work:
@@ -155,7 +192,7 @@ def run_datasets(cli: Cli, choice: Choice, asked: Sequence[str]) -> ExitCode:
             for partitions in each.ranges if ready else ():
                 _execute(job, instance, ready, partitions, running)
     outcomes = list(running.outcomes.values())
-    success = all(one.status not in ("failed", "skipped") for one in outcomes)
+    success = not any(one.is_broken for one in outcomes)
     answer = {"success": success, "runs": running.runs, "datasets": [one.document for one in outcomes]}
     cli.show(answer, *_shown(outcomes))
     return ExitCode.OK if success else ExitCode.FAILED
@@ -170,6 +207,8 @@ def _execute(
 ) -> None:
     first, last = partitions[0], partitions[-1]
     several = len(partitions) > 1
+    for one in datasets:
+        running.outcomes[one.key].begin()
     result = job.execute_in_process(
         instance=instance,
         asset_selection=[asset_key(one.key) for one in datasets],
@@ -184,9 +223,8 @@ def _execute(
     for one in datasets:
         outcome = running.outcomes[one.key]
         outcome.runs.append(result.run_id)
-        if outcome.status == "waiting":  # it did not come to its step
-            outcome.status = "skipped"
-            running.tell(outcome)
+        if outcome.now == "waiting":  # it did not come to its step
+            running.skip(one)
 
 
 _FIRST: Final = "dagster/asset_partition_range_start"

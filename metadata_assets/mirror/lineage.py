@@ -22,6 +22,7 @@ from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Edge, PublishPolicy
 
 PRODUCER: Final = "dagster"
+_LONGEST_TEXT: Final = 200
 
 
 class SharedDataset(MetadataError):
@@ -207,8 +208,24 @@ def _facts(key: dg.AssetKey, node: Any) -> Mapping[str, Any]:
         "owners": sorted(node.owners),
         "tags": dict(sorted(node.tags.items())),
         "code_version": node.code_version,
-        "partitions": str(node.partitions_def) if node.partitions_def else None,
+        "partitions": _divided(node.partitions_def) if node.partitions_def else None,
         "partition_mappings": {
-            parent.to_user_string(): str(mapping) for parent, mapping in sorted(node.partition_mappings.items())
+            parent.to_user_string(): _short(mapping) for parent, mapping in sorted(node.partition_mappings.items())
         },
     }
+
+
+def _divided(definition: dg.PartitionsDefinition[str]) -> str:
+    """How an asset is divided, in a line: of keys that are listed their number."""
+    match definition:
+        case dg.StaticPartitionsDefinition():
+            return f"static, {len(definition.get_partition_keys()):,} partitions"
+        case dg.MultiPartitionsDefinition():
+            dimensions = ((one.name, one.partitions_def) for one in definition.partitions_defs)
+            return "; ".join(f"{name}: {_divided(one)}" for name, one in dimensions)
+    return _short(definition)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"

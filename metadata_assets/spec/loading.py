@@ -56,7 +56,7 @@ def load_project(folder: Path | str, *, environment: str | None = None) -> Proje
         environment=reading.environment,
     )
     incomplete = bool(reading.unread or reading.invalid) or len(datasets) < len(reading.entries)
-    schedules = list(scheduled(reading.schedules, project, may_be_more=incomplete))
+    schedules = list(scheduled(reading.schedules, project, reading.environments, may_be_more=incomplete))
     reading.problems.extend(one for one in schedules if isinstance(one, Problem))
     if reading.problems or name is None:
         raise ProjectInvalid(project=str(folder), problems=reading.problems)
@@ -76,6 +76,7 @@ class _Reading:
     problems: list[Problem] = field(default_factory=list)
     endpoints: dict[str, ProjectEndpoint] = field(default_factory=dict)
     schedules: list[ScheduleEntry] = field(default_factory=list)
+    environments: tuple[str, ...] = ()
     blocks: dict[str, Block] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     invalid: set[str] = field(default_factory=set)
@@ -91,6 +92,8 @@ class _Reading:
         others = self._environment(source, fields)
         for slug, value in endpoints.items() if isinstance(endpoints, dict) else ():
             self._read_endpoint(source, slug, value, others)
+        written = source.value.get("environments") if isinstance(source.value, dict) else None
+        self.environments = tuple(written) if isinstance(written, dict) else ()
         schedules = source.value.get("schedules") if isinstance(source.value, dict) else None
         for name, value in schedules.items() if isinstance(schedules, dict) else ():
             schedule = self._validated(ScheduleFields, source, value, ("schedules", name))

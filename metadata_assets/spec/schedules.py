@@ -1,10 +1,11 @@
 """The schedules of a project, with the datasets that each one selects."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from identity.errors import shown
 from identity.keys import short_name
-from metadata_assets.spec.problems import Path, Problem, field_name
+from metadata_assets.spec.problems import Path, Problem, did_you_mean, field_name
 from metadata_assets.spec.project import Project, Schedule
 from metadata_assets.spec.selecting import NotASelection, NothingSelected, selected
 from metadata_assets.spec.timing_fields import ScheduleFields
@@ -19,14 +20,17 @@ class ScheduleEntry:
     name: str
     fields: ScheduleFields
 
-    def problem(self, field: str, reason: str, fix: str) -> Problem:
-        path: Path = ("schedules", self.name, field)
+    def problem(self, field: str | Path, reason: str, fix: str) -> Problem:
+        path: Path = ("schedules", self.name, *((field,) if isinstance(field, str) else field))
         return Problem(self.source.at(path), field_name(path), reason, fix)
 
 
-def scheduled(entries: Iterable[ScheduleEntry], project: Project, *, may_be_more: bool) -> Iterator[Schedule | Problem]:
+def scheduled(
+    entries: Iterable[ScheduleEntry], project: Project, environments: Sequence[str], *, may_be_more: bool
+) -> Iterator[Schedule | Problem]:
     """Each schedule, or what is wrong with it. `may_be_more`: some datasets could not be read, so none is unknown."""
     for entry in entries:
+        yield from _unknown_environments(entry, environments)
         try:
             found = selected(project, entry.fields.select, entry.fields.exclude)
         except NotASelection as error:
@@ -52,3 +56,10 @@ def scheduled(entries: Iterable[ScheduleEntry], project: Project, *, may_be_more
                 environments=entry.fields.environments,
                 description=entry.fields.description,
             )
+
+
+def _unknown_environments(entry: ScheduleEntry, known: Sequence[str]) -> Iterator[Problem]:
+    for number, name in enumerate(entry.fields.environments or ()):
+        if name not in known:
+            fix = did_you_mean(name, known)
+            yield entry.problem(("environments", number), f"no environment {shown(name)!r}", fix)

@@ -144,6 +144,12 @@ def _fix(details: dict[str, str], others: list[str]) -> str:
     return shown(" ".join(" ".join(others).split())) or "correct the SQL there"
 
 
+def reason_of(error: duckdb.Error) -> str:
+    """What an error says, in one line."""
+    first = _details(error)["exception_message"].partition("\n")[0]
+    return shown(first.rstrip("!."))
+
+
 def _details(error: duckdb.Error) -> dict[str, str]:
     """What an error says about itself, as DuckDB writes it in JSON behind the name of its kind."""
     text = str(error)

@@ -9,21 +9,27 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from cli_calls import program
+from rich.console import Console
 
+from metadata_assets.cli.context import Cli
 from metadata_assets.cli.process_group import Group, Signals
-from metadata_assets.cli.reloading import seen_in
+from metadata_assets.cli.reloading import Reloading, roots_of, seen_in
+from metadata_assets.spec import load_project
+from resources.settings import Settings
 
 PROJECT = "name: shop\nendpoints:\n  lake: {system: files}\n"
 DATASETS = "datasets:\n  - {name: orders, endpoint: lake, schema: sales, python: pipeline:orders}\n"
 PIPELINE = "import polars as pl\n\n\ndef orders() -> pl.DataFrame:\n    return pl.DataFrame({'id': [1, 2]})\n"
 LOCATIONS = "{workspaceOrError{... on Workspace{locationEntries{name locationOrLoadError{__typename}}}}}"
 ASSETS = "{assetNodes{assetKey{path}}}"
+ROOTS = {"lake": "./data", "other": "'env:OTHER'", "all": "."}
 NEVER = 3600.0
 """Patience that no test has: what depends on it to end, does not end."""
 
@@ -183,3 +189,38 @@ def test_what_says_nothing_about_a_project_is_not_looked_at(tmp_path: Path) -> N
     before = seen_in(tmp_path)
     (tmp_path / "d.py").write_text("xy")
     assert seen_in(tmp_path) != before
+
+
+def test_the_data_of_endpoints_are_not_looked_at(tmp_path: Path) -> None:
+    files = ", ".join(f"{name}: {{system: files, root: {root}}}" for name, root in ROOTS.items())
+    written = {"data/a.md": "x", "other/b.md": "x", "c.md": "x"}
+    written["metadata.yml"] = f"name: shop\nendpoints: {{{files}}}\n"
+    for name, text in written.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    roots = roots_of(load_project(tmp_path), {"OTHER": str(tmp_path / "other")})
+    assert {Path(one).name for one in seen_in(tmp_path, roots)} == {"metadata.yml", "c.md"}
+
+
+@pytest.mark.timeout(120)
+def test_very_many_mistakes_are_told(tmp_path: Path) -> None:
+    """More than a pipe holds."""
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "metadata.yml").write_text(PROJECT)
+    out, err = (Console(file=StringIO()) for _ in range(2))
+    variables = {**os.environ, "METADATA_PROJECT": str(tmp_path), "METADATA_HOME": str(tmp_path / ".metadata")}
+    cli = Cli(settings=Settings.from_env(variables, cwd=tmp_path), json_output=False, out=out, err=err)
+    reloading = Reloading(cli, "http://127.0.0.1:9", variables)
+    reloading.begin()
+    wrong = [f"  - {{name: orders_{number}, endpoint: lake, {'x' * 60}: 1}}\n" for number in range(600)]
+    (tmp_path / "datasets" / "all.yml").write_text("datasets:\n" + "".join(wrong))
+
+    def told() -> str:
+        reloading.look()
+        return err.file.getvalue()  # type: ignore[attr-defined]
+
+    try:
+        wait_for(lambda: "Dagster keeps what it has loaded" in told(), within=60)
+    finally:
+        reloading.end()
+    assert len(told()) > 65_536

@@ -1,6 +1,7 @@
 """run: datasets of a project, materialized by Dagster in this process, and what became of each."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,56 @@ def test_what_is_made_and_what_is_not(shop: Run, store: MetadataStore) -> None:
     assert days == {"a", "d"}, "two runs of neighbours; nothing is known of b"
     assert "1 of 2 published lake/sales/days; 1 rows in" in ran.err
 
+    ran = shop("run", "--exclude", "people+ wrong broken+ others")
+    assert (ran.code, ran.err.partition(";")[0]) == (2, "lake/sales/days is divided (static)"), "nothing else is left"
+    ran = shop("run", "--exclude", "wrong broken+ others", "--json")
+    assert of(ran.json, "status") == {"people": "published", "names": "published", "days": "left out"}
+    said = "it is divided (static), and no partition of it is asked for; name one with --partition"
+    assert of(ran.json, "reason")["days"] == said
+
     refused = shop("run", "days")
     said = "lake/sales/days is divided (static); say which: --partition d, FIRST...LAST, latest or all"
     assert (refused.code, refused.err.strip()) == (2, said)
+
+
+PICKY = """
+datasets:
+  - {name: picky, endpoint: lake, schema: few, python: "few:picky", partitions: {static: [a, b, c]}}
+  - {name: after, endpoint: lake, schema: few, python: "few:after", partitions: {static: [a, b, c]},
+     depends_on: [lake/few/picky]}
+  - {name: total, endpoint: lake, schema: few, python: "few:total",
+     depends_on: [{dataset: lake/few/after, missing: skip}]}
+"""
+FEW = """
+import os
+import polars as pl
+
+def picky(partition: str) -> pl.DataFrame:
+    if partition == os.environ["PICKY"]:
+        raise ValueError(f"{partition} is not liked")
+    return pl.DataFrame({"part": [partition]})
+
+def after(picky: pl.DataFrame) -> pl.DataFrame:
+    return picky
+
+def total(after: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(after.values())
+"""
+
+
+@pytest.mark.parametrize("refused", ["a", "c"])
+def test_of_several_ranges_the_worst_counts(
+    shop: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    (tmp_path / "a project" / "datasets" / "few.yml").write_text(PICKY)
+    (tmp_path / "a project" / "few.py").write_text(FEW)
+    monkeypatch.setenv("PICKY", refused)
+    ran = shop("run", "picky+", "--partition", "a", "--partition", "c", "--json")
+    assert ran.code == 1
+    assert of(ran.json, "status") == {"picky": "failed", "after": "skipped", "total": "skipped"}
+    assert of(ran.json, "partitions") == {"picky": 1, "after": 1, "total": 0}
+    why = {"picky": f"ValueError: {refused} is not liked", "after": "it needs lake/few/picky"}
+    assert of(ran.json, "reason") == {**why, "total": "it needs lake/few/after"}
 
 
 @pytest.fixture
@@ -100,7 +148,7 @@ def datasets(shop: Run, tmp_path: Path) -> dict[str, Dataset]:
 
 def test_what_is_divided_alike_is_one_run_and_nothing_comes_before_what_it_needs(datasets: dict[str, Dataset]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        ranges = {one.key: partitions_of(one, ["all"], instance) for one in datasets.values()}
+        ranges = partitions_of(list(datasets.values()), ["all"], instance)
     work = planned(list(datasets.values()), ranges)
     assert [sorted(one.name for one in each.datasets) for each in work] == [
         ["broken", "names", "people", "wrong"],
@@ -122,8 +170,8 @@ def test_what_is_divided_alike_is_one_run_and_nothing_comes_before_what_it_needs
 )
 def test_partitions_by_their_names(datasets: dict[str, Dataset], asked: list[str], found: object) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        assert partitions_of(datasets["days"], asked, instance) == found
-        assert partitions_of(datasets["people"], asked, instance) == ((None,),)
+        both = [datasets["days"], datasets["people"]]
+        assert partitions_of(both, asked, instance) == {datasets["days"].key: found, datasets["people"].key: ((None,),)}
 
 
 @pytest.mark.parametrize(
@@ -133,5 +181,40 @@ def test_partitions_that_are_not_there_are_refused(
     datasets: dict[str, Dataset], asked: list[str], error: type[Exception]
 ) -> None:
     with dg.DagsterInstance.ephemeral() as instance, pytest.raises(error) as refused:
-        partitions_of(datasets["days"], asked, instance)
+        partitions_of([datasets["days"]], asked, instance)
     assert short_name(datasets["days"].key) in str(refused.value)
+
+
+CALENDAR = """
+datasets:
+  - {name: orders, endpoint: lake, python: "few:a", partitions: {daily: {start: 2026-01-01}}}
+  - {name: month, endpoint: lake, python: "few:a", partitions: {monthly: {start: 2026-01-01}},
+     depends_on: [{dataset: lake/orders, missing: skip}]}
+  - {name: year, endpoint: lake, python: "few:a", depends_on: [lake/month]}
+  - {name: ports, endpoint: lake, python: "few:a", partitions: {static: [EWR, JFK]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (["2026-01-05"], {"orders": (("2026-01-05",),), "month": (("2026-01-01",),)}),
+        (["2026-01-30...2026-02-02"], {"month": (("2026-01-01", "2026-02-01"),)}),
+        (["2026-01-05", "2026-02-01"], {"month": (("2026-01-01", "2026-02-01"),)}),
+        (["2026-03-05"], {"orders": (("2026-03-05",),), "month": None, "ports": None}),
+        (["JFK"], {"orders": None, "month": None, "ports": (("JFK",),)}),
+        ([], {"orders": None, "month": None, "ports": None}),
+    ],
+)
+def test_a_partition_means_what_is_made_from_it_and_leaves_out_the_rest(
+    tmp_path: Path, asked: list[str], found: dict[str, object]
+) -> None:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "metadata.yml").write_text(METADATA)
+    (tmp_path / "datasets" / "all.yml").write_text(CALENDAR)
+    datasets = load_project(tmp_path).datasets
+    with dg.DagsterInstance.ephemeral() as instance:
+        ranges = partitions_of(datasets, asked, instance, needed=False, now=datetime(2026, 3, 20, tzinfo=UTC))
+    by_name = {one.name: ranges.get(one.key) for one in datasets}
+    assert by_name["year"] == ((None,),)
+    assert {name: by_name[name] for name in found} == found

@@ -107,3 +107,20 @@ def test_mappings_checks_and_jobs_are_kept(tell: Tell, stored: MetadataStore) ->
     (fact,) = said(stored, "a").values()
     assert (fact["checks"], fact["jobs"], fact["partition_mappings"]) == ([], [], {})
     assert "daily" in str(fact["partitions"]).lower()
+
+
+def test_thousands_of_partitions_are_a_kind_and_a_number(tell: Tell, stored: MetadataStore) -> None:
+    keys = [f"customer-{number}" for number in range(1_000)]
+    pairs = dg.MultiPartitionsDefinition({"customer": dg.StaticPartitionsDefinition(keys), "day": DAYS})
+    mapping = dg.StaticPartitionMapping({key: key for key in keys})
+    one = dg.StaticPartitionsDefinition(keys)
+    read = dg.AssetDep("a", partition_mapping=mapping)
+    tell("here", made("a", partitions_def=one), made("b", deps=[read], partitions_def=one))
+    (fact,) = said(stored, "a").values()
+    assert fact["partitions"] == "static, 1,000 partitions"
+    (fact,) = said(stored, "b").values()
+    assert len(fact["partition_mappings"]["a"]) <= 200
+    assert fact["partition_mappings"]["a"].startswith("StaticPartitionMapping")
+    tell("here", made("c", partitions_def=pairs))
+    (fact,) = said(stored, "c").values()
+    assert fact["partitions"].startswith("customer: static, 1,000 partitions; day: Daily")

@@ -206,3 +206,16 @@ def test_what_is_no_table_and_what_has_no_such_column_break_the_contract(workben
         code = f"import polars as pl\n\ndef orders():\n    return {returned}\n"
         bench = workbench(datasets.replace("code:", f"{module}:"), **{module: code})
         assert told(bench.run("orders", raise_on_error=False)) == {"id_unique": (False, words)}
+
+
+def test_what_duckdb_refuses_is_told_in_its_words(workbench: Callable[..., Any]) -> None:
+    datasets = """
+    datasets:
+      - {name: orders, endpoint: lake, schema: nyc, python: "code:orders",
+         columns: [{name: id, accepted_values: [open]}]}
+    """
+    bench = workbench(datasets, code='import polars as pl\n\ndef orders():\n    return pl.DataFrame({"id": [1]})\n')
+    ((passed, words),) = told(bench.run("orders", raise_on_error=False)).values()
+    assert not passed
+    assert words.startswith("cannot be checked: Could not convert string 'open' to INT64 when casting from")
+    assert "{" not in words

@@ -77,10 +77,8 @@ def test_pairs_get_their_day_and_give_what_shares_a_dimension(bench: Any, store:
 def test_pairs_are_planned_and_due_by_their_newest_day(bench: Any) -> None:
     pairs = next(one for one in bench.project.datasets if one.name == "pairs")
     assert isinstance(pairs.partitions, MultiPartitions)
-    assert partitions_of(pairs, ["EWR|2013-01-01", "EWR|2013-01-02"], bench.instance) == (
-        ("EWR|2013-01-01",),
-        ("EWR|2013-01-02",),
-    )
+    planned = partitions_of([pairs], ["EWR|2013-01-01", "EWR|2013-01-02"], bench.instance)
+    assert planned == {pairs.key: (("EWR|2013-01-01",), ("EWR|2013-01-02",))}
     definition = partitions_definition(pairs.partitions)
     assert isinstance(definition, dg.MultiPartitionsDefinition)
     at = datetime(2013, 1, 5, 6, tzinfo=UTC)
