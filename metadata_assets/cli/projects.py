@@ -22,7 +22,7 @@ class FileKind(StrEnum):
     DATASETS = "datasets"
 
 
-@command(projects, "init", examples=["init shop", "init ~/work/shop --json"], document=documents.BEGUN)
+@command(projects, "init", examples=["init shop", "init ~/shop --json"], document=documents.BEGUN)
 def init(
     cli: Cli,
     folder: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder; its name is the project's.")],
