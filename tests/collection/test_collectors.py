@@ -357,25 +357,6 @@ def test_a_damaged_duckdb_file_is_told_as_one(tmp_path: Path) -> None:
         place.look()
 
 
-def test_a_trigger_that_is_named_like_its_table_is_no_second_table(tmp_path: Path, store: MetadataStore) -> None:
-    place = sqlite_place(tmp_path)
-    place.run("CREATE TABLE a (x int)", "CREATE TRIGGER a AFTER INSERT ON a BEGIN SELECT 1; END")
-    assert place.collect(store).assets.new == 1
-
-
-def test_a_virtual_table_without_its_module_is_known_without_its_columns(tmp_path: Path, store: MetadataStore) -> None:
-    place = sqlite_place(tmp_path)
-    place.run("CREATE TABLE a (x int)", "CREATE VIRTUAL TABLE v USING fts5(x)")
-    assert place.collect(store).assets.new == 2
-    with closing(sqlite3.connect(place.variables["SOURCE"])) as connection, connection:
-        connection.execute("PRAGMA writable_schema = on")
-        connection.execute("UPDATE sqlite_schema SET sql = 'CREATE VIRTUAL TABLE v USING nowhere(x)' WHERE name = 'v'")
-    collected = place.collect(store)
-    assert (collected.complete, collected.assets.closed) == (True, 0)
-    assert (collected.fields.closed, collected.breaking) == (0, ())
-    assert "x" in {one.name for one in store.asset(place.key("v")).fields or ()}
-
-
 def test_a_query_of_a_view_that_may_not_be_seen_is_a_gap(mariadb: MariaDB, store: MetadataStore) -> None:
     place = mariadb.place("guarded")
     place.run("CREATE TABLE a (x int)", "CREATE VIEW v AS SELECT x FROM a", "CREATE TABLE b (x int)")
