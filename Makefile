@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DAYS ?= 31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # every process of the tests would compile us again
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test ci-check lint types contracts proofs chaos acceptance browser year bench requirements clean
@@ -39,9 +40,10 @@ types: setup  ## mypy, strict
 contracts: setup  ## The layers import downwards only
 	$(BIN)/lint-imports
 
-ci-check: lint types contracts test  ## All of the above
+ci-check: lint contracts  ## All of the above
+	@$(MAKE) --no-print-directory --jobs=2 types test
 
-proofs: setup  ## The long tests: every kill of the server's supervisor, mutants of the functions, exhaustive draws
+proofs: setup  ## The long tests: a minute of fire, every kill of the server's supervisor, mutants of the functions, exhaustive draws
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m proof
 
 SECONDS ?= 60

@@ -58,6 +58,24 @@ SELECT id FROM reached
 """
 
 
+# What whoever writes it by hand asks: what is found, and of each what it is made from among that, a row for each edge.
+_BY_HAND = """
+WITH RECURSIVE reached (id) AS (
+  SELECT %(start)s::uuid
+  UNION
+  SELECT r.{there} FROM reached JOIN metadata.relationship r
+    ON r.tenant_id = %(tenant)s AND r.{here} = reached.id AND r.type = 'DEPENDS_ON' AND r.valid_to IS NULL)
+SELECT a.asset_id, a.qualified_name, a.type, e.source FROM reached
+JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = reached.id
+LEFT JOIN (
+  SELECT DISTINCT r.source_asset_id AS made, r.target_asset_id AS source
+  FROM reached m JOIN metadata.relationship r ON r.tenant_id = %(tenant)s AND r.source_asset_id = m.id
+    AND r.type = 'DEPENDS_ON' AND r.valid_to IS NULL
+  JOIN reached s ON s.id = r.target_asset_id) e ON e.made = a.asset_id
+ORDER BY a.qualified_name COLLATE "C"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A store, and a raw connection as the app has it."""
@@ -79,6 +97,21 @@ class Bench:
             with self.raw.transaction(), self.raw.cursor() as cursor:
                 cursor.execute(_BIND, (str(TENANT), "bench"))
                 return [row[0] for row in cursor.execute(statement.encode(), (start.id.value, TENANT.value)).fetchall()]
+
+        return ask
+
+    def by_hand(self, start: Entity, direction: Direction) -> Callable[[], list[tuple[Any, ...]]]:
+        """The same part as `lineage`, as rows."""
+        here, there = "source_asset_id", "target_asset_id"
+        if direction == "down":
+            here, there = there, here
+        statement = _BY_HAND.format(here=here, there=there).encode()
+        given = {"start": start.id.value, "tenant": TENANT.value}
+
+        def ask() -> list[tuple[Any, ...]]:
+            with self.raw.transaction(), self.raw.cursor() as cursor:
+                cursor.execute(_BIND, (str(TENANT), "bench"))
+                return cursor.execute(statement, given).fetchall()
 
         return ask
 

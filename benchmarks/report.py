@@ -43,17 +43,28 @@ class Result:
     exact: tuple[Exact, ...] = ()
 
     @classmethod
-    def share(cls, benchmark: str, case: str, limit: str, *, part: float, whole: float, at_most: float) -> Self:
-        """A part of something against the whole of it, in seconds, measured once."""
+    def once(
+        cls,
+        benchmark: str,
+        case: str,
+        limit: str,
+        ours: float,
+        theirs: float,
+        *,
+        at_most: float | None = None,
+        exact: tuple[Exact, ...] = (),
+    ) -> Self:
+        """What was measured once, in seconds, against its limit."""
         return cls(
             benchmark=benchmark,
             case=case,
             limit=limit,
-            milliseconds=part * 1e3,
-            limit_milliseconds=whole * 1e3,
-            ratio=part / whole,
-            quartiles=(part / whole, part / whole),
+            milliseconds=ours * 1e3,
+            limit_milliseconds=theirs * 1e3,
+            ratio=ours / theirs,
+            quartiles=(ours / theirs, ours / theirs),
             at_most=at_most,
+            exact=exact,
         )
 
     @property

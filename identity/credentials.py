@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from identity.credential_encodings import digits, logins, undone
 from identity.credential_shapes import Span, plain_spans
 from identity.credential_words import is_no_secret, is_secret_name
+from identity.kept import kept
 
 HIDDEN: Final = "***"
 
@@ -93,12 +94,31 @@ def secrets_in(text: str) -> frozenset[str]:
 def _members(value: Mapping[Any, Any]) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for name, one in value.items():
-        is_text = isinstance(name, str)
-        shown = scrub(name) if is_text else name
+        shown, is_secret = _shown(str(name)) if isinstance(name, str) else (name, False)
         while shown in found:  # two names with secrets may become one
             shown = f"{shown}*"
-        found[shown] = _hidden(one, name) if is_text and is_secret_name(name) else scrubbed(one)
+        found[shown] = _hidden(one, name) if is_secret else scrubbed(one)
     return found
+
+
+def _shown(name: str) -> tuple[str, bool]:
+    """A name as it may be shown, and whether what is called so is a credential."""
+    try:
+        return name, _is_secret(name)
+    except _CarriesOne:
+        return scrub(name), is_secret_name(name)
+
+
+class _CarriesOne(Exception):
+    """a name has a credential in it"""
+
+
+@kept(1024)  # the same few names are in every record
+def _is_secret(name: str) -> bool:
+    """Whether what is called so is a credential. Raises _CarriesOne: such a name is not kept."""
+    if scrub(name) != name:
+        raise _CarriesOne
+    return is_secret_name(name)
 
 
 def _hidden(value: Any, name: str) -> Any:

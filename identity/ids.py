@@ -12,11 +12,13 @@ the id and compare it on every write.
 """
 
 import hashlib
-from dataclasses import InitVar, dataclass
+from collections.abc import Iterable
+from dataclasses import InitVar, dataclass, field
 from typing import Final, Self, assert_never
 from uuid import UUID, uuid5
 
 from identity.errors import InvalidTenant
+from identity.kept import kept
 from identity.keys import CanonicalKey, check_name, check_slug
 
 NS_ROOT: Final = UUID("d6a36945-645d-4ac5-9ee1-ec690d0bebff")
@@ -98,6 +100,8 @@ class Entity:
     tenant: TenantId
     key: CanonicalKey
     birth: _Birth | None = None
+    _first: _Birth | None = field(default=None, init=False, repr=False, compare=False)
+    """What follows from tenant and key, computed when it is asked for, and once."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.tenant, TenantId) or not isinstance(self.key, CanonicalKey):
@@ -108,9 +112,9 @@ class Entity:
     @classmethod
     def from_database(cls, tenant: TenantId, key: CanonicalKey, identifier: UUID, key_sha256: bytes) -> Self:
         """Whom a key names according to our own tables: its id, and the digest of what it was born under."""
-        text = str(key)
-        if bytes(key_sha256) == _digest(text) and identifier == uuid5(tenant.value, text):
-            return cls(tenant, key)
+        first = cls(tenant, key)
+        if bytes(key_sha256) == first.key_sha256 and identifier == first.id.value:
+            return first
         return cls(tenant, key, _Birth(EntityId.from_database(identifier), bytes(key_sha256)))
 
     @classmethod
@@ -125,12 +129,21 @@ class Entity:
 
     @property
     def id(self) -> EntityId:
-        return self.birth.id if self.birth else EntityId(uuid5(self.tenant.value, str(self.key)), _SEAL)
+        return self._born.id
 
     @property
     def key_sha256(self) -> bytes:
         """SHA-256, 32 bytes, of the text that the id was computed from: equal wherever the id is equal."""
-        return self.birth.key_sha256 if self.birth else key_digest(self.key)
+        return self._born.key_sha256
+
+    @property
+    def _born(self) -> _Birth:
+        born = self.birth or self._first
+        if born is None:
+            text = str(self.key)
+            born = _Birth(EntityId(uuid5(self.tenant.value, text), _SEAL), _digest(text))
+            object.__setattr__(self, "_first", born)
+        return born
 
 
 def key_digest(key: CanonicalKey) -> bytes:
@@ -154,15 +167,45 @@ def child_id(parent: EntityId, kind: str, name: str, *, generation: int = 1) -> 
         raise ValueError("generations count from 1")
     if not isinstance(parent, EntityId):
         raise TypeError("the parent of a child id is an EntityId")
-    check_name(kind)
-    check_name(name)
     later = "" if generation == 1 else f"#{generation}"  # after a name whose length is told: no other name reads so
-    return uuid5(parent.value, f"{len(kind.encode())}:{kind}{len(name.encode())}:{name}{later}")
+    return uuid5(parent.value, f"{_child(kind, name).decode()}{later}")
 
 
 def column_id(dataset: EntityId, name: str, *, generation: int = 1) -> UUID:
     """The id of the column that is born under a name in a dataset; it stays when either of the two is renamed."""
     return child_id(dataset, "column", name, generation=generation)
+
+
+def column_ids(dataset: EntityId, names: Iterable[str]) -> list[str]:
+    """The texts, in hexadecimal, of the ids that columns of these names are born under first, in their order.
+
+    Texts, for there are tens of thousands at a time, which are written and not looked at. Raises InvalidKey.
+    """
+    if not isinstance(dataset, EntityId):
+        raise TypeError("the parent of a child id is an EntityId")
+    parent = dataset.value.bytes
+    return [_uuid5(hashlib.sha1(parent + _child("column", name)).digest()) for name in names]
+
+
+def _uuid5(sha1: bytes) -> str:
+    """A UUID of version 5, as RFC 9562 has it: the first 16 bytes, with the version and the variant written over."""
+    number = int.from_bytes(sha1[:16], "big")
+    return f"{number & ~_VERSION_AND_VARIANT | _VERSION_5:032x}"
+
+
+_VERSION_AND_VARIANT: Final = 0xF000 << 64 | 0xC000 << 48
+_VERSION_5: Final = 0x5000 << 64 | 0x8000 << 48
+
+
+def _child(kind: str, name: str) -> bytes:
+    """Kind and name as child ids have them. Raises InvalidKey."""
+    return _counted(kind) + _counted(name)
+
+
+@kept(4096)  # many tables have columns of the same names
+def _counted(text: str) -> bytes:
+    check_name(text)
+    return f"{len(text.encode())}:{text}".encode()
 
 
 def sha256_of(*parts: str | bytes | None) -> bytes:

@@ -20,7 +20,7 @@ gets another prefix.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import total_ordering
 from typing import Self, assert_never
@@ -28,6 +28,7 @@ from urllib.parse import unquote_to_bytes
 
 from identity.credentials import holds_credential
 from identity.errors import WITHHELD, InvalidEndpoint, InvalidKey
+from identity.kept import kept
 
 PREFIX = "mid1"
 MAX_KEY_BYTES = 1500
@@ -62,6 +63,9 @@ class Kind(StrEnum):
         assert_never(self)
 
 
+_KINDS = {str(kind): kind for kind in Kind}
+
+
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class CanonicalKey:
@@ -71,15 +75,19 @@ class CanonicalKey:
     The last segment, the thing's own name, cannot be absent. Keys are ordered by their text. Raises InvalidKey.
     """
 
-    kind: Kind
-    namespace: str
-    segments: tuple[str | None, ...]
+    kind: Kind = field(compare=False)
+    namespace: str = field(compare=False)
+    segments: tuple[str | None, ...] = field(compare=False)
+    _text: str = field(init=False, repr=False)
+    """Made once: keys are compared and written by the hundred thousand."""
 
     def __post_init__(self) -> None:
         _check_types(self)
         check_slug(self.namespace)
         _check_segments(self.kind, self.segments)
-        text = str(self)
+        head = f"{PREFIX}:{self.kind}:{self.namespace}"
+        text = f"{head}:{'/'.join(map(_encode, self.segments))}" if self.segments else head
+        object.__setattr__(self, "_text", text)
         if len(text) > MAX_KEY_BYTES:  # the text is ASCII: characters are bytes
             raise InvalidKey(
                 value=text,
@@ -93,10 +101,10 @@ class CanonicalKey:
         prefix, kind, namespace, body = _split(text)
         if prefix != PREFIX:
             raise InvalidKey(value=text, reason=f"it does not start with {PREFIX}:", fix=_SHAPE)
-        if kind not in set(Kind):
+        if kind not in _KINDS:
             raise InvalidKey(value=text, reason="its kind is unknown", fix=f"use one of {', '.join(Kind)}")
         segments = () if body is None else tuple(_decode(part, text) for part in body.split("/"))
-        return cls(Kind(kind), namespace, segments)
+        return cls(_KINDS[kind], namespace, segments)
 
     @property
     def endpoint(self) -> str:
@@ -124,8 +132,7 @@ class CanonicalKey:
         raise AttributeError(f"a key of kind {self.kind} has no source, schema and table")
 
     def __str__(self) -> str:
-        head = f"{PREFIX}:{self.kind}:{self.namespace}"
-        return f"{head}:{'/'.join(map(_encode, self.segments))}" if self.segments else head
+        return self._text
 
     def __lt__(self, other: object) -> bool:
         return str(self) < str(other) if isinstance(other, CanonicalKey) else NotImplemented
@@ -263,7 +270,7 @@ def _check_types(key: CanonicalKey) -> None:
 
 def _check_segments(kind: Kind, segments: tuple[str | None, ...]) -> None:
     for segment in segments:
-        check_name(segment or "")
+        _check_segment(segment or "")
     if len(segments) != kind.arity:
         raise InvalidKey(
             value="/".join(map(_encode, segments)),
@@ -275,6 +282,12 @@ def _check_segments(kind: Kind, segments: tuple[str | None, ...]) -> None:
         raise InvalidKey(value=name, reason="its own name is absent", fix="only a source or a schema can be absent")
 
 
+@kept(1024)  # thousands of tables are in one schema
+def _check_segment(segment: str) -> None:
+    check_name(segment)
+
+
+@kept(1024)
 def _encode(segment: str | None) -> str:
     if segment is None:
         return _ABSENT

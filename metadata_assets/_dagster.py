@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import dagster as dg
+import sqlalchemy as sa
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.execution.plan.compute_generator import validate_and_coerce_op_result_to_iterator
 from dagster._core.execution.plan.outputs import StepOutputHandle
+from dagster._core.storage.event_log import AssetKeyTable, SqlEventLogStorage, SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import AssetEventTagsTable
 from dagster._core.storage.tags import (
     ASSET_RESUME_RETRY_TAG,
     AUTO_RETRY_RUN_ID_TAG,
@@ -21,6 +25,8 @@ from dagster._core.storage.tags import (
     RESUME_RETRY_TAG,
     RETRY_NUMBER_TAG,
 )
+from dagster._record import as_dict as as_dict
+from dagster._record import is_record as is_record
 from dagster._serdes import ConfigurableClassData
 from dagster._utils.schedules import is_valid_cron_schedule
 
@@ -35,30 +41,20 @@ __all__ = [
     "RETRY_NUMBER_TAG",
     "ConfigurableClassData",
     "DecoratedOpFunction",
-    "Evaluation",
     "Step",
     "current_step",
-    "entries_of",
-    "evaluations_after",
-    "evaluations_in",
-    "has_materialized",
-    "has_refused",
     "is_valid_cron_schedule",
+    "last_observed",
     "location_of",
-    "log_of_run",
-    "logged_after",
-    "materialized_in",
+    "output_named",
     "parents_of",
-    "planned_in",
     "report_only",
     "running_step",
-    "storage_of",
     "upstream_partitions",
     "was_materialized_in",
 ]
 
-_PAGE = 5_000
-"""How many events of a run are read at once."""
+_KEYS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +103,16 @@ class Step:
         assets = layer.get_assets_def_for_node(self._op.get_step_execution_context().node_handle)
         return {key: self.asset_graph.get(key).metadata for key in assets.keys} if assets else {}
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process executes no other step of the run: the next one may begin in another process."""
+        return len(self._context.execution_plan.step_keys_to_execute) == 1
+
+    @property
+    def plan(self) -> tuple[Any, dg.JobDefinition]:
+        """What this process executes of the run, and the job that this is of."""
+        return self._context.execution_plan, self._op.job_def
+
     def checks(self, asset_key: dg.AssetKey) -> tuple[Sequence[dg.AssetCheckSpec], bool]:
         """The checks of an asset, and whether these are all: else only those that the run was asked for are known."""
         repository = self._op.get_step_execution_context()._execution_data.repository_def
@@ -143,6 +149,9 @@ class Step:
 
     def partitions_of(self, output: str) -> tuple[str | None, ...]:
         """The partitions of an output that the run is to materialize; (None,) where it has none."""
+        asset_key = self.materializes.get(output)
+        if asset_key is not None and self.asset_graph.get(asset_key).partitions_def is None:
+            return (None,)
         context = self._context.get_output_context(self._handle(output, None))
         return tuple(context.asset_partition_keys) if context.has_asset_partitions else (None,)
 
@@ -214,15 +223,25 @@ def running_step() -> Step | None:
 
 
 def upstream_partitions(
-    step: Step, asset_key: dg.AssetKey, partition: str | None
+    asset_graph: Any, asset_key: dg.AssetKey, partition: str | None
 ) -> Mapping[dg.AssetKey, Sequence[str]]:
     """The partitions of its parents that one partition of an asset is made from, by partition mapping."""
-    parents = step.asset_graph.get_parents_partitions(asset_key, partition).parent_partitions
+    parents = asset_graph.get_parents_partitions(asset_key, partition).parent_partitions
     found: dict[dg.AssetKey, list[str]] = {}
     for parent in sorted(parents):
         if parent.partition_key is not None:
             found.setdefault(parent.asset_key, []).append(parent.partition_key)
     return found
+
+
+def output_named(asset_graph: Any, asset_key: dg.AssetKey) -> str | None:
+    """The output of the op that yields an asset, by the name that its step has for it; None where no op here does."""
+    if not asset_graph.get(asset_key).is_materializable:
+        return None
+    assets = asset_graph.get(asset_key).assets_def
+    output, _origin = assets.node_def.resolve_output_to_origin(assets.get_output_name_for_asset_key(asset_key), None)
+    name: str = output.name
+    return name
 
 
 def parents_of(step: Step, asset_key: dg.AssetKey) -> Collection[dg.AssetKey]:
@@ -249,118 +268,27 @@ def was_materialized_in(backfill: Any, asset_graph: Any, asset_key: dg.AssetKey,
     return AssetKeyPartitionKey(asset_key, partition) in done
 
 
-def has_materialized(instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey, partition: str | None) -> bool:
-    """Whether a run's event log has a materialization of this partition."""
-    return any(
-        event.asset_key == asset_key and event.partition == partition
-        for event in _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION)
-    )
-
-
-def has_refused(instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey) -> bool:
-    """Whether a blocking check of the asset keeps it from being published by what it found last in a run.
-
-    It failed, and not only with severity WARN.
-    """
-    found = [one.found for one in evaluations_in(instance, run_id) if one.found.asset_key == asset_key]
-    latest = {(one.check_name, one.partition): one for one in found}
-    return any(
-        one.blocking and not one.passed and one.severity is dg.AssetCheckSeverity.ERROR for one in latest.values()
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One evaluation of a check as the event log has it: its number there, its run, and when the worker wrote it."""
-
-    number: int
-    run_id: str
-    at: float
-    found: dg.AssetCheckEvaluation
-
-
-def evaluations_in(instance: dg.DagsterInstance, run_id: str) -> list[Evaluation]:
-    """The evaluations of a run so far."""
-    return [
-        Evaluation(number, run_id, at, event.asset_check_evaluation_data)
-        for number, at, event in entries_of(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    ]
-
-
-def evaluations_after(instance: dg.DagsterInstance, number: int, *, limit: int) -> list[Evaluation]:
-    """The evaluations of all runs with numbers larger than one, in their order; at most so many.
-
-    A number is drawn before its event is there, so a smaller one may still come after a larger one.
-    """
-    found = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
-        after_cursor=number, dagster_event_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION, limit=limit
-    )
-    return [
-        Evaluation(at, entry.run_id, entry.timestamp, entry.dagster_event.asset_check_evaluation_data)
-        for at, entry in sorted(found.items())
-        if entry.dagster_event is not None
-    ]
-
-
-def planned_in(instance: dg.DagsterInstance, run_id: str) -> frozenset[dg.AssetKey]:
-    """The assets that a run was asked to materialize, whatever came of it."""
-    planned = _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
-    return frozenset(event.asset_key for event in planned if event.asset_key is not None)
-
-
-def materialized_in(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[dg.AssetKey, Mapping[str, Any]]]:
-    """What a run materialized so far: each asset with the metadata of its event."""
-    for event in _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION):
-        made = event.step_materialization_data.materialization
-        yield made.asset_key, made.metadata
-
-
-def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
-    return (event for _number, _at, event in entries_of(instance, run_id, kind))
-
-
-def entries_of(
-    instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType
-) -> Iterator[tuple[int, float, dg.DagsterEvent]]:
-    """The events of one kind that a run has so far: their numbers, when they were written, and what they say."""
-    cursor: str | None = None
-    while True:
-        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=kind)
-        for record in page.records:
-            if record.event_log_entry.dagster_event is not None:
-                yield record.storage_id, record.timestamp, record.event_log_entry.dagster_event
-        if not page.has_more:
-            return
-        cursor = page.cursor
-
-
-def storage_of(instance: dg.DagsterInstance) -> str:
-    """What tells the storage of runs from every other one, for as long as it exists."""
-    storage: Any = instance.run_storage  # each that keeps runs in SQL has an id
-    identifier: str = storage.get_run_storage_id()
-    return identifier
-
-
-def logged_after(instance: dg.DagsterInstance, after: int, *, limit: int) -> Mapping[int, str]:
-    """The ids of the next events of all runs that are visible now, in their order, each with its run.
-
-    An id is drawn before its event is committed: one that is visible later may be smaller than one that is now.
-    """
-    entries = instance.event_log_storage.get_logs_for_all_runs_by_log_id(after_cursor=after, limit=limit)
-    return {number: entry.run_id for number, entry in sorted(entries.items())}
-
-
-def log_of_run(
-    instance: dg.DagsterInstance, run_id: str, kinds: Collection[dg.DagsterEventType]
-) -> Iterator[dg.EventLogEntry]:
-    """The events of one run of some kinds, in the order of their ids."""
-    cursor: str | None = None
-    while True:
-        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=set(kinds), limit=_PAGE)
-        yield from (record.event_log_entry for record in page.records)
-        if not page.has_more:
-            return
-        cursor = page.cursor
+def last_observed(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> Mapping[dg.AssetKey, str | None]:
+    """The data version of the last observation of each asset, wiped ones left out: one question for thousands."""
+    storage: Any = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage), "as every one that Dagster comes with"
+    events, tags, assets = SqlEventLogStorageTable.c, AssetEventTagsTable.c, AssetKeyTable.c
+    texts = {key.to_string(): key for key in keys}
+    versioned = sa.and_(tags.event_id == events.id, tags.key == DATA_VERSION_TAG)
+    told = sa.select(events.asset_key, tags.value).outerjoin(AssetEventTagsTable, versioned)
+    found: dict[dg.AssetKey, str | None] = {}
+    with storage.index_connection() as connection:
+        for start in range(0, len(texts), _KEYS_AT_ONCE):
+            last = (
+                sa.select(sa.func.max(events.id))
+                .select_from(SqlEventLogStorageTable.outerjoin(AssetKeyTable, assets.asset_key == events.asset_key))
+                .where(events.dagster_event_type == dg.DagsterEventType.ASSET_OBSERVATION.value)
+                .where(events.asset_key.in_(sorted(texts)[start : start + _KEYS_AT_ONCE]))
+                .where(sa.or_(assets.wipe_timestamp.is_(None), events.timestamp > assets.wipe_timestamp))
+                .group_by(events.asset_key)
+            )
+            found |= {texts[text]: one for text, one in connection.execute(told.where(events.id.in_(last)))}
+    return found
 
 
 def location_of(run: dg.DagsterRun) -> str | None:

@@ -60,7 +60,7 @@ def run_of(
 
     @cache
     def upstream_of(partition: str | None) -> Mapping[dg.AssetKey, Sequence[str]]:
-        return upstream_partitions(current_step(), context.asset_key, partition)
+        return upstream_partitions(current_step().asset_graph, context.asset_key, partition)
 
     def needed(partition: str | None, name: str) -> Sequence[str | None]:
         if len(partitions) == 1 or inputs[name].partitions is None:

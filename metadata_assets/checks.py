@@ -74,7 +74,7 @@ class Audit:
             return None
         from metadata_assets.contracts import examining, now  # whoever has no contract need not wait for DuckDB
 
-        return until_asked.enter_context(examining(self.run, committed.metadata, committed.pin, now))
+        return until_asked.enter_context(examining(self.run, committed, now))
 
     def _answer(self, declared: DeclaredCheck, partition: str | None, data: Any, examined: "Examined | None") -> Answer:
         callee, rule = declared.callee, declared.check.rule

@@ -20,6 +20,8 @@ from metadata_assets.spec.queries import quoted
 from metadata_assets.spec.rules import Accepted, Fresh, NotNull, Related, RowCount, Rule, TableColumns, Unique
 from metadata_assets.sql.engine import alone, reason_of
 from metadata_assets.sql.types import duckdb_type, is_inexact
+from metadata_assets.uniqueness import gathered, published_values
+from metadata_assets.writing import CommittedValues
 from resources.configurable import MetadataResource
 from resources.files.formats import as_frame
 
@@ -74,10 +76,14 @@ class Examined:
     run: Run
     published: Published
     now: datetime
+    committed: Mapping[str | None, Any]
+    """All partitions of the run."""
     partition: str | None = None
     rows: int = 0
     columns: dict[str, str] = field(default_factory=dict)
     """Their types, as DuckDB calls them."""
+    gathered: dict[str, str] = field(default_factory=dict)
+    """Tables of the values that are in several partitions, by their column."""
 
     def take(self, partition: str | None, data: Any) -> bool:
         """Look at this partition from now on; False when it is no table."""
@@ -116,6 +122,14 @@ class Examined:
         facts = as_json({"rows": self.rows, "rows_failed": count, "examples": examples})
         return Finding(False, told, facts)
 
+    def values_elsewhere(self, column: str) -> str:
+        """A SELECT of the values of a column that are in other partitions, of the run or as they are published."""
+        if column not in self.gathered:
+            key, own = self.run.dataset.key, self.committed
+            others = published_values(self.published.metadata, key, column, own.__contains__)
+            self.gathered[column] = gathered(self.connection, column, own, others)
+        return f"SELECT value FROM {self.gathered[column]} WHERE partition IS DISTINCT FROM $partition"
+
     def _rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         return self.connection.execute(statement, dict(parameters) if parameters else None).fetchall()
 
@@ -130,13 +144,12 @@ class Examined:
 
 
 @contextmanager
-def examining(
-    run: Run, metadata: MetadataResource, configured_pin: str | None, clock: Callable[[], datetime]
-) -> Iterator[Examined]:
-    """What asks the rules of a run, until the block ends."""
+def examining(run: Run, committed: CommittedValues, clock: Callable[[], datetime]) -> Iterator[Examined]:
+    """What asks the rules of a run of what it committed, until the block ends."""
+    metadata, configured_pin = committed.metadata, committed.pin
     published = Published(metadata, pin_of(current_step(), configured_pin))
     with alone() as connection:
-        yield Examined(connection, run, published, clock())
+        yield Examined(connection, run, published, clock(), committed)
 
 
 def now() -> datetime:
@@ -147,12 +160,16 @@ def _found(of: Examined, rule: Rule) -> Finding:
     match rule:
         case NotNull(column):
             return of.broken(column, f"{quoted(column)} IS NULL", f"have no {column}")
-        case Unique(column):
+        case Unique(column, across):
             name = quoted(column)
             repeated = (
                 f"{name} IN (SELECT {name} FROM data WHERE {name} IS NOT NULL GROUP BY {name} HAVING count(*) > 1)"
             )
-            return of.broken(column, repeated, f"share their {column} with another")
+            if not across:
+                return of.broken(column, repeated, f"share their {column} with another")
+            repeated += f" OR {name} IN ({of.values_elsewhere(column)})"
+            words = f"share their {column} with another, of this or another partition"
+            return of.broken(column, repeated, words, {"partition": of.partition or ""})
         case Accepted(column, values):
             name = quoted(column)
             accepted = f"SELECT unnest($accepted)::{of.columns[column]}"

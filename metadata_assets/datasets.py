@@ -1,6 +1,7 @@
 """Dagster's name of an asset and ours of the dataset: which is which."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, get_args
 
 import dagster as dg
@@ -23,7 +24,12 @@ def key_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> Canoni
     declared = _text(metadata, KEY_METADATA)
     if declared is not None:
         return CanonicalKey.parse(declared)
-    return DagsterAssets(DAGSTER_ENDPOINT).key_of(tuple(asset_key.path))
+    return _own_key(tuple(asset_key.path))
+
+
+@lru_cache(maxsize=4096)
+def _own_key(path: tuple[str, ...]) -> CanonicalKey:
+    return DagsterAssets(DAGSTER_ENDPOINT).key_of(path)
 
 
 def publish_policy_of(metadata: Mapping[str, Any] | None) -> PublishPolicy:

@@ -1,8 +1,9 @@
 """What a step of somebody else's project materializes, as our store records it: deliveries, versions, inputs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,14 +12,16 @@ import dagster as dg
 from identity.idempotency import Delivery, Intent
 from identity.ids import Entity
 from identity.keys import CanonicalKey
-from metadata_assets._dagster import Step, upstream_partitions
+from metadata_assets._dagster import Step
 from metadata_assets.attempts import Progress, begin, begun
+from metadata_assets.beside import Beside
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.intent import intent_of
+from metadata_assets.mirror.materialized_columns import Noted, record_noted_columns
+from metadata_assets.needs import Needed
 from metadata_assets.noted import as_json
 from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, is_checked
 from metadata_assets.writing import JOB_METADATA
-from resources.configurable import MetadataResource
 from resources.metadata_store import MetadataStore
 from resources.models import (
     METADATA_DEPTH,
@@ -38,9 +41,6 @@ DELIVERY_METADATA: Final = "metadata_assets/delivery"
 """On an event: which delivery it is, so that the event log is enough to record it."""
 LEFT_OUT: Final = "metadata_assets/left_out"
 """On a record: the names of what its asset noted, and what is too much to be kept here; Dagster's event has it."""
-_MOST_PARTITIONS: Final = 100
-"""A run over more partitions records of each which datasets it read, not which partitions of them."""
-_MOST_READ: Final = 1_000
 _MOST_BYTES: Final = 60_000
 
 
@@ -90,38 +90,32 @@ class StepRecord:
     store: MetadataStore
     step: Step
     progress: Progress
-    needed: Mapping[dg.AssetKey, Mapping[str | None, Mapping[dg.AssetKey, Sequence[str | None]]]]
+    needed: Mapping[dg.AssetKey, Needed]
     found: Mapping[CanonicalKey, Mapping[str | None, Current]]
+    unrecorded: set[dg.AssetKey]
     made: dict[tuple[dg.AssetKey, str], Made] = field(default_factory=dict)
     _entities: dict[CanonicalKey, Entity] = field(default_factory=dict)
 
     @classmethod
-    def begun(cls, metadata: MetadataResource, step: Step) -> "StepRecord":
-        """Take a fencing token, and see what the inputs are: before any work, in one round trip."""
-        store = metadata.store()
-        produced = step.materializes.values()
-        needed = {
-            asset_key: _needed(step, asset_key, step.partitions_of(out)) for out, asset_key in step.materializes.items()
-        }
-        reads: dict[CanonicalKey, set[str | None]] = {}
-        for by_partition in needed.values():
-            for by_parent in by_partition.values():
-                for parent, partitions in by_parent.items():
-                    reads.setdefault(_key(step, parent), set()).update(partitions)
-        keys = {_key(step, one) for one in produced} | reads.keys()
-        first = store.begin_step_reading(keys, {key: sorted(some, key=str) for key, some in reads.items()})
+    def begun(cls, beside: Beside, step: Step) -> "StepRecord":
+        """Take a fencing token, and see what the inputs are: before any work."""
+        partitions = {asset_key: step.partitions_of(output) for output, asset_key in step.materializes.items()}
+        needs, first = beside.begun(step, partitions)
         found: dict[CanonicalKey, dict[str | None, Current]] = {}
         for one in first.found:
             found.setdefault(one.dataset.key, {})[one.partition] = one
-        return cls(store, step, begun(step) or begin(step, first), needed, found, {}, dict(first.outputs))
+        progress = begun(step) or begin(step, first)
+        return cls(
+            beside.metadata.store(), step, progress, needs.needed, found, beside.unrecorded, {}, dict(first.outputs)
+        )
 
     @property
     def attempt(self) -> Attempt:
         return self.progress.attempt
 
-    def shown(self, delivered: Delivered) -> Mapping[str, Any]:
-        """What the event of an output shows of its record: its id, and its version where it is recorded by now."""
-        made = self.made.get((delivered.asset_key, delivered.output))
+    def shown(self, delivered: Delivered, *, recorded: bool) -> Mapping[str, Any]:
+        """What the event of an output shows of its record: its id, and its version where it is recorded before."""
+        made = self.made.get((delivered.asset_key, delivered.output)) if recorded else None
         noted: dict[str, Any] = {}
         if len(delivered.partitions) == 1:
             noted[MATERIALIZATION_METADATA] = str(self._delivery(delivered, delivered.partitions[0]).materialization_id)
@@ -133,8 +127,20 @@ class StepRecord:
 
     def record(self, delivered: Delivered) -> None:
         """Record an output, each of its partitions exactly once, and publish it where its policy says so."""
+        self.prepared(delivered)()
+
+    def prepared(self, delivered: Delivered) -> Callable[[], None]:
+        """What records an output when it is called: in whatever thread, also when the step is over."""
+        self.unrecorded.add(delivered.asset_key)
         policy = self._policy(delivered.asset_key)
         staged = [self._staged(delivered, partition) for partition in delivered.partitions]
+        checked = bool(self.step.checks(delivered.asset_key)[0])
+        noted = Noted(delivered.asset_key, datetime.now(UTC), self._noted(delivered, delivered.partitions[-1]))
+        return lambda: self._record(delivered, staged, policy, noted, checked=checked)
+
+    def _record(
+        self, delivered: Delivered, staged: Sequence[Staged], policy: PublishPolicy, noted: Noted, *, checked: bool
+    ) -> None:
         reads = {partition: self._reads(delivered, partition) for partition in delivered.partitions}
         try:
             made = self._committed(staged, reads, policy)
@@ -144,11 +150,13 @@ class StepRecord:
             self.store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs))
             made = self._committed(staged, reads, policy)
         self.made[delivered.asset_key, delivered.output] = made
-        if is_checked(self.step, delivered.asset_key, made.published):
+        self.unrecorded.discard(delivered.asset_key)
+        if checked and is_checked(self.step, delivered.asset_key, made.published):
             awaited, complete = awaited_checks(self.step, delivered.asset_key)
             ids = [one.materialization_id for one in made.committed]
             deciding = awaited if policy == "when_checks_pass" else None
             self.store.await_checks(self.step.run.run_id, ids, deciding, complete=complete)
+        record_noted_columns(self.store, self.step.asset_graph, [noted])
 
     def _committed(
         self, staged: Sequence[Staged], reads: Mapping[str | None, Sequence[Read]], policy: PublishPolicy
@@ -158,9 +166,7 @@ class StepRecord:
         return Made(self.store.commit(self.attempt, staged, reads), None)
 
     def _staged(self, delivered: Delivered, partition: str | None) -> Staged:
-        noted = {**delivered.metadata, **self.step.noted(delivered.asset_key, None)}
-        if partition is not None:
-            noted |= self.step.noted(delivered.asset_key, partition)
+        noted = self._noted(delivered, partition)
         rows = noted.get("dagster/row_count")
         rows = getattr(rows, "value", rows)
         return Staged(
@@ -173,6 +179,10 @@ class StepRecord:
             code_version=self.step.asset_graph.get(delivered.asset_key).code_version,
             metadata={**kept(noted), JOB_METADATA: self.step.run.job_name},
         )
+
+    def _noted(self, delivered: Delivered, partition: str | None) -> Mapping[str, Any]:
+        noted = {**delivered.metadata, **self.step.noted(delivered.asset_key, None)}
+        return noted if partition is None else {**noted, **self.step.noted(delivered.asset_key, partition)}
 
     def _delivery(self, delivered: Delivered, partition: str | None) -> Delivery:
         entity = self._entity(delivered.asset_key)
@@ -198,7 +208,7 @@ class StepRecord:
         noted = self.progress.reads  # what our own I/O manager has loaded for the step, it knows exactly
         reads: list[Read] = []
         for parent, partitions in self.needed.get(delivered.asset_key, {}).get(partition, {}).items():
-            reads += noted[parent].values() if parent in noted else self._read(parent, partitions)
+            reads += list(noted[parent].values()) if parent in noted else self._read(parent, partitions)
         return reads
 
     def _read(self, parent: dg.AssetKey, partitions: Sequence[str | None]) -> list[Read]:
@@ -209,6 +219,8 @@ class StepRecord:
         entity = self._entities.get(key)
         if entity is None:
             entity = self._entities[key] = self.store.entity(key)
+        if parent in self.unrecorded:
+            return [Read(asset=entity)]
         current = self.found.get(key, {})
         reads = []
         for partition in partitions:
@@ -252,21 +264,3 @@ def _depth(value: object) -> int:
 
 def _key(step: Step, asset_key: dg.AssetKey) -> CanonicalKey:
     return key_of(asset_key, step.asset_graph.get(asset_key).metadata)
-
-
-def _needed(
-    step: Step, asset_key: dg.AssetKey, partitions: Sequence[str | None]
-) -> Mapping[str | None, Mapping[dg.AssetKey, Sequence[str | None]]]:
-    """The partitions of its parents that each partition of an asset is made from; [None] for all, or too many."""
-    graph = step.asset_graph
-    parents = sorted(graph.get(asset_key).parent_keys)
-    divided = [one for one in parents if graph.get(one).partitions_def is not None]
-    whole: dict[dg.AssetKey, Sequence[str | None]] = {one: [None] for one in parents}
-    if not divided or len(partitions) > _MOST_PARTITIONS:
-        return dict.fromkeys(partitions, whole)
-    needed = {}
-    for partition in partitions:
-        mapped = upstream_partitions(step, asset_key, partition)
-        some = {one: mapped[one] for one in divided if 0 < len(mapped.get(one, ())) <= _MOST_READ}
-        needed[partition] = {**whole, **some}
-    return needed

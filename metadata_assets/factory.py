@@ -15,27 +15,32 @@ from metadata_assets.calls import NoData, computed, run_of
 from metadata_assets.checks import Audit, DeclaredCheck, missing_results, missing_words
 from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA
 from metadata_assets.io_manager import FRAME_METADATA, MISSING_METADATA, Audited
+from metadata_assets.location_names import ALONE, LocationNames
 from metadata_assets.partitioning import partition_mapping, partitions_definition
 from metadata_assets.project_code import load_function
-from metadata_assets.scheduling import automation_condition
+from metadata_assets.scheduling import automation_condition, freshness_policy
 from metadata_assets.settling import IN_STEP_METADATA
 from metadata_assets.signatures import Callee, Input, check_callee, dataset_callee, inputs_of
 from metadata_assets.spec import Column, Dataset, MultiPartitions, Problem, Project, ProjectInvalid, asset_key
 from resources.files import intermediate
+from resources.locations import System
 from resources.settings import Settings
 
 Definition = dg.AssetsDefinition | dg.AssetSpec
 
 
-def definitions_for(project: Project) -> list[Definition]:
+def definitions_for(project: Project, names: LocationNames = ALONE) -> list[Definition]:
     """Every dataset of the project as an asset, and the tables that they depend on as external assets.
 
-    Imports the project's functions. Raises ProjectInvalid with everything that does not fit: a module or function that
-    is not there, parameters that are not the inputs.
+    They want a MetadataResource and a MetadataIOManager, under their `names`. Imports the project's functions. Raises
+    ProjectInvalid with everything that does not fit: a module or function that is not there, parameters that are not
+    the inputs.
     """
     found = implemented(project, project.datasets)
     columns = _derived_columns(project)
-    return [*(source_spec(key) for key in project.sources), *(_asset(project, one, columns) for one in found)]
+    systems = {slug: endpoint.location.system for slug, endpoint in project.endpoints.items()}
+    sources = (source_spec(key, systems[key.endpoint]).with_io_manager_key(names.io_manager) for key in project.sources)
+    return [*sources, *(_asset(project, one, columns, names) for one in found)]
 
 
 def implemented(project: Project, datasets: Iterable[Dataset]) -> "list[Implemented]":
@@ -48,12 +53,12 @@ def implemented(project: Project, datasets: Iterable[Dataset]) -> "list[Implemen
     return [one for one in found if isinstance(one, Implemented)]
 
 
-def source_spec(key: CanonicalKey) -> dg.AssetSpec:
+def source_spec(key: CanonicalKey, system: System) -> dg.AssetSpec:
     """A table of a source database as an external asset."""
     name = ".".join(part for part in (key.source, key.schema, key.table) if part is not None)
     return dg.AssetSpec(
         key=asset_key(key),
-        kinds={"postgres", "table"},
+        kinds={system, "table"},
         group_name=re.sub(r"[^A-Za-z0-9_]", "_", key.endpoint),
         metadata={KEY_METADATA: str(key), "dagster/table_name": name},
     )
@@ -70,18 +75,20 @@ class Implemented:
 
     @contextmanager
     def of_run(
-        self, context: dg.AssetExecutionContext
+        self, context: dg.AssetExecutionContext, metadata: str
     ) -> Iterator[tuple[Callee, Mapping[str | None, Mapping[str, Any]]]]:
-        """What computes one run, and where it tells what to show of each partition."""
+        """What computes one run, and where it tells what to show of each partition; `metadata` is a resource."""
         if self.dataset.sql is None:
             yield self.callee, {}
             return
         from metadata_assets.sql.computing import SqlFunction
         from metadata_assets.sql.engine import Room
 
-        settings: Settings = context.resources.metadata.settings()
+        settings: Settings = getattr(context.resources, metadata).settings()
         with intermediate.passing_folder(UPath(settings.intermediate), context.run.run_id) as folder:
-            function = SqlFunction(self.dataset.sql, Room(settings.sql_memory, folder))
+            named = context.assets_def.keys_by_input_name  # as a translator calls them
+            shown_as = {given.dependency.key: named[name] for name, given in self.inputs.items()}
+            function = SqlFunction(self.dataset.sql, Room(settings.sql_memory, folder), shown_as)
             yield replace(self.callee, function=function), function.answered
 
 
@@ -131,33 +138,37 @@ def _derived_columns(project: Project) -> _Derived:
     }
 
 
-def _asset(project: Project, one: Implemented, derived: _Derived) -> dg.AssetsDefinition:
+def _asset(project: Project, one: Implemented, derived: _Derived, names: LocationNames) -> dg.AssetsDefinition:
     columns, origins = derived.get(one.dataset.key, (one.dataset.columns, {}))
     dataset = replace(one.dataset, columns=tuple(columns))
     name = step_name(dataset.key)
     spec = asset_spec(dataset).merge_attributes(metadata=origins)
-    out = dg.AssetOut.from_spec(spec, backfill_policy=_backfill_policy(dataset))
+    out = dg.AssetOut.from_spec(spec, io_manager_key=names.io_manager, backfill_policy=_backfill_policy(dataset))
 
     @dg.multi_asset(
         name=name,
         outs={name: out},
-        ins={name: _asset_in(dataset, given) for name, given in one.inputs.items()},
+        ins={name: _asset_in(dataset, given, names) for name, given in one.inputs.items()},
         check_specs=[_check_spec(dataset, declared) for declared in one.checks],
-        required_resource_keys={"metadata"} if dataset.sql else set(),
+        required_resource_keys={names.metadata} if dataset.sql else set(),
         partitions_def=partitions_definition(dataset.partitions),
     )
     def compute(context: dg.AssetExecutionContext, **loaded: Any) -> Iterator[Any]:
-        yield from _compute(project, one, context, loaded)
+        yield from _compute(project, one, context, loaded, names)
 
     return compute
 
 
 def _compute(
-    project: Project, one: Implemented, context: dg.AssetExecutionContext, loaded: Mapping[str, Any]
+    project: Project,
+    one: Implemented,
+    context: dg.AssetExecutionContext,
+    loaded: Mapping[str, Any],
+    names: LocationNames,
 ) -> Iterator[dg.Output[Audited] | dg.AssetCheckResult]:
     """Compute, let the I/O manager commit, check and publish, then tell what the checks found."""
     run = run_of(context, one.dataset, one.inputs, loaded)
-    with one.of_run(context) as (callee, told):
+    with one.of_run(context, names.metadata) as (callee, told):
         results = computed(callee, run, context)
     values = {partition: value for partition, value in results.items() if not isinstance(value, NoData)}
     missing = {partition: value for partition, value in results.items() if isinstance(value, NoData)}
@@ -189,6 +200,7 @@ def asset_spec(dataset: Dataset) -> dg.AssetSpec:
         code_version=dataset.code_version,
         partitions_def=partitions_definition(dataset.partitions),
         automation_condition=automation_condition(dataset.automation),
+        freshness_policy=freshness_policy(dataset),
         metadata=metadata,
     )
 
@@ -196,13 +208,14 @@ def asset_spec(dataset: Dataset) -> dg.AssetSpec:
 _IN_A_DATABASE = frozenset(["postgres", "table"])
 
 
-def _asset_in(dataset: Dataset, given: Input) -> dg.AssetIn:
+def _asset_in(dataset: Dataset, given: Input, names: LocationNames) -> dg.AssetIn:
     dependency = given.dependency
     mapping = partition_mapping(
         dependency.mapping, dataset.partitions, given.partitions, may_miss=dependency.missing == "skip"
     )
     metadata = {FRAME_METADATA: "arrow", MISSING_METADATA: dependency.missing}
-    return dg.AssetIn(key=asset_key(dependency.key), partition_mapping=mapping, metadata=metadata)
+    key, manager = asset_key(dependency.key), names.io_manager
+    return dg.AssetIn(key=key, input_manager_key=manager, partition_mapping=mapping, metadata=metadata)
 
 
 def _check_spec(dataset: Dataset, declared: DeclaredCheck) -> dg.AssetCheckSpec:

@@ -28,7 +28,7 @@ import dagster as dg
 
 from identity.errors import MetadataError
 from identity.idempotency import Intent
-from metadata_assets import _dagster
+from metadata_assets import _dagster, event_log
 from metadata_assets._dagster import Step
 
 IDEMPOTENCY_KEY_TAG: Final = "metadata_assets/idempotency_key"
@@ -95,8 +95,8 @@ def first_delivery(
     return _first(
         instance,
         run,
-        materialized=lambda parent_id: _dagster.has_materialized(instance, parent_id, asset_key, partition),
-        refused=lambda parent_id: _dagster.has_refused(instance, parent_id, asset_key),
+        materialized=lambda parent_id: event_log.has_materialized(instance, parent_id, asset_key, partition),
+        refused=lambda parent_id: event_log.has_refused(instance, parent_id, asset_key),
     )
 
 

@@ -8,10 +8,13 @@ committed.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar, Final, get_args
+from typing import Any, Final, get_args
 
 import dagster as dg
+import psycopg
+import sqlalchemy as sa
 from pydantic import PrivateAttr
 from upath import UPath
 
@@ -20,6 +23,14 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, begin, begun, outputs_of, progress_of
 from metadata_assets.datasets import is_dataset, key_of, publish_policy_of
+from metadata_assets.io_manager_errors import (
+    NoChecksToPass,
+    NothingPinned,
+    NothingPublished,
+    NothingToDeliver,
+    SourceElsewhere,
+)
+from metadata_assets.mirror.materialized_columns import Noted, record_noted_columns
 from metadata_assets.pinned import pin_of, read_at
 from metadata_assets.reporting import report
 from metadata_assets.settling import (
@@ -29,6 +40,7 @@ from metadata_assets.settling import (
     is_checked,
     settle_run,
 )
+from metadata_assets.source_systems import table_at
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import (
     CommittedValues,
@@ -49,52 +61,10 @@ from resources.metadata_store import MetadataStore
 from resources.models import Committed, Current, PublishPolicy, Read
 from resources.version_records import Frame
 
+UNREACHABLE: Final = (MetadataError, psycopg.Error, sa.exc.SQLAlchemyError)
+"""What may keep a record from being made."""
 FRAME_METADATA: Final = "metadata_assets/as"
 MISSING_METADATA: Final = "metadata_assets/missing"
-
-
-class NothingPublished(MetadataError):
-    """{dataset} has no published data for {partitions}; materialize it first, or let the dependency be missing: skip"""
-
-    dataset: str
-    partitions: str
-    exit_code: ClassVar[int] = 3
-
-
-class NothingPinned(MetadataError):
-    """pin {pin} has a version of {dataset} without data for {partitions}; pin another one, or run without"""
-
-    dataset: str
-    partitions: str
-    pin: str
-    exit_code: ClassVar[int] = 3
-
-
-class NothingToDeliver(MetadataError):
-    """{dataset}: what this request delivered before ({materialization}) is {state}, and never published again; \
-run it as a new intent: a new run, or another idempotency key"""
-
-    dataset: str
-    materialization: str
-    state: str
-
-
-class SourceElsewhere(MetadataError):
-    """{declared} is called {table} now, and this project has no postgres endpoint {endpoint}; \
-add {endpoint} to the project's endpoints, or correct what the project's files say"""
-
-    declared: str
-    table: str
-    endpoint: str
-    exit_code: ClassVar[int] = 2
-
-
-class NoChecksToPass(MetadataError):
-    """{dataset} says publish: when_checks_pass and this run knows no blocking check of it; give it one \
-(@asset_check(asset=…, blocking=True)), or say immediately or manually"""
-
-    dataset: str
-    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +158,17 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         reach("report.before")
         report(self.metadata, context, step, target, committed, published, why_not, ended, audited.shown)
         reach("report.after")
+        said = [{**context.output_metadata, **one} for one in audited.shown.values() or ({},)]
+        now = datetime.now(UTC)
+        try:
+            record_noted_columns(store, step.asset_graph, [Noted(target.asset_key, now, one) for one in said])
+        except UNREACHABLE as error:  # what the step delivered stands, and its event has the note, too
+            context.log.warning(
+                "where the columns of %s come from is not recorded yet, %s; the sensor record_materializations "
+                "records it from the event log",
+                target.asset_key.to_user_string(),
+                error,
+            )
 
     def load_input(self, context: dg.InputContext) -> object:
         """The published data of the partitions that the step needs: one value, or a dict from partition to value.
@@ -281,10 +262,11 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         entity, key = self.metadata.store().named(declared)
         location = self._database_of(declared, key)
         progress.note(asset_key, [Read(asset=entity)])
-        return SourceTable(
-            key,
-            lambda: location.database_url(self.metadata.databases()),
-            partial(progress.count, asset_key),
+        return table_at(
+            location,
+            self.metadata.databases,
+            key=key,
+            note=partial(progress.count, asset_key),
             declared=declared,
         )
 
@@ -293,10 +275,11 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
             raise SourceElsewhere(declared=str(declared), table=str(key), endpoint=key.endpoint)
         location = self.metadata.location(key.endpoint)
         moved = key.source != declared.source or key.endpoint != declared.endpoint
-        return replace(location, database=key.source) if moved and key.source else location
+        renamed = moved and key.source and location.system == "postgres"  # what a file is called here is nobody's name
+        return replace(location, database=key.source) if renamed else location
 
     def _is_source(self, endpoint: str) -> bool:
-        return endpoint in self.metadata.endpoints and self.metadata.endpoints[endpoint].system == "postgres"
+        return endpoint in self.metadata.endpoints and self.metadata.endpoints[endpoint].system != "files"
 
     def _published(self, context: dg.InputContext, step: Step, key: CanonicalKey) -> object:
         store = self.metadata.store()

@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import dagster as dg
+
+from metadata_assets._dagster import as_dict, is_record
 from resources.models import METADATA_DEPTH
 
 
@@ -23,10 +26,14 @@ def _json(value: Any, depth: int) -> Any:
             return value
         case float():
             return value if math.isfinite(value) else str(value)
+        case dg.AssetKey():
+            return as_text(value.to_user_string())
         case dict() | list() | tuple() if depth > METADATA_DEPTH:
             return value
         case dict():
             return {as_text(str(name)) or "": _json(item, depth + 1) for name, item in value.items()}
+        case tuple() if is_record(value):  # what Dagster made: it refuses to be gone through
+            return _json(as_dict(value), depth)
         case list() | tuple():
             return [_json(item, depth + 1) for item in value]
         case _:

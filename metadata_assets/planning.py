@@ -11,7 +11,7 @@ import dagster as dg
 from identity.errors import MetadataError, shown
 from identity.keys import CanonicalKey, short_name
 from metadata_assets.partitioning import partition_mapping, partitions_definition
-from metadata_assets.spec import Dataset, Dependency
+from metadata_assets.spec import Dataset, Dependency, DynamicPartitions
 from metadata_assets.spec.problems import did_you_mean
 
 ALL: Final = "all"
@@ -143,7 +143,10 @@ def _numbers(dataset: Dataset, asked: str, numbers: Mapping[str, int]) -> Collec
     if to and first in numbers and last in numbers:
         return range(numbers[first], numbers[last] + 1)
     missing = next((one for one in ((first, last) if to else (asked,)) if one not in numbers), asked)
-    fix = did_you_mean(missing, list(numbers)) if numbers else "add it in the Dagster UI first"
+    fix = did_you_mean(missing, list(numbers)) if numbers else "it has none yet"
+    if isinstance(dataset.partitions, DynamicPartitions):
+        add = f"metadata-assets partitions add {dataset.partitions.name} {shown(missing)}"
+        fix = f"{fix}, or add it: {add}" if numbers else f"add it: {add}"
     raise NoSuchPartition(dataset=short_name(dataset.key), partition=shown(missing), fix=fix)
 
 

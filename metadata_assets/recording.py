@@ -1,33 +1,38 @@
 """Recording what a step materializes, whatever stores it: exactly once for each intent, and never in its way.
 
-What Dagster gives to an I/O manager is recorded when it was stored. What the function stored itself (it returns a
-MaterializeResult without a value, or nothing) is recorded before Dagster tells of it. Each event says which delivery it
-is: where this process dies between the two, or the store cannot be reached, the record is made from the event log.
+What Dagster gives to an I/O manager is recorded when it was stored; what the function stored itself (it returns a
+MaterializeResult without a value, or nothing) when it says so. A process that goes on with the run makes the record
+beside it; one that executes this step alone, or must not go on without it, waits for it. Each event says which delivery
+it is: where the process dies before the record, or the store cannot be reached, it is made from the event log.
 """
 
 import functools
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 import dagster as dg
-import psycopg
-import sqlalchemy as sa
 
 from identity.errors import MetadataError
 from metadata_assets._dagster import Step, running_step
+from metadata_assets.beside import Beside, may_go_beside
 from metadata_assets.deliveries import Delivered, StepRecord
-from metadata_assets.io_manager import MetadataIOManager
+from metadata_assets.io_manager import UNREACHABLE, MetadataIOManager
+from metadata_assets.planned import Planned, before_others
 from resources.configurable import MetadataResource
 
 RECORDER: Final = "__metadata_assets_recorder__"
 """On a function whose results are recorded: by whom."""
-UNREACHABLE: Final = (MetadataError, psycopg.Error, sa.exc.SQLAlchemyError)
-"""What may keep a record from being made."""
 _REST_SECONDS: Final = 60.0
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Answer = TypeVar("_Answer")
+
+
+class StoreRests(MetadataError):
+    """the metadata store could not be reached a moment ago; it is asked again after a minute"""
 
 
 @dataclass(slots=True)
@@ -40,29 +45,84 @@ class Recorder:
     metadata: MetadataResource = field(default_factory=MetadataResource)
     required: bool = False
     _rests_until: float = 0.0
-    _of_run: tuple[str, MetadataResource] | None = None
+    _by_run: "WeakKeyDictionary[dg.DagsterInstance, dict[str, Beside]]" = field(default_factory=WeakKeyDictionary)
 
-    def metadata_of(self, run_id: str) -> MetadataResource:
-        """The resource for a run: one for all of its steps in this process."""
-        if self._of_run is None or self._of_run[0] != run_id:
-            self._of_run = run_id, self.metadata.anew()
+    def beside(self, step: Step) -> Beside:
+        """What this process does beside a run: one for all of its steps, also where other runs go on at once."""
+        of_instance = self._by_run.setdefault(step.instance, {})
+        run_id = step.run.run_id
+        if run_id not in of_instance:
+            beside = of_instance[run_id] = Beside(self.metadata.anew())
             self._rests_until = 0.0
-        return self._of_run[1]
+            before_others(step, lambda planned: self._before(beside, planned))
+        return of_instance[run_id]
 
-    def attempt(self, work: Callable[[MetadataResource], Any], step: Step) -> Any:
+    def is_beside(self, step: Step) -> bool:
+        """Whether records of this step may be made beside it: the run neither needs them nor goes on elsewhere."""
+        return not self.required and not step.is_alone and may_go_beside()
+
+    def attempt(self, work: Callable[[Beside], _Answer], step: Step) -> _Answer | None:
         """What `work` answers, None where the store does not; raises with `required`."""
-        metadata = self.metadata_of(step.run.run_id)
-        if not self.required and time.monotonic() < self._rests_until:
+        beside = self.beside(step)
+        if self._rests:
             return None
         try:
-            return work(metadata)
+            return work(beside)
         except UNREACHABLE as error:
             if self.required:
                 raise
-            if not isinstance(error, MetadataError) or error.exit_code == _NOT_THERE:
-                self._rests_until = time.monotonic() + _REST_SECONDS
-            step.context.log.warning(_GOES_ON, error)
+            self._went_on(step, error)
             return None
+
+    def record(self, record: StepRecord, delivered: Delivered, step: Step) -> None:
+        """Record an output: beside the run where it may be, else now."""
+        if not self.is_beside(step):
+            self.attempt(lambda _beside: record.record(delivered), step)
+            return
+        work = self.attempt(lambda _beside: record.prepared(delivered), step)
+        if work is not None:
+            self.beside(step).record(self._unless_it_rests(work), functools.partial(self._went_on, step))
+
+    def _unless_it_rests(self, work: Callable[[], _Answer]) -> Callable[[], _Answer]:
+        """The same work in turn with other work: what cannot reach the store speaks for all that is behind it."""
+
+        def done() -> _Answer:
+            if self._rests:
+                raise StoreRests
+            try:
+                return work()
+            except UNREACHABLE as error:
+                self._rest_after(error)
+                raise
+
+        return done
+
+    def _rest_after(self, error: BaseException) -> None:
+        if not isinstance(error, MetadataError) or error.exit_code == _NOT_THERE:
+            self._rests_until = time.monotonic() + _REST_SECONDS
+
+    @property
+    def _rests(self) -> bool:
+        return not self.required and time.monotonic() < self._rests_until
+
+    def _before(self, beside: Beside, step: Planned | None) -> None:
+        """A step has begun: one of ours asks for what it begins with, and any other one finds everything recorded."""
+        is_ours = step is not None and getattr(step.function, RECORDER, None) is self
+        if step is None or self._rests or not is_ours or not step.partitions or not may_go_beside():
+            beside.settled()
+            return
+        try:
+            beside.begin(step, self._unless_it_rests)
+        except MetadataError:
+            return  # it has a name that is none, for example: the step says so, when it asks itself
+
+    def _went_on(self, step: Step, error: BaseException) -> None:
+        if not isinstance(error, UNREACHABLE):
+            raise error
+        if isinstance(error, StoreRests):
+            return  # said already
+        self._rest_after(error)
+        step.context.log.warning(_GOES_ON, error)
 
 
 _NOT_THERE: Final = 4
@@ -157,7 +217,7 @@ class Recording:
 
     def __init__(self, recorder: Recorder, step: Step) -> None:
         self._recorder, self._step = recorder, step
-        self._record: StepRecord | None = recorder.attempt(lambda metadata: StepRecord.begun(metadata, step), step)
+        self._record = recorder.attempt(lambda beside: StepRecord.begun(beside, step), step)
         self._pending: Delivered | None = None
 
     def of(self, results: Iterator[Any]) -> Iterator[Any]:
@@ -192,14 +252,13 @@ class Recording:
             data_version=getattr(getattr(result, "data_version", None), "value", None),
         )
         record = self._record
-        if record is not None and not is_stored:
-            self._recorder.attempt(lambda _metadata: record.record(delivered), self._step)
-        elif record is not None:
+        if record is None:
+            self._recorder.beside(self._step).unrecorded.add(asset_key)
+        elif is_stored:
             self._pending = delivered
-        shown = (
-            None if record is None else self._recorder.attempt(lambda _metadata: record.shown(delivered), self._step)
-        )
-        noted = delivered.event_metadata(record, shown or {})
+        else:
+            self._recorder.record(record, delivered, self._step)
+        noted = delivered.event_metadata(record, self._shown(delivered, recorded=not is_stored))
         if isinstance(result, dg.DynamicOutput):
             return dg.DynamicOutput(
                 result.value, result.mapping_key, result.output_name, {**delivered.metadata, **noted}
@@ -207,9 +266,15 @@ class Recording:
         self._step.add_asset_metadata(noted, asset_key)
         return result
 
+    def _shown(self, delivered: Delivered, *, recorded: bool) -> Mapping[str, Any]:
+        record, recorded = self._record, recorded and not self._recorder.is_beside(self._step)
+        if record is None:
+            return {}
+        return self._recorder.attempt(lambda _beside: record.shown(delivered, recorded=recorded), self._step) or {}
+
     def stored(self) -> None:
         """Record what Dagster has stored."""
         delivered, record = self._pending, self._record
         self._pending = None
         if delivered is not None and record is not None:
-            self._recorder.attempt(lambda _metadata: record.record(delivered), self._step)
+            self._recorder.record(record, delivered, self._step)

@@ -1,25 +1,32 @@
 """When a project's datasets are made without anybody asking: schedules, and automation conditions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, assert_never
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
 
 import dagster as dg
 
 from identity.keys import CanonicalKey
+from metadata_assets.location_names import ALONE, LocationNames
 from metadata_assets.partitioning import partitions_definition
-from metadata_assets.spec import Automation, Project, Schedule
+from metadata_assets.spec import Automation, Dataset, MultiPartitions, Project, Schedule, TimePartitions
+from metadata_assets.spec.partitions import Grain
+from metadata_assets.spec.rules import Fresh
 
 
-def schedule_definitions(project: Project, keys: Mapping[CanonicalKey, dg.AssetKey]) -> list[dg.ScheduleDefinition]:
+def schedule_definitions(
+    project: Project, keys: Mapping[CanonicalKey, dg.AssetKey], names: LocationNames = ALONE
+) -> list[dg.ScheduleDefinition]:
     """Each schedule of the project, with a job of its name; on, where it is for the environment of the project.
 
     `keys` are those under which Dagster shows the datasets.
     """
-    return [_schedule(project, one, keys) for one in project.schedules]
+    return [_schedule(project, one, keys, names) for one in project.schedules]
 
 
-def _schedule(project: Project, schedule: Schedule, keys: Mapping[CanonicalKey, dg.AssetKey]) -> dg.ScheduleDefinition:
+def _schedule(
+    project: Project, schedule: Schedule, keys: Mapping[CanonicalKey, dg.AssetKey], names: LocationNames
+) -> dg.ScheduleDefinition:
     divided = [one.partitions for one in schedule.datasets_in(project) if one.partitions is not None]
     definition = partitions_definition(divided[0] if divided else None)
 
@@ -35,9 +42,10 @@ def _schedule(project: Project, schedule: Schedule, keys: Mapping[CanonicalKey, 
             yield dg.SkipReason("there is no partition yet")
 
     return dg.ScheduleDefinition(
-        name=schedule.name,
+        name=names.of(schedule.name),
         job=dg.define_asset_job(
-            f"{schedule.name}_job", selection=dg.AssetSelection.assets(*(keys[one] for one in schedule.datasets))
+            f"{names.of(schedule.name)}_job",
+            selection=dg.AssetSelection.assets(*(keys[one] for one in schedule.datasets)),
         ),
         cron_schedule=schedule.cron,
         execution_timezone=schedule.timezone,
@@ -85,9 +93,38 @@ def automation_condition(automation: Automation | None) -> dg.AutomationConditio
     assert_never(automation.when)
 
 
-def automation_sensors(project: Project) -> Iterator[dg.AutomationConditionSensorDefinition]:
-    """What asks the conditions; none where no dataset has one."""
+def freshness_policy(dataset: Dataset) -> dg.FreshnessPolicy | None:
+    """How long ago a dataset may have been made, as its contract says how old its data may be.
+
+    Data that are at most so old cannot have been made longer ago. What is divided by time is made once for each of its
+    partitions, so one is added; one that has an end is made no more then. A warning has no policy: Dagster's fail.
+    """
+    rules = [check.rule for check in dataset.checks if isinstance(check.rule, Fresh) and not check.warns]
+    if not rules:
+        return None
+    window = max(rules[0].within, _SHORTEST)
+    match dataset.partitions:
+        case TimePartitions(end=None) as divided:
+            return dg.FreshnessPolicy.time_window(window + _LENGTHS[divided.grain])
+        case TimePartitions() | MultiPartitions():
+            return None
+    return dg.FreshnessPolicy.time_window(window)
+
+
+_SHORTEST: Final = timedelta(minutes=1)
+_LENGTHS: Final[Mapping[Grain, timedelta]] = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(weeks=1),
+    "monthly": timedelta(days=31),
+}
+
+
+def automation_sensors(
+    project: Project, target: dg.AssetSelection, names: LocationNames = ALONE
+) -> Iterator[dg.AutomationConditionSensorDefinition]:
+    """What asks the conditions of its target; none where no dataset has one."""
     if any(one.automation for one in project.datasets):
         yield dg.AutomationConditionSensorDefinition(
-            "automate", target=dg.AssetSelection.all(), default_status=dg.DefaultSensorStatus.RUNNING
+            names.of("automate"), target=target, default_status=dg.DefaultSensorStatus.RUNNING
         )

@@ -16,8 +16,9 @@ import dagster as dg
 from identity.errors import MetadataError
 from identity.ids import EntityId
 from identity.keys import CanonicalKey
-from metadata_assets._dagster import Evaluation, Step, evaluations_after, evaluations_in, materialized_in, planned_in
+from metadata_assets._dagster import Step
 from metadata_assets.datasets import key_of
+from metadata_assets.event_log import Evaluation, evaluations_after, evaluations_in, materialized_in, planned_in
 from metadata_assets.noted import as_json, as_text
 from metadata_assets.sensing import sensor_of
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled

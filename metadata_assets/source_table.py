@@ -47,7 +47,10 @@ class UnusableAnswer(MetadataError):
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """One table of a Postgres endpoint. What is read through it is recorded as an input of the materialization."""
+    """One table of an endpoint, here of a Postgres one.
+
+    What is read through it is recorded as an input of the materialization.
+    """
 
     key: CanonicalKey
     """The name that it has now, by which it is read."""
@@ -82,6 +85,10 @@ class SourceTable:
             raise UnusableAnswer(table=str(self.key), reason=problem)
         self.note(len(rows))
         return frame
+
+    def quoted(self, name: str) -> str:
+        """The name of a column, as a statement has it."""
+        return '"' + name.replace('"', '""') + '"'
 
     def _connect(self) -> psycopg.Connection[Any]:
         try:

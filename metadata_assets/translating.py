@@ -1,14 +1,17 @@
 """How Dagster shows the datasets of a project: keys, groups, owners, tags, metadata. What they are stays the same."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import dagster as dg
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
 from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA, key_of
-from metadata_assets.spec import Dataset, Project
+from metadata_assets.mirror.columns import LINEAGE
+from metadata_assets.spec import Dataset, Project, asset_key
 
 
 class TranslatedTwice(MetadataError):
@@ -44,9 +47,15 @@ class MetadataTranslator:
 
 
 def translated(
-    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec], project: Project, translator: MetadataTranslator
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+    project: Project,
+    translator: MetadataTranslator,
+    elsewhere: Mapping[CanonicalKey, dg.AssetKey] = MappingProxyType({}),
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """The same assets as the translator shows them. Raises TranslatedTwice."""
+    """The same assets as the translator shows them. Raises TranslatedTwice.
+
+    `elsewhere` are tables that somebody else shows, under these keys: those keys are known to all that depend on them.
+    """
     given = list(assets)
     specs = {spec.key: spec for one in given for spec in _specs(one)}
     shown = {key: _shown(project, spec, translator) for key, spec in specs.items()}
@@ -56,18 +65,20 @@ def translated(
         if other != key:
             both = f"{other.to_user_string()} and {key.to_user_string()}"
             raise TranslatedTwice(datasets=both, asset=spec.key.to_user_string())
-    keys = {key: spec.key for key, spec in shown.items()}
+    keys = {asset_key(key): name for key, name in elsewhere.items()} | {key: one.key for key, one in shown.items()}
     by_new_key = {spec.key: spec for spec in shown.values()}
 
     def as_shown(spec: dg.AssetSpec) -> dg.AssetSpec:
         wanted = by_new_key[spec.key]
+        lineage = spec.metadata.get(LINEAGE)
+        is_ours = lineage is not None and wanted.metadata.get(LINEAGE) == lineage
         return spec.replace_attributes(
             group_name=wanted.group_name,
             owners=wanted.owners,
             tags=wanted.tags,
             description=wanted.description,
             automation_condition=wanted.automation_condition,
-            metadata=wanted.metadata,
+            metadata={**wanted.metadata, **(_renamed(lineage, keys) if is_ours else {})},
         )
 
     renamed = [
@@ -77,13 +88,28 @@ def translated(
     return list(dg.map_asset_specs(as_shown, renamed))
 
 
-def asset_keys(assets: Iterable[dg.AssetsDefinition | dg.AssetSpec]) -> dict[CanonicalKey, dg.AssetKey]:
+def _renamed(lineage: Any, keys: Mapping[dg.AssetKey, dg.AssetKey]) -> dict[str, dg.TableColumnLineage]:
+    """The column lineage of a SELECT by the keys that the translator gives to what it reads."""
+    said: dg.TableColumnLineage = getattr(lineage, "value", lineage)
+    return {
+        LINEAGE: dg.TableColumnLineage(
+            {
+                column: [dg.TableColumnDep(keys.get(one.asset_key, one.asset_key), one.column_name) for one in deps]
+                for column, deps in said.deps_by_column.items()
+            }
+        )
+    }
+
+
+def asset_keys(assets: Iterable[object]) -> dict[CanonicalKey, dg.AssetKey]:
     """Under which key Dagster shows each dataset."""
     return {key_of(spec.key, spec.metadata): spec.key for one in assets for spec in _specs(one)}
 
 
-def _specs(one: dg.AssetsDefinition | dg.AssetSpec) -> Iterable[dg.AssetSpec]:
-    return one.specs if isinstance(one, dg.AssetsDefinition) else [one]
+def _specs(one: object) -> Iterable[dg.AssetSpec]:
+    if isinstance(one, dg.AssetsDefinition):
+        return one.specs
+    return [one] if isinstance(one, dg.AssetSpec) else ()
 
 
 def _shown(project: Project, spec: dg.AssetSpec, translator: MetadataTranslator) -> dg.AssetSpec:

@@ -253,7 +253,7 @@ def _lease(
 def _reads_of(step: Step, progress: Progress, target: Target, partition: str | None) -> list[Read]:
     """What one partition of one output was made from: of all that the attempt read, what its mappings lead to."""
     only = len(target.partitions) == 1
-    mapped = {} if only else upstream_partitions(step, target.asset_key, partition)
+    mapped = {} if only else upstream_partitions(step.asset_graph, target.asset_key, partition)
     parents = parents_of(step, target.asset_key)
     return [
         progress.counted(asset_key, read, partition, only=only)

@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -93,18 +93,21 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
 
     endpoints: dict[str, EndpointConfig] = {}
     actor: str = "dagster"
+    project: str | None = None
+    """The folder that relative paths of endpoints begin in; that of METADATA_PROJECT where it is not said."""
     _settings: Settings | None = PrivateAttr(default=None)
 
     def settings(self) -> Settings:
         """The settings of this process."""
         if self._settings is None:
-            self._settings = Settings.from_env(os.environ, cwd=Path.cwd())
+            found = Settings.from_env(os.environ, cwd=Path.cwd())
+            self._settings = found if self.project is None else replace(found, project=Path(self.project))
             failpoints.arm(self._settings.failpoint)
         return self._settings
 
     def anew(self) -> "MetadataResource":
         """The same for another run or tick, as Dagster makes it: it reads the environment again."""
-        return MetadataResource(endpoints=self.endpoints, actor=self.actor)
+        return MetadataResource(endpoints=self.endpoints, actor=self.actor, project=self.project)
 
     def databases(self) -> Databases:
         """Where this process's databases are. The URLs may hold passwords."""

@@ -10,12 +10,14 @@ from resources.metadata.assets import Assets
 from resources.metadata.attempts import Attempts
 from resources.metadata.catalogs import Catalogs
 from resources.metadata.check_results import CheckResults
+from resources.metadata.code_locations import CodeLocations
 from resources.metadata.columns import Columns
 from resources.metadata.data_plane import DataPlaneReferences
 from resources.metadata.datasets import Datasets
 from resources.metadata.declarations import Declarations
 from resources.metadata.endpoint_aliases import EndpointAliases
 from resources.metadata.explanations import Explanations
+from resources.metadata.facets import Facets
 from resources.metadata.impact import Impacts
 from resources.metadata.imports import Imports
 from resources.metadata.invalidations import Invalidations
@@ -45,6 +47,7 @@ class MetadataStore(
     Attempts,
     Steps,
     Runs,
+    CodeLocations,
     DataPlaneReferences,
     Pins,
     Publishing,
@@ -56,6 +59,7 @@ class MetadataStore(
     Imports,
     Profiles,
     LineageEvents,
+    Facets,
     Telling,
     ColumnWords,
 ):

@@ -346,14 +346,24 @@ class Gap:
         _scrub(self, "name", "reason")
 
 
+Origin = tuple[CanonicalKey, str]
+"""A column of a dataset, that another column comes from."""
+Origins = Mapping[str, frozenset[Origin]]
+"""From which columns of other datasets each column of one comes, by its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """One look at an endpoint. With a gap it is partial: it adds and changes, and closes nothing."""
+    """One look at an endpoint. With a gap it is partial: it adds and changes, and closes nothing.
+
+    `origins` are those of the columns of views that were understood.
+    """
 
     endpoint: str
     fingerprint: str
     assets: tuple[Asset, ...]
     edges: frozenset[Edge] = frozenset()
+    origins: Mapping[CanonicalKey, Origins] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
 
     @property

@@ -15,6 +15,7 @@ class ToldInput:
     """A dataset that was really read: which partitions, and which version when it has any."""
 
     key: CanonicalKey
+    asset: UUID
     version: int | None
     partitions: tuple[str, ...]
 
@@ -23,10 +24,12 @@ class ToldInput:
 class ToldOutput:
     """What one try of a step wrote into one dataset: partitions, their sizes, and the inputs they were made from.
 
-    `version` is the newest version that has any of it.
+    `version` is the newest version that has any of it, `at` when the last of it was committed.
     """
 
     key: CanonicalKey
+    asset: UUID
+    at: datetime
     materializations: tuple[UUID, ...]
     partitions: tuple[str, ...]
     row_count: int | None
@@ -66,7 +69,7 @@ class ToldRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldDataset:
-    """What is known of a dataset: its columns, and from which columns of others they come."""
+    """What was known of a dataset at a moment: its columns, and from which columns of others they come."""
 
     description: str | None = None
     fields: Sequence[Field] = ()

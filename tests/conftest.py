@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from by_folder import ByFileOrFolder
 from hypothesis import HealthCheck, settings
 from scratch_databases import ScratchDatabases
 
@@ -18,6 +19,7 @@ from resources.postgres.engine import app_engine, plain_engine
 from resources.postgres.migrate import migrate
 from resources.postgres.session import Sessions
 
+gc.disable()  # until the tests are collected: see below
 settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -30,11 +32,17 @@ TENANTS = ("default", "other")
 _TEMPLATE = "migrated_template"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFileOrFolder | None:
+    """What `--dist loadfile` means here."""
+    return ByFileOrFolder(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays: look for garbage among the rest only, and less often."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from metadata_assets.cli.exports import exports
 from metadata_assets.cli.identity import identity
 from metadata_assets.cli.imports import imports
 from metadata_assets.cli.lineage_commands import lineages
+from metadata_assets.cli.partitions import partitions
 from metadata_assets.cli.projects import projects
 from metadata_assets.cli.references import collection
 from metadata_assets.cli.versioning import versioning
@@ -50,6 +51,7 @@ app.add_typer(_materialization, name="materialization")
 app.add_typer(identity, name="identity")
 app.add_typer(collection, name="collection")
 app.add_typer(imports, name="import")
+app.add_typer(partitions, name="partitions")
 app.add_typer(exports, name="export")
 app.add_typer(versioning)
 app.add_typer(lineages)
@@ -348,19 +350,35 @@ def gc(
             metavar="TIME", help="Keep what was replaced less than this ago: 90s, 5m, 1h; 7d.", show_default=False
         ),
     ] = None,
+    keep_history: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Keep profiles, facets of runs and refused events so long; 90d.", show_default=False
+        ),
+    ] = None,
 ) -> ExitCode:
-    """Remove files that nobody can ask for any more.
+    """Remove files that nobody can ask for any more, and history that is told again and again.
 
     That is what attempts left that ended without a commit; what was delivered again; data that were replaced, in no
     pin, in none of the last versions and longer ago than --keep-for; and what steps of ended runs handed to each other.
     Never what is published, pinned or still being written. Records stay: versions, lineage and history are complete.
     Without --keep-versions and --keep-for, datasets that declare their retention in the project keep what that says.
 
+    Without DATASET, what is older than --keep-history goes, too: profiles, but the newest of each table; facets of
+    runs; events that were kept aside and not tried since. Of each table the last 100 profiles stay at most.
+
     It may be interrupted and repeated at any time. What cannot be removed is told, and the exit code is 5.
     """
     from metadata_assets.cli.garbage import collect_garbage
 
-    return collect_garbage(cli, names or [], dry_run=dry_run, keep_versions=keep_versions, keep_for=keep_for)
+    return collect_garbage(
+        cli,
+        names or [],
+        dry_run=dry_run,
+        keep_versions=keep_versions,
+        keep_for=keep_for,
+        keep_history=keep_history,
+    )
 
 
 @command(app, "clean", examples=["clean", "clean --yes"], document=documents.CLEAN)

@@ -14,6 +14,7 @@ from metadata_assets.cli.columns import column_as_written, names_column
 from metadata_assets.cli.context import Cli
 from metadata_assets.cli.diagrams import dot_string, mermaid_label, svg
 from metadata_assets.cli.exit_codes import ExitCode
+from metadata_assets.cli.lineage import thing_then
 from metadata_assets.cli.lineage_commands import LineageFormat
 from metadata_assets.cli.output import document, facts, plain, printable, table
 from metadata_assets.cli.trees import Branch, draw
@@ -51,7 +52,7 @@ def show_columns(
     with cli.opened() as opened:
         column = column_meant(opened.store, name)
         if column is None:
-            found = opened.graph.column_lineage(opened.store.thing(name).entity, direction, depth=depth, at=at)
+            found = opened.graph.column_lineage(thing_then(opened.store, name, at), direction, depth=depth, at=at)
         else:
             entity = opened.store.entity(column.key.dataset)
             found = opened.graph.column_lineage(entity, direction, column=column.id, depth=depth, at=at)

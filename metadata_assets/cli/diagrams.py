@@ -54,6 +54,8 @@ def mermaid(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
         lines += [f'  i{number}(["{mermaid_label(str(one_leading))}"])', f"  i{number} -.-> {names[to]}"]
     if found.start_id in names:
         lines.append(f"  style {names[found.start_id]} stroke-width:3px")
+    if found.more:
+        lines.append(f'  more["… and {found.more:,} more"]')
     return "\n".join(lines) + "\n"
 
 
@@ -78,6 +80,8 @@ def dot(found: Lineage, identities: Identities = NO_IDENTITIES) -> str:
     for number, (to, one_leading) in enumerate(_leading(found, identities)):
         lines.append(f"  i{number} [label={dot_string(str(one_leading))} shape=ellipse]")
         lines.append(f"  i{number} -> {names[to]} [style=dashed]")
+    if found.more:
+        lines.append(f'  more [label="… and {found.more:,} more" shape=plaintext]')
     return "\n".join([*lines, "}"]) + "\n"
 
 

@@ -24,6 +24,8 @@ RAN = (
     "{success, runs: [{run, success, partitions}], datasets: [{name, key, status, run, partitions, rows, seconds, "
     "failed_checks, not_published, reason}]}"
 )
+PARTITIONS_ADDED = "{name, added, datasets}"
+PARTITIONS = "[{name, partitions, datasets}]"
 COLLECT = (
     f"{{rows_written, endpoints: [{{endpoint, complete, rows_written, assets: {_COUNTS}, columns: {_COUNTS}, "
     "edges: {opened, closed}, changes: [{name, key, column, kind, breaking, before, after}], gaps: [{name, reason}], "
@@ -35,7 +37,7 @@ DBT_IMPORTED = (
     "edges: {total, opened, closed}, taken_back, rows_written, complete, gaps: [{name, reason}]}"
 )
 EVENTS_IMPORTED = (
-    "{dry_run, events, rows_written, runs, assets, datasets, facets, edges, columns, column_edges, refused, "
+    "{dry_run, events, rows_written, runs, assets, datasets, facets, edges, columns, column_edges, cut, refused, "
     "first: [{place, error, reason}]}"
 )
 EVENTS_REFUSED = "[{id, place, error, reason, tries, first_at, last_at, characters, text}]"
@@ -106,12 +108,14 @@ EXPLAINED = (
     "refused: [{action, version, why}], cut: [{what, shown}]}"
 )
 _NODES = "nodes: [{key, name, type, id, closed_at, name_taken}], edges: [{source, target}]"
-LINEAGE = f"{{start, direction, {_NODES}}}"
+LINEAGE = f"{{start, direction, more, next, {_NODES}}}"
 PATHS = f"{{from, to, steps, paths, more, {_NODES}}}"
 GRAPH = (
     "{assets, edges, circles, parts: [{assets, first}], longest_chain, unread: {count, first}, unmade: {count, first}, "
     "alone: {count, first}, gone, cut}"
 )
+LOCATIONS = "[{name, assets, edges, column_edges, changed_at}]"
+LOCATION_CLOSED = "{dry_run, code_location, assets, assets_closed, edges_closed, column_edges_closed, version_retired}"
 _AFFECTED = "name, key, type, steps, version, published_at, partitions, partitions_made"
 IMPACT = (
     f"{{{_AFFECTED}, count, made: [{{{_AFFECTED}}}], readers: [{{name, key, partitions, read_at, run, job}}], "
@@ -121,12 +125,14 @@ IMPACT = (
 )
 COLUMN_LINEAGE = "{start, columns, direction, nodes: [{key, name, dataset, column}], edges: [{source, target}]}"
 COLUMN_IMPACT = "{name, key, gone, count, datasets: [{name, key}], made: [{name, key, dataset, column, steps}], cut}"
+SEARCHED = "{hits: [{name, id, key, type, closed_at, name_taken}], next}"
+SEARCHED_RUNS = "{hits: [{run, job, status, started_at, ended_at}], next}"
 MIGRATE = "{before, after, changed, tenant}"
 DOCTOR = "{healthy, findings: [{part, status, detail, fix}]}"
 CLEAN = "{removed}"
 GC = (
     "{dry_run, abandoned, replaced, runs, files, bytes, gone: [{why, location, files, bytes}], "
-    "away: [{endpoint, message}], left: [{location, message}]}"
+    "away: [{endpoint, message}], left: [{location, message}], history: {profiles, facets, refused_events}}"
 )
 
 _ALIAS = "name, key, kind, from, to, actor, reason, change"

@@ -14,7 +14,7 @@ from metadata_assets.cli.exit_codes import ExitCode
 from metadata_assets.cli.output import plain, printable
 from metadata_assets.cli.servers import project_servers
 from metadata_assets.importers.event_files import ImportedEvents, import_events, read_files, refused_before
-from resources.lineage_records import RecordedLineage, RefusedEvent
+from resources.lineage_records import COLUMN_ORIGINS, COLUMNS, RecordedLineage, RefusedEvent
 
 TOLD: Final = 1000
 """How many refused events one answer tells."""
@@ -86,12 +86,13 @@ def _with_progress(cli: Cli, batches: Iterable[ImportedEvents], *, of: int | Non
 
 
 def _answer(cli: Cli, done: ImportedEvents, *, dry_run: bool) -> ExitCode:
-    wrote = {field.name: getattr(done.recorded, field.name) for field in fields(RecordedLineage)}
+    wrote = {one.name: getattr(done.recorded, one.name) for one in fields(RecordedLineage) if one.name != "cut"}
     document = {
         "dry_run": dry_run,
         "events": done.events,
         "rows_written": done.recorded.rows_written,
         **wrote,
+        "cut": done.recorded.cut,
         "refused": done.aside,
         "first": [{"place": one.place, "error": one.error, "reason": one.reason} for one in done.refused],
     }
@@ -102,6 +103,11 @@ def _answer(cli: Cli, done: ImportedEvents, *, dry_run: bool) -> ExitCode:
         f"{done.events} events read, {done.aside} {would}kept aside",
         f"{done.recorded.rows_written} rows {would}written: {said}",
     )
+    if done.recorded.cut:
+        cli.complain(
+            f"cut: {done.recorded.cut} facets say more of columns than is kept: {COLUMNS:,} columns of a dataset, from "
+            f"{COLUMN_ORIGINS:,} others; `_cut` in the facet says how many there were"
+        )
     for one in done.refused[:GAPS_SHOWN]:
         cli.complain(f"aside: {printable(one.place)}: {printable(one.reason)}")
     if done.aside > GAPS_SHOWN:

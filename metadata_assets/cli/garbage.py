@@ -1,9 +1,9 @@
-"""`gc`: files that nobody can ask for any more go, and it is told which."""
+"""`gc`: files that nobody can ask for any more go, and old history; it is told which."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from resources.collecting import Collected, Collector
 from resources.files import intermediate
 from resources.locations import EndpointLocation
 from resources.metadata.garbage import Garbage, Retention
+from resources.metadata.history import Forgotten, History, Kept
 from resources.settings import Settings
 from resources.storage import FileStorage, Storage
 from resources.tables.store import TableStorage
@@ -32,13 +33,15 @@ _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(h
 KEEP_VERSIONS = 10
 KEEP_FOR = "7d"
 """What stays where nobody says otherwise."""
+KEEP_HISTORY = "90d"
 UNKNOWN_FOR = timedelta(days=7)
 """How long values of a run that Dagster does not know (any more) are kept: it may have had no instance."""
 
 
 class NotADuration(MetadataError):
-    """--keep-for {given}: write a number and s, m, h or d, such as 7d"""
+    """{option} {given}: write a number and s, m, h or d, such as 7d"""
 
+    option: str
     given: str
     exit_code: ClassVar[int] = ExitCode.BAD_INPUT
 
@@ -53,9 +56,16 @@ class Values:
 
 
 def collect_garbage(
-    cli: Cli, names: Sequence[str], *, dry_run: bool, keep_versions: int | None, keep_for: str | None
+    cli: Cli,
+    names: Sequence[str],
+    *,
+    dry_run: bool,
+    keep_versions: int | None,
+    keep_for: str | None,
+    keep_history: str | None,
 ) -> ExitCode:
-    retention = Retention(versions=keep_versions or KEEP_VERSIONS, time=_duration(keep_for or KEEP_FOR))
+    retention = Retention(versions=keep_versions or KEEP_VERSIONS, time=_duration("--keep-for", keep_for or KEEP_FOR))
+    kept = Kept(time=_duration("--keep-history", keep_history or KEEP_HISTORY))
     failpoints.arm(cli.settings.failpoint)
     project = (
         load_project(cli.settings.project, environment=cli.settings.environment)
@@ -74,16 +84,18 @@ def collect_garbage(
         own = {} if keep_versions or keep_for else _declared(opened, project)
         done = collector.collect(datasets, retention, own=own, abandoned=not names)
         values = Values() if names else _values(cli.settings, retention.time, dry_run=dry_run)
-    cli.show(_document(done, values, dry_run=dry_run), *_shown(done, values, dry_run=dry_run))
+        forgotten = Forgotten() if names else History(opened.store.sessions).forget(kept, rehearsed=dry_run)
+    document = {**_document(done, values, dry_run=dry_run), "history": asdict(forgotten)}
+    cli.show(document, *_shown(done, values, dry_run=dry_run), *_history(forgotten, dry_run=dry_run))
     for at, error in [*done.away.items(), *done.left.items()][:LEFT_SHOWN]:
         cli.complain(f"left: {printable(at)}: {printable(error)}")
     return ExitCode.PARTIAL if done.left or done.away else ExitCode.OK
 
 
-def _duration(given: str) -> timedelta:
+def _duration(option: str, given: str) -> timedelta:
     found = re.fullmatch(r"([0-9]{1,6})([smhd])", given)
     if found is None:
-        raise NotADuration(given=given)
+        raise NotADuration(option=option, given=given)
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -153,6 +165,12 @@ _WHAT = {
     "abandoned": "attempts that never committed, or too late",
     "replaced": "replaced data",
 }
+
+
+def _history(forgotten: Forgotten, *, dry_run: bool) -> Iterator[str]:
+    if forgotten.rows:
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in asdict(forgotten).items() if count)
+        yield f"{'would be forgotten' if dry_run else 'forgotten'} of the history: {counts}"
 
 
 def _shown(done: Collected, values: Values, *, dry_run: bool) -> Iterator[RenderableType]:

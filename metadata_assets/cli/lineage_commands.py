@@ -1,7 +1,7 @@
-"""The surface of questions to the graph: commands, their parameters and their help."""
+"""The surface of questions to the graph, and to what events said: commands, their parameters and their help."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import typer
 
@@ -20,6 +20,10 @@ class LineageFormat(StrEnum):
     MERMAID = "mermaid"
     DOT = "dot"
     SVG = "svg"
+
+
+THINGS: Final = 1_000
+"""How many things of a lineage are told where nothing else is said."""
 
 
 class OnlyOfPaths(MetadataError):
@@ -44,6 +48,7 @@ lineages.add_typer(_graph, name="graph")
     examples=[
         "lineage lake/nyc/daily_delays",
         "lineage jfk/public/flights --down --depth 2",
+        "lineage jfk/public/flights --down --all --json",
         "lineage lake/nyc/carrier_month --format mermaid > lineage.mmd",
         "lineage lake/nyc/daily_delays --as-of 2026-03-01",
         "lineage --from jfk/public/flights --to lake/nyc/carrier_month --all",
@@ -73,13 +78,17 @@ def lineage(
         str | None, typer.Option("--to", metavar="KEY", help="Why connected: what is made from them.")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Of --from and --to: every path, not the shortest ones.")
+        bool, typer.Option("--all", help="Everything, however much; of --from and --to every path, not the shortest.")
     ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, max=100_000, metavar="N", help="Of --from and --to: how many paths at most; 20 without it."
+            min=1, max=100_000, metavar="N", help="How many things at most, 1,000 without it; or how many paths, 20."
         ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="With --json: the page behind this, by name; the first is after ''."),
     ] = None,
     format_: Annotated[
         LineageFormat | None,
@@ -97,6 +106,10 @@ def lineage(
     What is gone is said to be. Where its name is another thing's (`name_taken`), it is told by its id: `source`,
     `target` and what is on paths are keys or such ids.
 
+    Of much the nearest is told, up to --limit; `more` says how much is left out. With --after it is told in pages, by
+    name: so many things and the edges whose `source` is one of them; `next` is what the next page is after, null on the
+    last one.
+
     With --as-of the edges and the names are those of then, and the document has `as_of`; KEY is what had that name
     then. With --show-identities the document has `identities` as well: `{key: [reference]}`.
 
@@ -111,20 +124,20 @@ def lineage(
         from metadata_assets.cli.connecting import show_paths
 
         of_one = {"KEY": key is not None, "--up/--down": up is not None, "--show-identities": show_identities}
-        of_one["--columns"] = columns
+        of_one |= {"--columns": columns, "--after": after is not None}
         _refuse(of_one, "with --from and --to")
         return show_paths(cli, from_, to, every=every, limit=limit or 20, depth=depth, format_=format_, as_of=as_of)
     if key is None or from_ is not None or to is not None:
         raise typer.BadParameter("say of what: lineage KEY, or lineage --from KEY --to KEY")
     from metadata_assets.cli.lineage import show_lineage
 
-    _refuse({"--all": every, "--limit": limit is not None}, "without --from and --to")
     if columns:
         from metadata_assets.cli.column_lineage import show_columns
         from metadata_assets.cli.lineage import format_meant
         from metadata_assets.cli.moments import moment
 
-        _refuse({"--show-identities": show_identities}, "with --columns")
+        bounds = {"--all": every, "--limit": limit is not None, "--after": after is not None}
+        _refuse({"--show-identities": show_identities, **bounds}, "with --columns")
         return show_columns(
             cli,
             key,
@@ -141,6 +154,8 @@ def lineage(
         format_=format_,
         identities=show_identities,
         as_of=as_of,
+        limit=None if every else limit or THINGS,
+        after=after,
     )
 
 
@@ -163,6 +178,41 @@ def check(
     from metadata_assets.cli.whole_graph import check_graph
 
     return check_graph(cli, limit=limit, as_of=as_of)
+
+
+@command(_graph, "locations", examples=["graph locations", "graph locations --json"], document=documents.LOCATIONS)
+def locations(cli: Cli) -> ExitCode:
+    """List the code locations of Dagster that are mirrored, with what stands of each.
+
+    `changed_at` is when the newest of it came: an asset, an edge, other definitions. One that is unchanged is not
+    mirrored again, so an old time is no sign that it is gone.
+    """
+    from metadata_assets.cli.locations import list_locations
+
+    return list_locations(cli)
+
+
+@command(
+    _graph,
+    "close-location",
+    examples=["graph close-location shop --dry-run", "graph close-location shop"],
+    document=documents.LOCATION_CLOSED,
+)
+def close_location(
+    cli: Cli,
+    name: Annotated[str, typer.Argument(metavar="LOCATION", help="As `graph locations` has it.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be closed, close nothing.")] = False,
+) -> ExitCode:
+    """Take back what a code location said that was renamed or removed: its edges, and its entries at assets.
+
+    An asset that nobody else speaks of, no location, no import and no collection, is closed. Records, versions and
+    lineage as of then stay, and what others said stays as it is. Done twice it is the same as once.
+
+    Is it loaded still, it is mirrored again when its definitions change or the server of the control plane starts.
+    """
+    from metadata_assets.cli.locations import close
+
+    return close(cli, name, dry_run=dry_run)
 
 
 @command(
@@ -204,3 +254,40 @@ def _refuse(given: dict[str, bool], where: str) -> None:
     for option, is_given in given.items():
         if is_given:
             raise OnlyOfPaths(option=option, where=where)
+
+
+@command(
+    lineages,
+    "search",
+    examples=[
+        "search --facet sql",
+        "search --facet ownership.owners.name=ann --facet jobType.integration=SPARK",
+        "search --runs --facet dataQualityMetrics.rowCount=0 --json",
+    ],
+    document=f"`{documents.SEARCHED}`; with --runs `{documents.SEARCHED_RUNS}`",
+)
+def search(
+    cli: Cli,
+    facets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--facet", metavar="NAME[.PART][=VALUE]", help="What it has; may be repeated.", show_default=False
+        ),
+    ] = None,
+    runs: Annotated[bool, typer.Option("--runs", help="Runs, not jobs and datasets.")] = False,
+    after: Annotated[
+        str | None, typer.Option(metavar="ID", help="The page behind this one: its `next`.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="How many at most, up to 100,000.")] = 100,
+) -> ExitCode:
+    """Find the jobs and datasets, or the runs, that have all of these facets of OpenLineage.
+
+    VALUE is JSON (7, true, "7"); what is no JSON is a text. PART is a way into the facet, without the places in
+    lists; NAME=VALUE is that value wherever in it. Write a name or a part that has a dot or = in it in double quotes.
+
+    Jobs and datasets have what was said of them, datasets also what was said of them as inputs and outputs; runs have
+    what was said of them, of their inputs and of their outputs.
+    """
+    from metadata_assets.cli.searching import search_facets
+
+    return search_facets(cli, facets or [], runs=runs, after=after, limit=limit)

@@ -1,12 +1,14 @@
 """What a collection's changes mean to whoever reads the tables: a pure function from a plan and what was known."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.types import type_change
-from resources.metadata.plans import Change, KnownAsset, Plan
+from resources.metadata.plans import Change, Column, KnownAsset, Plan
 from resources.models import Asset, Field
 
 _KEYS: Final = {"primary_key": "primary key", "unique_keys": "unique key", "foreign_keys": "foreign key"}
@@ -39,21 +41,9 @@ def with_changes(
             for was, (key, one) in plan.fields_renamed
             if key not in whole
         ),
-        *(
-            Change("column removed", key, column=one.name, breaking=True)
-            for key, one in plan.fields_closed
-            if key not in whole
-        ),
-        *(
-            Change("column added", key, column=one.name, breaking=False)
-            for key, one in plan.fields_created
-            if key not in whole
-        ),
-        *(
-            Change("column back", key, column=one.name, breaking=False)
-            for key, one in plan.fields_reopened
-            if key not in whole
-        ),
+        *_told("column removed", plan.fields_closed, whole, breaking=True),
+        *_told("column added", plan.fields_created, whole, breaking=False),
+        *_told("column back", plan.fields_reopened, whole, breaking=False),
         *(one for key, now in plan.fields_changed for one in _of_column(key, known[str(key)].fields[now.name], now)),
     ]
     return replace(plan, changes=tuple(sorted([*tables, *columns], key=_place)))
@@ -68,6 +58,12 @@ class Names:
 
 
 _AS_IT_IS: Final = Names()
+
+
+def _told(kind: str, columns: Iterable[Column], whole: Set[CanonicalKey], *, breaking: bool) -> Iterator[Change]:
+    for key, some in groupby(columns, key=itemgetter(0)):
+        if key not in whole:
+            yield from (Change(kind, key, column=one.name, breaking=breaking) for _key, one in some)
 
 
 def _place(change: Change) -> tuple[Any, ...]:

@@ -1,6 +1,8 @@
 """Collect an endpoint: look at the source, decide what changed, write that."""
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Final
 
 from metadata_assets.collection.collectors import looking_at
@@ -8,13 +10,14 @@ from metadata_assets.collection.diff import diff, reestimated
 from metadata_assets.collection.errors import EndpointMoving
 from metadata_assets.collection.evidence import object_of
 from metadata_assets.collection.look import Look
+from metadata_assets.collection.rows import Name
 from metadata_assets.collection.scope import EVERYTHING, Scope
 from resources.locations import EndpointLocation
 from resources.metadata.catalogs import CatalogOvertaken, compared_catalog, lock_catalog
 from resources.metadata.planned import apply_plan
 from resources.metadata.plans import Collected, Known, Plan, outcome
 from resources.metadata_store import MetadataStore
-from resources.models import Catalog, Endpoint
+from resources.models import Catalog, Endpoint, Gap
 from resources.postgres.databases import Databases
 from resources.postgres.session import Session
 
@@ -53,25 +56,40 @@ def endpoint_fingerprint(location: EndpointLocation, databases: Databases, *, sc
 
 
 def _collect_once(store: MetadataStore, location: EndpointLocation, databases: Databases, scope: Scope) -> Collected:
-    known = store.known_catalog(location.slug)
-    with looking_at(location, databases, scope) as look:
-        fingerprint = look.fingerprint()
-        seen = _estimates_only(store, look, known, fingerprint) or look.catalog(fingerprint)
+    before = store.catalog_fingerprint(location.slug)
+    with looking_at(location, databases, scope) as look, ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(_short_look, look, before)  # two servers at once: the store is read meanwhile
+        known = replace(store.known_catalog(location.slug), fingerprint=before)
+        fingerprint, short = asked.result()
+        seen = (short and _estimates_only(store, look, known, fingerprint, short)) or look.catalog(fingerprint)
     return _store(store, known, seen)
 
 
-def _estimates_only(store: MetadataStore, look: Look, known: Known, fingerprint: str) -> Plan | None:
-    """The plan for a source that is as it was; None when it is not, or when the store no longer says what it said."""
-    if fingerprint != known.fingerprint:
-        return None
-    keys, unnamable = look.names.keys(estimates := look.estimates())
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """All that can have changed of a source whose fingerprint is as it was."""
+
+    estimates: Mapping[Name, int | None]
+    gaps: Sequence[Gap]
+
+
+def _short_look(look: Look, before: str | None) -> tuple[str, _Short | None]:
+    """The fingerprint; with the rest where it is as it was."""
+    fingerprint = look.fingerprint()
+    return fingerprint, _Short(look.estimates(), look.gaps()) if fingerprint == before else None
+
+
+def _estimates_only(store: MetadataStore, look: Look, known: Known, fingerprint: str, short: _Short) -> Plan | None:
+    """The plan for a source that is as it was; None when the store no longer says what it said."""
+    estimates = short.estimates
+    keys, unnamable = look.names.keys(estimates)
     by_key = {str(key): estimates[name] for name, key in keys.items()}
     here = {asset.name for asset in known.assets.values() if asset.collected}
     others = {key for key in keys.values() if str(key) not in here}
     joined = store.joined(look.names.endpoint, others, place=look.place) if others else {}
     if unnamable or len(by_key) != len(here) + len(joined) or others != joined.keys():
         return None
-    gaps = tuple(look.gaps())
+    gaps = tuple(short.gaps)
     endpoint = look.names.endpoint
     return reestimated(
         known, by_key, endpoint=endpoint, fingerprint=fingerprint, gaps=gaps, joined=sorted(joined.items())

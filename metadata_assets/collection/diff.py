@@ -10,7 +10,7 @@ from identity.keys import CanonicalKey
 from metadata_assets.collection.changes import with_changes
 from metadata_assets.collection.evidence import after, column_renames, evidence, is_another_column
 from resources.metadata.plans import COLLECTED_KEYS, Column, Known, KnownAsset, Move, Plan
-from resources.models import Asset, AssetType, Catalog, Edge, Field, Gap
+from resources.models import Asset, AssetType, Catalog, Edge, Field, Gap, Origins
 
 _T = TypeVar("_T")
 NOTHING: Final[Mapping[CanonicalKey, CanonicalKey]] = MappingProxyType({})
@@ -45,9 +45,12 @@ def diff(
         name: _declared_as(heirs.get(name), asset) for asset in ours if (name := str(asset.key)) not in found.unclear
     }
     known = after(before, found)
+    other = {
+        name: asset for name, asset in seen.items() if name not in known or not _has_its_columns(known[name], asset)
+    }
     columns = {
         name: column_renames(known[name], asset, complete=observed.complete)
-        for name, asset in seen.items()
+        for name, asset in other.items()
         if name in known
     }
     in_the_way = list(_columns_in_the_way(known, seen, columns))
@@ -55,10 +58,14 @@ def diff(
     gone = [asset for name, asset in known.items() if name not in seen and asset.collected and observed.complete]
     assets = _grouped((_asset_change(known.get(name), asset), asset) for name, asset in seen.items())
     fields = _grouped(
-        (_field_change(known.get(name), asset, field, complete=observed.complete), (asset.key, field))
-        for name, asset in seen.items()
+        (_field_change(known[name], asset, field, complete=observed.complete), (asset.key, field))
+        for name, asset in other.items()
+        if name in known
         for field in asset.fields or ()
     )
+    fields[_Change.NEW] += [
+        (asset.key, field) for name, asset in other.items() if name not in known for field in asset.fields or ()
+    ]
     plan = Plan(
         endpoint=observed.endpoint,
         fingerprint=observed.fingerprint,
@@ -76,9 +83,11 @@ def diff(
         fields_created=tuple(fields[_Change.NEW]),
         fields_changed=tuple(fields[_Change.CHANGED]),
         fields_reopened=tuple(fields[_Change.REOPENED]),
-        fields_closed=(*in_the_way, *_columns_gone(known, seen, gone)) if observed.complete else (),
-        fields_unchanged=len(fields[_Change.NONE]),
+        fields_closed=(*in_the_way, *_columns_gone(known, other, gone)) if observed.complete else (),
+        fields_unchanged=len(fields[_Change.NONE])
+        + sum(len(asset.fields or ()) for name, asset in seen.items() if name not in other),
         edges=_clear(observed.edges, found.unclear),
+        origins=dict(_clear_origins(observed.origins, found.unclear)),
         gaps=observed.gaps,
     )
     return with_changes(plan, known, columns)
@@ -156,9 +165,19 @@ def _with_estimate(known: KnownAsset, estimate: int | None) -> Asset:
     )
 
 
-def _field_change(known: KnownAsset | None, asset: Asset, seen: Field, *, complete: bool) -> _Change:
-    stored = known.fields.get(seen.name) if known else None
-    if known is None or stored is None:
+def _has_its_columns(known: KnownAsset, seen: Asset) -> bool:
+    """Whether the columns are the very ones that are known, so that of most tables none is looked at any further."""
+    return (
+        seen.fields is not None
+        and not known.closed_fields
+        and len(seen.fields) == len(known.fields)
+        and all(known.fields.get(field.name) == field for field in seen.fields)
+    )
+
+
+def _field_change(known: KnownAsset, asset: Asset, seen: Field, *, complete: bool) -> _Change:
+    stored = known.fields.get(seen.name)
+    if stored is None:
         return _Change.NEW
     if complete and is_another_column(known, asset, stored, seen):
         return _Change.NEW
@@ -208,6 +227,17 @@ def _columns_renamed(
 
 def _clear(edges: Iterable[Edge], unclear: frozenset[str]) -> frozenset[Edge]:
     return frozenset(edge for edge in edges if not {str(edge.source), str(edge.target)} & unclear)
+
+
+def _clear_origins(
+    origins: Mapping[CanonicalKey, Origins], unclear: frozenset[str]
+) -> Iterable[tuple[CanonicalKey, Origins]]:
+    for key, columns in origins.items():
+        if str(key) not in unclear:
+            yield (
+                key,
+                {name: frozenset(one for one in some if str(one[0]) not in unclear) for name, some in columns.items()},
+            )
 
 
 def _columns_gone(

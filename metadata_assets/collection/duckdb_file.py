@@ -54,7 +54,7 @@ def looking_at_duckdb(
     """A look at a DuckDB file. Raises EndpointUnreachable, EndpointBusy, EndpointRefused, MissingVariable."""
     file = location.file_path(databases.settings)
     database = location.database or file.stem
-    with _attached(file, database, location.slug) as connection:
+    with _attached(file, database, location.slug, seconds=TIMEOUT_SECONDS) as connection:
         contents = _contents(connection, database, location.slug)
     called = frozenset({database, file.stem})  # by us, and by those who made the views
     yield Snapshot(Names(location.slug, database), contents.within(scope), scope, "duckdb", called)
@@ -65,7 +65,7 @@ def rows_of_duckdb(location: EndpointLocation, databases: Databases, seconds: fl
     """The rows of tables, in an engine that has the file read-only."""
     file = location.file_path(databases.settings)
     database = location.database or file.stem
-    with _attached(file, database, location.slug, limited=False) as connection:
+    with _attached(file, database, location.slug, seconds=TIMEOUT_SECONDS, limited=False) as connection:
 
         def ask(statement: str) -> Sequence[Any]:
             clock = Timer(seconds, connection.interrupt)
@@ -85,7 +85,19 @@ def _sample(table: str, _rows: int) -> str:
 
 
 @contextmanager
-def _attached(file: Path, database: str, endpoint: str, *, limited: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading_duckdb(
+    location: EndpointLocation, databases: Databases, seconds: float
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An engine that has the file read-only, under the name that the endpoint gives it, for so long."""
+    file = location.file_path(databases.settings)
+    with _attached(file, location.database or file.stem, location.slug, seconds=seconds) as connection:
+        yield connection
+
+
+@contextmanager
+def _attached(
+    file: Path, database: str, endpoint: str, *, seconds: float, limited: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """An engine with the file in it: no other files, no network, no extensions. Its errors are ours.
 
     `limited`, all that is asked of it has one limit of time and one snapshot.
@@ -99,7 +111,7 @@ def _attached(file: Path, database: str, endpoint: str, *, limited: bool = True)
     }
     try:
         with closing(duckdb.connect(config=config)) as connection:
-            clock = Timer(TIMEOUT_SECONDS, connection.interrupt)
+            clock = Timer(seconds, connection.interrupt)
             if limited:
                 clock.start()
             try:

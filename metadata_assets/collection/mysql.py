@@ -104,6 +104,19 @@ def looking_at_mysql(location: EndpointLocation, databases: Databases, scope: Sc
 
 
 @contextmanager
+def reading_mysql(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Any]:
+    """A connection that reads, in UTC, each statement for so long."""
+    if pymysql is None:
+        raise DriverMissing(endpoint=location.slug, system=location.system, extra="mysql")
+    where = location.where(databases)
+    with _connected(location.server_url(databases.settings), location.slug, where, seconds=seconds) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION time_zone = '+00:00'")
+            cursor.execute("START TRANSACTION READ ONLY")  # which no SET STATEMENT changes
+        yield connection
+
+
+@contextmanager
 def rows_of_mysql(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[Rows]:
     """The rows of tables. Of a large one the first rows are looked at: it has no sampling."""
     if pymysql is None:
@@ -134,6 +147,11 @@ def _connected(given: str, endpoint: str, where: str, *, seconds: float = STATEM
     path = options.get("unix_socket")
     if path is not None and not listens(path):
         raise EndpointUnreachable(endpoint=endpoint, where=where, reason="nothing answers there")
+    limits = {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "read_timeout": max(STATEMENT_SECONDS, seconds) + CONNECT_TIMEOUT_SECONDS,
+        "write_timeout": STATEMENT_SECONDS + CONNECT_TIMEOUT_SECONDS,
+    }
     connection = pymysql.connect(
         host=url.host or "localhost",
         port=url.port or 3306,
@@ -141,11 +159,9 @@ def _connected(given: str, endpoint: str, where: str, *, seconds: float = STATEM
         password=url.password or "",
         database=url.database,
         charset="utf8mb4",
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=STATEMENT_SECONDS + CONNECT_TIMEOUT_SECONDS,
         autocommit=True,
         defer_connect=True,
-        **options,
+        **{**limits, **options},
     )
     try:
         try:
@@ -183,6 +199,12 @@ def _bounded(connection: Any, endpoint: str, seconds: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET SESSION {limit}, SESSION lock_wait_timeout = {LOCK_SECONDS}, SESSION sql_mode = ''")
         cursor.execute("SET SESSION TRANSACTION READ ONLY")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the server has something against the statement, and against nothing else."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    return 1000 <= code < 2000 and code not in {*_OUT_OF_TIME, *_LOCKED, *_UNREACHABLE}
 
 
 def _translated(error: Exception, endpoint: str, where: str) -> MetadataError:

@@ -24,7 +24,22 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
 _SPELLED: Final = {"sslmode": "ssl_mode", "ssl_check_hostname": "ssl_verify_identity"}
 _FILES: Final = ("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key")
 _SWITCHES: Final = ("ssl", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity")
-_KNOWN: Final = {*_FILES, *_SWITCHES, "ssl_mode", "ssl_key_password", "ssl_cipher", "unix_socket", "charset"}
+_SECONDS: Final = ("connect_timeout", "read_timeout", "write_timeout")
+_TEXTS: Final = ("unix_socket", "bind_address", "program_name")
+_NUMBERS: Final = (*_SECONDS, "max_allowed_packet")
+_MEANINGLESS: Final = ("charset", "collation", "use_unicode")
+_KNOWN: Final = {
+    *_FILES,
+    *_SWITCHES,
+    *_NUMBERS,
+    *_TEXTS,
+    *_MEANINGLESS,
+    *("ssl_mode", "ssl_key_password", "ssl_cipher"),
+}
+_LONGEST_SECONDS: Final = 31_536_000
+"""A year; PyMySQL takes no longer one."""
+_LARGEST: Final = 2**30
+"""Of a packet, in bytes, in every server."""
 _MODES: Final[Mapping[str, tuple[bool, bool]]] = {
     "required": (False, False),
     "verify_ca": (True, False),
@@ -34,14 +49,16 @@ _MODES: Final[Mapping[str, tuple[bool, bool]]] = {
 
 
 def driver_options(url: str) -> dict[str, Any]:
-    """What PyMySQL is told of the parameters: `unix_socket`, `ssl`, `ssl_disabled`.
+    """What PyMySQL is told of the parameters: as they are called there, and `ssl` or `ssl_disabled`.
 
     Where nothing is said of TLS it is used if the server has it, and nothing is verified. Where anything asks for it,
     the server has to have it, and its certificate and host name are verified unless a parameter says otherwise.
-    `charset` changes nothing: catalogs are read as utf8mb4. Raises InvalidUrl, which names the parameter.
+    `charset`, `collation` and `use_unicode` change nothing: catalogs are read as utf8mb4. Raises InvalidUrl, which
+    names the parameter.
     """
     given = _given(url)
-    options: dict[str, Any] = {"unix_socket": given["unix_socket"]} if "unix_socket" in given else {}
+    options: dict[str, Any] = {name: given[name] for name in _TEXTS if name in given}
+    options |= {name: _number(name, given[name]) for name in _NUMBERS if name in given}
     about_tls = {name: value for name, value in given.items() if name.startswith("ssl")}
     mode = about_tls.get("ssl_mode", "").lower().replace("-", "_")
     if mode and mode not in {"disabled", "preferred", *_MODES}:
@@ -74,6 +91,14 @@ def _given(url: str) -> dict[str, str]:
             _refuse(f"its parameter {name} is there twice", "give it once")
         found[name] = value
     return found
+
+
+def _number(name: str, value: str) -> int:
+    most = _LONGEST_SECONDS if name in _SECONDS else _LARGEST
+    if not (value.isascii() and value.isdigit() and len(value) < 12 and 1 <= int(value) <= most):
+        what = "seconds" if name in _SECONDS else "bytes"
+        _refuse(f"its parameter {name} is no whole number of {what}", f"write one from 1 to {most}")
+    return int(value)
 
 
 def _switched(name: str, value: str) -> bool:

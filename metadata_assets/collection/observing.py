@@ -4,18 +4,22 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain, groupby, islice
+from types import MappingProxyType
 from typing import Any, Final
 
 import dagster as dg
 
 from identity.ids import sha256_of
 from identity.keys import CanonicalKey
+from metadata_assets._dagster import last_observed
 from metadata_assets.spec.project import asset_key
 from resources.metadata.catalogs import current_catalog
 from resources.metadata.plans import Change, Collected, KnownAsset
 from resources.metadata.profiles import Profile
 from resources.metadata_store import MetadataStore
 
+Names = Mapping[CanonicalKey, dg.AssetKey]
+NAMES: Final[Names] = MappingProxyType({})
 OBSERVED: Final = 1_000
 """Of how many tables one collection tells Dagster: each is an event."""
 _GONE: Final = "gone"
@@ -30,39 +34,46 @@ def observations(
     profiles: Iterable[Profile] = (),
     *,
     without: Collection[dg.AssetKey] = (),
+    names: Names = NAMES,
 ) -> Iterator[dg.AssetObservation]:
     """One for each table that changed, that has a profile, or whose version is not the one that Dagster was told last.
 
     So what an earlier collection found and could not tell is told now, and what the command line found. It has the
     columns, what changed, and a version of the schema: one that moved makes what depends on the table stale, and lets
-    automation run it. A table that is gone has a version of its own.
+    automation run it. A table that is gone has a version of its own. `names` are the assets as which Dagster shows
+    tables; others have the names that they have by themselves.
     """
     changed = {key: list(some) for key, some in groupby(collected.changes, key=lambda change: change.key)}
     profiled = {profile.key: profile for profile in profiles}
     known = _known(store, collected.endpoint)
-    late = {key: None for key, asset in known.items() if key not in changed and _was_not_told(instance, key, asset)}
-    wanted = (key for key in dict.fromkeys(chain(changed, late, profiled)) if asset_key(key) not in without)
+    others = {key: asset for key, asset in known.items() if key not in changed}
+    told = last_observed(instance, [_name(names, key) for key in others])
+    late = {key: None for key, asset in others.items() if _was_not_told(told.get(_name(names, key)), asset)}
+    wanted = (key for key in dict.fromkeys(chain(changed, late, profiled)) if _name(names, key) not in without)
     for key in islice(wanted, OBSERVED):
         changes = changed.get(key, None if key in late else ())
-        yield _observation(key, changes, known.get(key), profiled.get(key))
+        yield _observation(_name(names, key), changes, known.get(key), profiled.get(key))
 
 
-def _was_not_told(instance: dg.DagsterInstance, key: CanonicalKey, asset: KnownAsset) -> bool:
-    if asset.open and not asset.collected:
-        return False
-    told = instance.fetch_observations(asset_key(key), limit=1).records
-    version = told[0].asset_observation.data_version if told and told[0].asset_observation else None
+def _name(names: Names, key: CanonicalKey) -> dg.AssetKey:
+    return names.get(key) or asset_key(key)
+
+
+def _was_not_told(version: str | None, asset: KnownAsset) -> bool:
+    """`version` is the one that Dagster was told last."""
     if asset.open:
-        return version != _version(asset)
+        return asset.collected and version != _version(asset)
     return version not in (None, _GONE)
 
 
-def results(store: MetadataStore, collected: Collected, wanted: Collection[dg.AssetKey]) -> Iterator[dg.ObserveResult]:
+def results(
+    store: MetadataStore, collected: Collected, wanted: Collection[dg.AssetKey], *, names: Names = NAMES
+) -> Iterator[dg.ObserveResult]:
     """The answer of an observable asset for each of these tables, changed or not."""
-    changes = {asset_key(key): list(some) for key, some in groupby(collected.changes, key=lambda one: one.key)}
+    changes = {_name(names, key): list(some) for key, some in groupby(collected.changes, key=lambda one: one.key)}
     for key, asset in _known(store, collected.endpoint).items():
-        if (name := asset_key(key)) in wanted:
-            one = _observation(key, changes.get(name, ()), asset)
+        if (name := _name(names, key)) in wanted:
+            one = _observation(name, changes.get(name, ()), asset)
             version = dg.DataVersion(one.tags["dagster/data_version"])
             yield dg.ObserveResult(asset_key=name, metadata=one.metadata, data_version=version)
 
@@ -79,7 +90,7 @@ def described(change: Change) -> dict[str, Any]:
 
 
 def _observation(
-    key: CanonicalKey, changes: Collection[Change] | None, asset: KnownAsset | None, profile: Profile | None = None
+    name: dg.AssetKey, changes: Collection[Change] | None, asset: KnownAsset | None, profile: Profile | None = None
 ) -> dg.AssetObservation:
     """`changes` is None where an earlier collection found them: they are not known any more."""
     metadata: dict[str, Any] = {}
@@ -96,7 +107,7 @@ def _observation(
         if profile.rows is not None:
             metadata["dagster/row_count"] = profile.rows
     return dg.AssetObservation(
-        asset_key=asset_key(key),
+        asset_key=name,
         description=_LATE if changes is None else "; ".join(sorted({change.kind for change in changes})) or None,
         metadata=metadata,
         tags={"dagster/data_version": version},

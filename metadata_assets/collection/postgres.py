@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 import psycopg
@@ -18,6 +19,7 @@ from metadata_assets.collection.errors import reading
 from metadata_assets.collection.profiling import SAMPLE, Rows
 from metadata_assets.collection.rows import Name, Names
 from metadata_assets.collection.scope import EVERYTHING, NO_SUCH_SCHEMA, NO_SUCH_TABLE, Scope
+from metadata_assets.collection.view_columns import view_origins
 from resources.locations import EndpointLocation
 from resources.models import Catalog, Gap
 from resources.postgres.databases import Databases
@@ -62,19 +64,21 @@ class PostgresLook:
         estimates, gaps = self.estimates(), self.gaps()
         keys, unnamable = self.names.keys(estimates)
         columns = self._rows(queries.COLUMNS)
-        assets = rows.assets(
+        found = rows.assets(
             keys,
-            relations=self._rows(queries.RELATIONS),
+            relations=sorted(self._rows(queries.RELATIONS), key=itemgetter(0, 1)),
             columns=columns,
             constraints=self._rows(queries.CONSTRAINTS),
             estimates=estimates,
             place=self.place,
         )
+        assets, edges = tuple(found), rows.edges(keys, self._rows(queries.READS))
         return Catalog(
             endpoint=self.names.endpoint,
             fingerprint=fingerprint,
-            assets=tuple(assets),
-            edges=rows.edges(keys, self._rows(queries.READS)),
+            assets=assets,
+            edges=edges,
+            origins=view_origins(keys, assets, edges, "postgres", {self.names.database or ""}),
             gaps=(*gaps, *unnamable, *rows.unnamable_columns(self.names, columns)),
         )
 

@@ -1,8 +1,9 @@
 """What we ask of pg_catalog: a handful of statements, however many tables there are.
 
-All of them see the same relations, `readable`, and `FINGERPRINT` digests the very rows that the others return, save
-for row estimates: so it changes when one of them would answer differently, and only then. The oid of a relation is one
-of the answers: two tables that changed names, and one that was made anew, are told from tables that stayed.
+All of them see the same relations, `readable`, and `FINGERPRINT` digests what the others return, save for row
+estimates, with numbers in place of the names that it has already: so it changes when one of them would answer
+differently, and only then. The oid of a relation is one of the answers: two tables that changed names, and one that was
+made anew, are told from tables that stayed.
 """
 
 from typing import Final
@@ -79,8 +80,8 @@ FROM readable r
 LEFT JOIN pg_description d ON d.objoid = r.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
 """)
 
-_COLUMNS = sql.SQL("""
-SELECT r.schema, r.name, a.attnum AS position, a.attname AS column_name,
+_COLUMNS = """
+SELECT {table}, a.attnum AS position, a.attname AS column_name,
   format_type(a.atttypid, a.atttypmod) AS type,
   NOT (a.attnotnull OR t.typtype = 'd' AND t.typnotnull) AS nullable,
   pg_get_expr(e.adbin, e.adrelid) AS expression, a.attidentity::text AS identity, a.attgenerated::text AS generated,
@@ -90,20 +91,26 @@ JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdroppe
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef e ON e.adrelid = r.oid AND e.adnum = a.attnum
 LEFT JOIN pg_description d ON d.objoid = r.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = a.attnum
-""")
+"""
 
-_CONSTRAINTS = sql.SQL("""
-SELECT r.schema, r.name, k.contype::text AS kind,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
-        ORDER BY array_position(k.conkey, a.attnum)) AS columns,
+_CONSTRAINTS = """
+SELECT {table}, k.contype::text AS kind, {columns} AS columns,
   fn.nspname AS referenced_schema, f.relname AS referenced_table,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)
-        ORDER BY array_position(k.confkey, a.attnum)) AS referenced_columns
+  CASE WHEN k.contype = 'f' THEN ARRAY(
+    SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)
+    ORDER BY array_position(k.confkey, a.attnum)) ELSE '{{}}' END AS referenced_columns
 FROM readable r
 JOIN pg_constraint k ON k.conrelid = r.oid AND k.contype IN ('p', 'u', 'f') AND k.conparentid = 0
 LEFT JOIN pg_class f ON f.oid = k.confrelid
 LEFT JOIN pg_namespace fn ON fn.oid = f.relnamespace
-""")
+"""
+_BY_NAME: Final = {
+    "table": "r.schema, r.name",
+    "columns": "ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid "
+    "AND a.attnum = ANY (k.conkey) ORDER BY array_position(k.conkey, a.attnum))",
+}
+# For a digest that has the name of each oid in the rows of relations, and of each number in those of columns.
+_BY_NUMBER: Final = {"table": "r.oid", "columns": "k.conkey"}
 
 # A view's query is the rule _RETURN (ev_type 1) of the view; what the rule depends on is what the view reads.
 # A partition that is read stands for its root, which is the asset.
@@ -125,14 +132,20 @@ _SUM = sql.SQL("(SELECT coalesce(sum(hashint8extended(hash_record_extended(x, 0)
 _DIGEST = sql.SQL("SELECT md5(concat_ws('/', {}::text, current_database(), %(place)s::text, {})) AS fingerprint")
 
 # What the rows become in `rows.py` is part of what is compared: another FORMAT collects everything once more.
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 
+# In no order: to sort tens of thousands of rows by their names takes the source as long as to find them.
 ESTIMATES: Final = _SELECTED + _ESTIMATES
 GAPS: Final = _SELECTED + _GAPS
-RELATIONS: Final = _SELECTED + _RELATIONS + sql.SQL("ORDER BY r.schema, r.name")
-COLUMNS: Final = _SELECTED + _COLUMNS + sql.SQL("ORDER BY r.schema, r.name, a.attnum")
-CONSTRAINTS: Final = _SELECTED + _CONSTRAINTS
+RELATIONS: Final = _SELECTED + _RELATIONS
+COLUMNS: Final = _SELECTED + sql.SQL(_COLUMNS.format(**_BY_NAME))
+CONSTRAINTS: Final = _SELECTED + sql.SQL(_CONSTRAINTS.format(**_BY_NAME))
 READS: Final = _SELECTED + _READS
-FINGERPRINT: Final = _SELECTED + _DIGEST.format(
-    sql.Literal(FORMAT), sql.SQL(", ").join(map(_SUM.format, (_RELATIONS, _COLUMNS, _CONSTRAINTS, _READS, _GAPS)))
+_DIGESTED: Final = (
+    _RELATIONS,
+    sql.SQL(_COLUMNS.format(**_BY_NUMBER)),
+    sql.SQL(_CONSTRAINTS.format(**_BY_NUMBER)),
+    _READS,
+    _GAPS,
 )
+FINGERPRINT: Final = _SELECTED + _DIGEST.format(sql.Literal(FORMAT), sql.SQL(", ").join(map(_SUM.format, _DIGESTED)))

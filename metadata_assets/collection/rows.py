@@ -139,6 +139,8 @@ def _fields(columns: Iterable[Row]) -> Mapping[Name, list[Field]]:
             if not metadata:
                 plain[facts] = field
         found[schema, table].append(field)
+    for fields in found.values():
+        fields.sort(key=lambda field: field.position)
     return found
 
 

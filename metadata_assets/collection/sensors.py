@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -12,10 +13,12 @@ from identity.ids import sha256_of
 from identity.keys import short_name
 from metadata_assets.collection.collection import collect_endpoint, endpoint_fingerprint
 from metadata_assets.collection.errors import EndpointBusy, EndpointMoving, EndpointUnreachable
-from metadata_assets.collection.observing import described, observations, results
+from metadata_assets.collection.observing import NAMES, Names, described, observations, results
 from metadata_assets.collection.profiling import profile_endpoint
 from metadata_assets.collection.scope import Scope
 from metadata_assets.collection.watching import Memory, Run, away, decide, resting
+from metadata_assets.datasets import KEY_METADATA, key_of
+from metadata_assets.location_names import ALONE, LocationNames
 from metadata_assets.spec import Collect, ProjectEndpoint
 from resources.configurable import MetadataResource
 from resources.locations import EndpointLocation
@@ -26,6 +29,7 @@ from resources.metadata.profiles import Profile
 RUN_KEY_TAG: Final = "dagster/run_key"
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _WORTH_A_RETRY = (EndpointUnreachable, EndpointBusy, EndpointMoving, CatalogOvertaken)
+Clock = Callable[[], datetime]
 _GAPS_SHOWN = 50
 _CHANGES_SHOWN = 200
 
@@ -38,6 +42,9 @@ class _Watched:
     collect: Collect
     name: str
     resource_key: str
+    shown: Names
+    """The assets as which Dagster shows its tables."""
+    clock: Clock = lambda: datetime.now(UTC)
 
     @property
     def scope(self) -> Scope:
@@ -49,19 +56,37 @@ class _Watched:
         return found
 
 
-def collection_definitions(endpoints: Iterable[ProjectEndpoint], resource_key: str = "metadata") -> dg.Definitions:
+def collection_definitions(
+    endpoints: Iterable[ProjectEndpoint],
+    names: LocationNames = ALONE,
+    shown: Names = NAMES,
+    *,
+    clock: Clock | None = None,
+) -> dg.Definitions:
     """For each endpoint with `collect`: the job `collect_<slug>` and the running sensor `collect_<slug>_on_change`.
 
-    They want a MetadataResource under `resource_key`. Pure: nothing is connected to until a run or the daemon asks.
+    They want a MetadataResource, under its name in `names`. `shown` are the assets as which Dagster shows tables.
+    `clock` is what sensors wait by. Pure: nothing is connected to until a run or the daemon asks.
     """
-    chosen = [(endpoint, endpoint.collect) for endpoint in endpoints if endpoint.collect is not None]
-    names = _job_names([endpoint.slug for endpoint, _ in chosen])
-    watched = [
-        _Watched(location=endpoint.location, collect=collect, name=names[endpoint.slug], resource_key=resource_key)
-        for endpoint, collect in chosen
-    ]
+    watched = _watched(endpoints, names, shown)
+    watched = [replace(one, clock=clock) for one in watched] if clock else watched
     jobs = [_job(one) for one in watched]
     return dg.Definitions(jobs=jobs, sensors=[_sensor(one, job) for one, job in zip(watched, jobs, strict=True)])
+
+
+def _watched(endpoints: Iterable[ProjectEndpoint], names: LocationNames, shown: Names) -> list[_Watched]:
+    chosen = [(endpoint, endpoint.collect) for endpoint in endpoints if endpoint.collect is not None]
+    jobs = _job_names([endpoint.slug for endpoint, _ in chosen])
+    return [
+        _Watched(
+            location=endpoint.location,
+            collect=collect,
+            name=names.of(jobs[endpoint.slug]),
+            resource_key=names.metadata,
+            shown=shown,
+        )
+        for endpoint, collect in chosen
+    ]
 
 
 def _job_names(slugs: list[str]) -> Mapping[str, str]:
@@ -90,7 +115,7 @@ def _job(watched: _Watched) -> dg.JobDefinition:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
         _log(context, collected)
         profiled = _profiled(context, watched, metadata) if watched.collect.profile else ()
-        for observation in observations(metadata.store(), context.instance, collected, profiled):
+        for observation in observations(metadata.store(), context.instance, collected, profiled, names=watched.shown):
             context.log_event(observation)
         yield dg.Output(None, metadata=_facts(collected))
 
@@ -116,24 +141,26 @@ def _profiled(context: dg.OpExecutionContext, watched: _Watched, metadata: Metad
 def observable_sources(
     definitions: Iterable[dg.AssetsDefinition | dg.AssetSpec],
     endpoints: Iterable[ProjectEndpoint],
-    resource_key: str = "metadata",
+    names: LocationNames = ALONE,
+    shown: Names = NAMES,
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """The definitions, with the tables of collected endpoints as observable assets: to observe one is to collect.
 
     Only of such does Dagster take an observation for an update, which makes stale what depends on them.
     """
-    chosen = [(endpoint, endpoint.collect) for endpoint in endpoints if endpoint.collect is not None]
-    names = _job_names([endpoint.slug for endpoint, _ in chosen])
     given = list(definitions)
     found: list[dg.AssetsDefinition | dg.AssetSpec] = []
-    for endpoint, collect in chosen:
-        name = names[endpoint.slug]
-        specs = [one for one in given if isinstance(one, dg.AssetSpec) and one.key.path[0] == endpoint.slug]
+    for watched in _watched(endpoints, names, shown):
+        slug = watched.location.slug
+        specs = [one for one in given if isinstance(one, dg.AssetSpec) and _endpoint(one) == slug]
         if specs:
-            watched = _Watched(location=endpoint.location, collect=collect, name=name, resource_key=resource_key)
             given = [one for one in given if one not in specs]
             found.append(_observable(watched, specs))
     return [*given, *found]
+
+
+def _endpoint(spec: dg.AssetSpec) -> str:
+    return key_of(spec.key, spec.metadata).endpoint if KEY_METADATA in spec.metadata else spec.key.path[0]
 
 
 def _observable(watched: _Watched, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
@@ -145,8 +172,8 @@ def _observable(watched: _Watched, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDe
         except MetadataError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, _WORTH_A_RETRY)) from None
         wanted = context.selected_asset_keys
-        yield from results(store, collected, wanted)
-        for observation in observations(store, context.instance, collected, without=wanted):
+        yield from results(store, collected, wanted, names=watched.shown)
+        for observation in observations(store, context.instance, collected, without=wanted, names=watched.shown):
             context.log_event(observation)
 
     decorated: Callable[..., dg.AssetsDefinition] = dg.multi_observable_source_asset(
@@ -202,20 +229,22 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
         description=f"Collects endpoint {slug} when the fingerprint of its schema changed.",
     )
     def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        metadata, memory = watched.metadata(context.resources), Memory.parse(context.cursor)
-        if rest := resting(memory):
+        metadata, memory, now = watched.metadata(context.resources), Memory.parse(context.cursor), watched.clock()
+        if rest := resting(memory, now):
             return dg.SensorResult(skip_reason=rest.skip, cursor=rest.memory.cursor)
         try:
             seen = endpoint_fingerprint(watched.location, metadata.databases(), scope=watched.scope)
             stored = metadata.store().endpoint(slug)
         except MetadataError as error:
-            failed = away(memory, str(error))
+            failed = away(memory, str(error), name=slug, now=now)
             return dg.SensorResult(skip_reason=failed.skip, cursor=failed.memory.cursor)
         decision = decide(
             memory,
             seen=seen,
             collected=stored.schema_fingerprint if stored else None,
             last_run=_last_run(context.instance, job.name, memory.run_key),
+            name=slug,
+            now=now,
         )
         if decision.skip is not None:
             return dg.SensorResult(skip_reason=decision.skip, cursor=decision.memory.cursor)

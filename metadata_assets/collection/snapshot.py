@@ -10,10 +10,11 @@ from identity.ids import sha256_of
 from metadata_assets.collection import rows
 from metadata_assets.collection.rows import Name, Names, Row
 from metadata_assets.collection.scope import NO_SUCH_SCHEMA, NO_SUCH_TABLE, Scope
+from metadata_assets.collection.view_columns import view_origins
 from metadata_assets.collection.views import reads
 from resources.models import Catalog, Gap
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 """What the rows become is part of what is compared: another FORMAT collects everything once more."""
 
 
@@ -77,18 +78,20 @@ class Snapshot:
     def catalog(self, fingerprint: str) -> Catalog:
         read = self.contents
         keys, unnamable = self.names.keys(read.estimates)
-        assets = rows.assets(
+        found = rows.assets(
             keys,
             relations=read.relations,
             columns=read.columns,
             constraints=read.constraints,
             estimates=read.estimates,
         )
+        assets, edges = tuple(found), rows.edges(keys, self._reads)
         return Catalog(
             endpoint=self.names.endpoint,
             fingerprint=fingerprint,
-            assets=tuple(assets),
-            edges=rows.edges(keys, self._reads),
+            assets=assets,
+            edges=edges,
+            origins=view_origins(keys, assets, edges, self.dialect, self.databases),
             gaps=(*self.gaps(), *unnamable, *rows.unnamable_columns(self.names, read.columns)),
         )
 

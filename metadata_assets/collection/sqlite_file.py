@@ -51,7 +51,7 @@ def looking_at_sqlite(
 ) -> Iterator[Snapshot]:
     """A look at a SQLite file. Raises EndpointUnreachable, EndpointBusy, EndpointRefused, MissingVariable."""
     file = location.file_path(databases.settings)
-    with _opened(file, location.slug) as connection:
+    with _opened(file, location.slug, seconds=TIMEOUT_SECONDS) as connection:
         contents = _contents(connection)
     yield Snapshot(Names(location.slug, location.database), contents.within(scope), scope, "sqlite")
 
@@ -64,7 +64,7 @@ def rows_of_sqlite(location: EndpointLocation, databases: Databases, seconds: fl
     """
     file = location.file_path(databases.settings)
 
-    with _opened(file, location.slug, at_once=False) as connection:
+    with _opened(file, location.slug, seconds=TIMEOUT_SECONDS, at_once=False) as connection:
 
         def ask(statement: str) -> Sequence[Any]:
             ends = time.monotonic() + seconds
@@ -88,11 +88,18 @@ def _quoted(name: str) -> str:
 
 
 @contextmanager
-def _opened(file: Path, endpoint: str, *, at_once: bool = True) -> Iterator[sqlite3.Connection]:
+def reading_sqlite(location: EndpointLocation, databases: Databases, seconds: float) -> Iterator[sqlite3.Connection]:
+    """The file to read, in one transaction, for so long."""
+    with _opened(location.file_path(databases.settings), location.slug, seconds=seconds) as connection:
+        yield connection
+
+
+@contextmanager
+def _opened(file: Path, endpoint: str, *, seconds: float, at_once: bool = True) -> Iterator[sqlite3.Connection]:
     """The file to read, whose errors are ours: all `at_once`, in one transaction, or each statement in its own."""
     if not file.is_file():
         raise EndpointUnreachable(endpoint=endpoint, where=str(file), reason="there is no such file")
-    ends = time.monotonic() + TIMEOUT_SECONDS
+    ends = time.monotonic() + seconds
     try:
         address = f"file:{quote(str(file.absolute()))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)) as found:

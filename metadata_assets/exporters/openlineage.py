@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
+from uuid import UUID
 
 from identity.errors import InvalidKey
 from identity.external import LineageName, OpenLineage
@@ -19,6 +20,8 @@ from identity.naming import Authority
 from resources.told_runs import ToldDataset, ToldInput, ToldOutput, ToldRun, ToldStep
 
 Event = dict[str, Any]
+Described = Mapping[tuple[UUID, datetime], ToldDataset]
+"""What is known of assets, as it was at a moment."""
 
 PRODUCER: Final = f"urn:metadata-assets:{version('metadata-assets')}"
 SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -52,7 +55,7 @@ class Teller:
     servers: Mapping[str, Authority]
     namespace: str = NAMESPACE
 
-    def events(self, runs: Iterable[ToldRun], datasets: Mapping[CanonicalKey, ToldDataset]) -> Iterator[Event]:
+    def events(self, runs: Iterable[ToldRun], datasets: Described) -> Iterator[Event]:
         """The events of some runs, each run's own in their order. Again the same, they are the same events."""
         for run in runs:
             yield from self._of_run(run)
@@ -68,7 +71,7 @@ class Teller:
         began = run.started_at or min((one.started_at for one in run.steps if one.started_at), default=None)
         yield from _events(identifier, run.status, began, run.ended_at, facets, about)
 
-    def _of_step(self, run: ToldRun, step: ToldStep, datasets: Mapping[CanonicalKey, ToldDataset]) -> Iterator[Event]:
+    def _of_step(self, run: ToldRun, step: ToldStep, datasets: Described) -> Iterator[Event]:
         job = self._job_of(run)
         parent = {"run": {"runId": self._id(run.run_id, job)}, "job": {"namespace": self.namespace, "name": job}}
         facets = {"parent": _facet("parent", **parent), **_failure(step)}
@@ -78,7 +81,7 @@ class Teller:
             name = f"{job}.{step.step_key}" + (f".{dataset_name(one.key)}" if one and several else "")
             about = {
                 "job": {"namespace": self.namespace, "name": name, "facets": kind},
-                "inputs": [self._input(read, datasets) for read in one.inputs] if one else [],
+                "inputs": [self._input(read, one.at, datasets) for read in one.inputs] if one else [],
                 "outputs": [self._output(one, datasets)] if one else [],
             }
             identifier = self._id(run.run_id, name, str(step.number))
@@ -107,11 +110,11 @@ class Teller:
             return key.endpoint, dataset_name(key), key
         return named.namespace, named.name, None
 
-    def _input(self, read: ToldInput, datasets: Mapping[CanonicalKey, ToldDataset]) -> Event:
-        return self._dataset(read.key, {**_version(read.version), **self._described(read.key, datasets)})
+    def _input(self, read: ToldInput, at: datetime, datasets: Described) -> Event:
+        return self._dataset(read.key, {**_version(read.version), **self._described(datasets[read.asset, at])})
 
-    def _output(self, one: ToldOutput, datasets: Mapping[CanonicalKey, ToldDataset]) -> Event:
-        facets = {**_version(one.version), **self._described(one.key, datasets)}
+    def _output(self, one: ToldOutput, datasets: Described) -> Event:
+        facets = {**_version(one.version), **self._described(datasets[one.asset, one.at])}
         sizes = {"rowCount": one.row_count, "size": one.byte_count}
         known = {name: size for name, size in sizes.items() if size is not None}
         made = _own(
@@ -124,8 +127,7 @@ class Teller:
         )
         return {**self._dataset(one.key, facets), "outputFacets": output}
 
-    def _described(self, key: CanonicalKey, datasets: Mapping[CanonicalKey, ToldDataset]) -> Event:
-        known = datasets.get(key, ToldDataset())
+    def _described(self, known: ToldDataset) -> Event:
         facets: Event = {}
         if known.description:
             facets["documentation"] = _facet("documentation", description=known.description)

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from metadata_assets._dagster import entries_of
+from metadata_assets.event_log import entries_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,17 @@ class Page:
     ended: Mapping[int, str]
     more: bool
     """Whether there may be more behind them."""
+
+    def before(self, number: int | None) -> "Page":
+        """What comes before an event, and nothing behind that; all of it for None."""
+        if number is None:
+            return self
+        return Page(
+            numbers=[one for one in self.numbers if one < number],
+            said=[one for one in self.said if one.number < number],
+            ended={at: run_id for at, run_id in self.ended.items() if at < number},
+            more=False,
+        )
 
 
 def asset_events_after(instance: dg.DagsterInstance, number: int, *, limit: int) -> Page:

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
 from identity.errors import InvalidKey
 from identity.keys import CanonicalKey, check_name
 from metadata_assets.datasets import key_of
+from metadata_assets.noted import as_text
 from resources.lineage_records import Origin
 from resources.metadata.told_columns import UNKNOWN, ToldColumns
 from resources.models import Field
 
+LINEAGE: Final = "dagster/column_lineage"
 _HERE = ""
 """The scope, as long as nobody says in which code location this is."""
 
@@ -23,8 +25,8 @@ def columns_of(metadata: Mapping[str, Any], keys: Mapping[dg.AssetKey, Canonical
     `keys` are those of the code location's assets; another one is called as an asset that declares no key. A column
     whose name no column can have is left out.
     """
-    schema = _value(metadata, "dagster/column_schema")
-    lineage = _value(metadata, "dagster/column_lineage")
+    schema = value_of(metadata, "dagster/column_schema")
+    lineage = value_of(metadata, LINEAGE)
     fields = _fields(schema) if isinstance(schema, dg.TableSchema) else None
     origins: dict[str, frozenset[Origin]] = {}
     if isinstance(lineage, dg.TableColumnLineage):
@@ -58,16 +60,17 @@ def _fields(schema: dg.TableSchema) -> tuple[Field, ...]:
     return tuple(
         Field(
             name=one.name,
-            type=one.type or UNKNOWN,
+            type=as_text(one.type) or UNKNOWN,
             nullable=one.constraints.nullable,
             position=position,
-            metadata={"comment": one.description} if one.description else {},
+            metadata={"comment": as_text(one.description)} if one.description else {},
         )
         for position, one in enumerate(reversed(named.values()), 1)
     )
 
 
-def _value(metadata: Mapping[str, Any], name: str) -> Any:
+def value_of(metadata: Mapping[str, Any], name: str) -> Any:
+    """What metadata have under a name, with or without Dagster's wrapping."""
     given = metadata.get(name)
     return given.value if isinstance(given, dg.MetadataValue) else given
 

@@ -13,15 +13,17 @@ from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.mirror.columns import columns_of, columns_text, scoped
+from metadata_assets.mirror.locations import entry_of
 from metadata_assets.sensing import sensor_of
 from resources.configurable import MetadataResource
 from resources.graph.edges import EdgeChanges, Link
 from resources.graph_store import GraphStore
+from resources.metadata.code_locations import CODE
 from resources.metadata.told_columns import ToldColumns
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Edge, PublishPolicy
 
-PRODUCER: Final = "dagster"
+PRODUCER: Final = CODE
 _LONGEST_TEXT: Final = 200
 
 
@@ -118,7 +120,7 @@ def mirror(
     thing, of which both words are shown. Edges that it no longer has are closed, and so is an asset that nobody speaks
     of any more; nothing is deleted.
     """
-    slot = f"{PRODUCER}:{code_location}"
+    slot = entry_of(code_location)
 
     def own(asset: Asset) -> Asset:
         return replace(asset, metadata={slot: asset.metadata[PRODUCER]})
@@ -135,7 +137,7 @@ def mirror(
 
 
 def lineage_sensor(
-    *, code_location: str | None = None, metadata: MetadataResource | None = None
+    *, name: str = "mirror_lineage", code_location: str | None = None, metadata: MetadataResource | None = None
 ) -> dg.SensorDefinition:
     """A sensor that mirrors the asset graph of its code location once for each change of it, and of the store.
 
@@ -170,7 +172,7 @@ def lineage_sensor(
 
     return sensor_of(
         look,
-        name="mirror_lineage",
+        name=name,
         description="Mirrors the asset graph into the canonical graph when the code location changed.",
         metadata=metadata,
     )

@@ -8,6 +8,7 @@ log may be read again and again, in any order.
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,11 +18,13 @@ from identity.errors import MetadataError
 from identity.idempotency import Delivery, Intent
 from identity.ids import Entity, child_id
 from identity.keys import CanonicalKey
-from metadata_assets._dagster import storage_of
+from metadata_assets._dagster import output_named
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.deliveries import DELIVERY_METADATA, kept
+from metadata_assets.event_log import storage_of
 from metadata_assets.intent import intent_of_run
 from metadata_assets.mirror.asset_events import LoggedAsset, Page, asset_events_after, asset_events_in
+from metadata_assets.mirror.materialized_columns import MALFORMED, Noted, record_noted_columns
 from metadata_assets.mirror.runs import OVERLAP, PAGE, Position
 from metadata_assets.sensing import sensor_of
 from metadata_assets.settling import MATERIALIZATION_METADATA
@@ -32,14 +35,14 @@ from resources.models import Asset, AssetType, Attempt, Staged
 EVENT_METADATA: Final = "metadata_assets/event"
 """On a record that was made from the event log: the number of its event there, and whether it was an observation."""
 _OUTPUT: Final = "event"
-"""The output of what no step of ours has delivered."""
+"""The output of what no op here yields."""
 _NOT_THERE: Final = 4
 _BEFORE_ALL: Final = -(2**62)
 _SECONDS: Final = 20.0
+_LEAVES_SECONDS: Final = 60.0
+"""So long an event is left to the process that told of it and records it itself, with what it was made from."""
 _PIECE: Final = 100
 """How many events are recorded before the time is looked at."""
-_MALFORMED: Final = (LookupError, TypeError, ValueError, AttributeError, MetadataError)
-"""What an event raises that somebody else wrote, or that has no intent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +78,12 @@ def record_materializations(
     location: str | None = None,
     seconds: float = _SECONDS,
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
 ) -> RecordedEvents:
     """Record what the log says since the last look about the assets of a graph, each delivery exactly once.
 
     A run that ended is read whole: its end finds whatever became visible late. After `seconds` the next look goes on.
+    It goes no further than to what a run that goes on has told within a minute and is about to record itself.
     """
     source = f"dagster-events:{storage_of(instance)}" + (f":{location}" if location else "")
     until = clock() + seconds
@@ -86,6 +91,7 @@ def record_materializations(
     seen, recorded, more = 0, 0, True
     while more and clock() < until:
         page = asset_events_after(instance, position.since, limit=PAGE + OVERLAP)
+        page = page.before(_on_its_way(instance, page, position, now()))
         more, looked_at = page.more, list(page.numbers)
         for at, (first, said, ended) in enumerate(_pieces(page, position)):
             if at and clock() >= until:
@@ -99,6 +105,20 @@ def record_materializations(
             store.record_runs(source, position=after.kept())
         position = after
     return RecordedEvents(seen=seen, recorded=recorded, complete=not more)
+
+
+def _on_its_way(instance: dg.DagsterInstance, page: Page, position: Position, now: float) -> int | None:
+    """The first event that was not seen before and that its process records itself, now or within a minute."""
+    told = {
+        one.number: one.run_id
+        for one in page.said
+        if one.number not in position.seen and "attempt" in _said(one.event) and abs(now - one.at) < _LEAVES_SECONDS
+    }
+    if not told:
+        return None
+    runs = instance.get_runs(dg.RunsFilter(run_ids=sorted(set(told.values()))))
+    going_on = {one.run_id for one in runs if not one.is_finished}
+    return min((number for number, run_id in told.items() if run_id in going_on), default=None)
 
 
 def _pieces(page: Page, position: Position) -> Iterator[tuple[int, Sequence[LoggedAsset], str | None]]:
@@ -128,7 +148,8 @@ def record_events(
 
     An event that cannot be recorded is told in the log, by its number and run, and keeps no other from being recorded.
     """
-    told = _told(store, instance, asset_graph, events)
+    events = list(events)
+    told = sorted(_told(store, instance, asset_graph, events), key=lambda one: not one.said)
     there = store.recorded_among({one for each in told for one in each.ids})
     missing: dict[UUID, _Told] = {}
     for each in told:
@@ -147,7 +168,15 @@ def record_events(
             _left_out(each.logged, error)
         else:
             recorded += 1
+    record_noted_columns(store, asset_graph, _noted(asset_graph, events))
     return recorded
+
+
+def _noted(asset_graph: Any, events: Iterable[LoggedAsset]) -> Iterator[Noted]:
+    known = asset_graph.get_all_asset_keys()
+    for one in events:
+        if one.event.asset_key in known and _counts(asset_graph, one):
+            yield Noted(one.event.asset_key, datetime.fromtimestamp(one.at, UTC), one.event.metadata)
 
 
 def materializations_sensor(*, metadata: MetadataResource | None = None) -> dg.SensorDefinition:
@@ -187,13 +216,29 @@ def _told(
             runs[run_id] = instance.get_run_by_id(run_id)
         return runs[run_id]
 
+    said_in = {(one.run_id, one.event.asset_key) for one in about if _said(one.event)}
     told = []
     for one in about:
+        if not _said(one.event) and _is_told_by_its_step(asset_graph, one, said_in, run_of):
+            continue
         try:
             told.append(_told_by(one, entities[keys[one.event.asset_key]], instance, asset_graph, run_of))
-        except _MALFORMED as error:
+        except MALFORMED as error:
             _left_out(one, error)
     return told
+
+
+def _is_told_by_its_step(
+    asset_graph: Any,
+    one: LoggedAsset,
+    said_in: Collection[tuple[str, dg.AssetKey]],
+    run_of: Callable[[str], dg.DagsterRun | None],
+) -> bool:
+    """Whether an event only repeats what a step says itself, or may until its run ends, which is read whole then."""
+    if not one.run_id or not asset_graph.get(one.event.asset_key).is_materializable:
+        return False
+    run = run_of(one.run_id)
+    return (one.run_id, one.event.asset_key) in said_in or (run is not None and not run.is_finished)
 
 
 def _told_by(
@@ -203,7 +248,7 @@ def _told_by(
     asset_graph: Any,
     run_of: Callable[[str], dg.DagsterRun | None],
 ) -> _Told:
-    """The delivery that one event tells of; raises one of _MALFORMED where it tells of none. It asks no store."""
+    """The delivery that one event tells of; raises one of MALFORMED where it tells of none. It asks no store."""
     said, partition = _said(one.event), one.event.partition
     run = run_of(one.run_id) if one.run_id and not said else None
     if said:
@@ -215,7 +260,12 @@ def _told_by(
     else:
         intent = intent_of_run(instance, run, lambda: asset_graph, one.event.asset_key, partition)
     noted = _value(one.event, MATERIALIZATION_METADATA)
-    delivery = Delivery(entity.tenant, entity.id, partition, intent, said.get("output", _OUTPUT))
+    output = said.get("output")
+    if output is None and one.run_id:  # what its step would deliver for the same intent
+        output = output_named(asset_graph, one.event.asset_key)
+    delivery = Delivery(entity.tenant, entity.id, partition, intent, output or _OUTPUT)
+    # What was recorded of such an event before it counted as its step's.
+    other = Delivery(entity.tenant, entity.id, partition, intent, said.get("output", _OUTPUT))
     return _Told(
         logged=one,
         asset_key=one.event.asset_key,
@@ -223,7 +273,7 @@ def _told_by(
         delivery=delivery,
         said=said,
         attempt=UUID(said["attempt"]) if "attempt" in said else child_id(entity.id, "event", str(one.number)),
-        ids=frozenset({delivery.materialization_id, *([UUID(noted)] if noted else [])}),
+        ids=frozenset({delivery.materialization_id, other.materialization_id, *([UUID(noted)] if noted else [])}),
     )
 
 

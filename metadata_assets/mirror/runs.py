@@ -14,7 +14,8 @@ from typing import Any, Final, Self
 import dagster as dg
 
 from identity.ids import sha256_of
-from metadata_assets._dagster import location_of, log_of_run, logged_after, storage_of
+from metadata_assets._dagster import location_of
+from metadata_assets.event_log import log_of_run, logged_after, storage_of
 from metadata_assets.mirror.lineage import snapshot
 from metadata_assets.mirror.run_events import KINDS, attempt_facts, run_fact
 from metadata_assets.sensing import sensor_of
@@ -154,6 +155,7 @@ def content_of(repository: dg.RepositoryDefinition) -> bytes:
 
 def runs_sensor(
     *,
+    name: str = "mirror_runs",
     every: timedelta = timedelta(seconds=30),
     code_location: str | None = None,
     metadata: MetadataResource | None = None,
@@ -178,7 +180,7 @@ def runs_sensor(
 
     return sensor_of(
         look,
-        name="mirror_runs",
+        name=name,
         description="Records runs, steps and attempts, from Dagster's event log.",
         seconds=int(every.total_seconds()),
         metadata=metadata,

@@ -50,6 +50,12 @@ class RuleFields(Declared):
         return self.severity == "error" and self.blocking is not False
 
 
+class UniqueFields(RuleFields):
+    """Where no value but null is there twice: in a partition, or in the whole dataset."""
+
+    across: Literal["partition", "dataset"] = "partition"
+
+
 class AcceptedFields(RuleFields):
     """The values that a column may have; null is another matter."""
 
@@ -119,4 +125,5 @@ ContractFields = Annotated[TableContractFields, AfterValidator(_not_empty)]
 Accepted = Annotated[
     AcceptedFields | None, BeforeValidator(_list_of_values, json_schema_input_type=list[str] | AcceptedFields)
 ]
+Single = Annotated[UniqueFields | None, BeforeValidator(_switch, json_schema_input_type=bool | UniqueFields)]
 Switched = Annotated[RuleFields | None, BeforeValidator(_switch, json_schema_input_type=bool | RuleFields)]

@@ -33,7 +33,9 @@ def promises(entry: Entry, known: Known) -> Iterator[Promise | Problem]:
         if column.not_null is not None:
             yield _promise(entry, (*path, "not_null"), NotNull(column.name), column.not_null)
         if column.unique is not None:
-            yield _promise(entry, (*path, "unique"), Unique(column.name), column.unique)
+            yield _promise(
+                entry, (*path, "unique"), Unique(column.name, column.unique.across == "dataset"), column.unique
+            )
         if column.accepted_values is not None:
             accepted = Accepted(column.name, column.accepted_values.values)
             yield _promise(entry, (*path, "accepted_values"), accepted, column.accepted_values)

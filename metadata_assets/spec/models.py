@@ -11,6 +11,7 @@ from metadata_assets.spec.contract_fields import (
     ContractFields,
     RelationshipFields,
     Severity,
+    Single,
     Switched,
 )
 from metadata_assets.spec.declared import Declared
@@ -215,7 +216,7 @@ class ColumnFields(Declared):
     type: str | None = None
     description: str | None = None
     not_null: Switched = None
-    unique: Switched = None
+    unique: Single = None
     accepted_values: Accepted = None
     relationships: RelationshipFields | None = None
 

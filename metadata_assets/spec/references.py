@@ -2,7 +2,8 @@
 
 import keyword
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from identity.errors import MetadataError, shown
 from identity.keys import CanonicalKey, Kind, dataset_key, short_name
@@ -11,6 +12,7 @@ from metadata_assets.spec.models import DependencyFields
 from metadata_assets.spec.partitions import default_mapping, mapping_problem
 from metadata_assets.spec.problems import Path, Problem, did_you_mean, field_name
 from metadata_assets.spec.project import Dependency, ProjectEndpoint
+from resources.locations import System
 
 
 def dependencies(entry: Entry, known: Known) -> tuple[list[Dependency], list[Problem]]:
@@ -64,10 +66,8 @@ def _input_key(entry: Entry, place: Path, text: str, known: Known) -> CanonicalK
     endpoint = known.endpoint(parsed.endpoint, entry, at)
     if not isinstance(endpoint, ProjectEndpoint):
         return endpoint
-    if endpoint.location.system == "postgres":
-        return _table_of(endpoint, parsed) or entry.problem(at, *_not_a_table(endpoint, parsed))
     if endpoint.location.system != "files":
-        return entry.problem(at, *unreadable(endpoint))
+        return _table_of(endpoint, parsed) or entry.problem(at, *_not_a_table(endpoint, parsed))
     if parsed in known.keys:
         return parsed
     if short_name(parsed) in known.invalid or known.datasets_unread:
@@ -93,10 +93,14 @@ def parsed_key(text: str, known: Known) -> CanonicalKey | str:
         return shape
 
 
-def unreadable(endpoint: ProjectEndpoint) -> tuple[str, str]:
-    """Why no dataset is made from the tables of a system that is only collected, and what to do."""
-    reason = f"the tables of {endpoint.slug}, a {endpoint.location.system} endpoint, are collected and not read by runs"
-    return reason, "copy what is needed into a files or postgres endpoint, and depend on that"
+SCHEMAS: Final[Mapping[System, str]] = {
+    "postgres": "public",
+    "duckdb": "main",
+    "sqlite": "main",
+    "mysql": "DATABASE",
+    "mariadb": "DATABASE",
+}
+"""What stands for the schema of a table in an example."""
 
 
 def _table_of(endpoint: ProjectEndpoint, key: CanonicalKey) -> CanonicalKey | None:
@@ -105,8 +109,13 @@ def _table_of(endpoint: ProjectEndpoint, key: CanonicalKey) -> CanonicalKey | No
 
 def _not_a_table(endpoint: ProjectEndpoint, key: CanonicalKey) -> tuple[str, str]:
     if key.schema is None:
-        return "the schema of the table is missing", f"write {endpoint.slug}/public/{key.table}"
+        return (
+            "the schema of the table is missing",
+            f"write {endpoint.slug}/{SCHEMAS[endpoint.location.system]}/{key.table}",
+        )
     database = endpoint.location.database
+    if database is None:
+        return f"{endpoint.slug} has no database in the names of its tables", "leave the source out"
     return f"{endpoint.slug} is the database {database}, not {key.source}", f"write {database} as the source"
 
 

@@ -19,12 +19,13 @@ class NotNull:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """No value but null is there twice, within a partition."""
+    """No value but null is there twice, within a partition; or in all of them, `across` partitions."""
 
     column: str
+    across: bool = False
 
     def __str__(self) -> str:
-        return f"No {self.column} is there twice in a partition."
+        return f"No {self.column} is there twice{'' if self.across else ' in a partition'}."
 
 
 @dataclass(frozen=True, slots=True)

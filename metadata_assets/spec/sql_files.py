@@ -14,7 +14,7 @@ from metadata_assets.spec.partitions import default_mapping, mapping_problem
 from metadata_assets.spec.problems import At, Problem, did_you_mean
 from metadata_assets.spec.project import Dependency
 from metadata_assets.spec.queries import Query, Reference, Relation, place, references
-from metadata_assets.spec.references import RESERVED, parsed_key, unreadable
+from metadata_assets.spec.references import RESERVED, SCHEMAS, parsed_key
 from metadata_assets.spec.yaml_source import NO_PASSWORDS, PASSWORD_IN_URL
 
 
@@ -137,8 +137,8 @@ def _named(name: str, known: Known) -> CanonicalKey | Refusal | None:
     if short_name(key) in known.invalid or known.datasets_unread or key.endpoint in known.invalid:
         return None
     endpoint = known.endpoints.get(key.endpoint)
-    if endpoint is not None and endpoint.location.system == "postgres":
-        form = f"{{{{ source('{key.endpoint}', '{key.schema or 'public'}', '{key.table}') }}}}"
+    if endpoint is not None and endpoint.location.system != "files":
+        form = f"{{{{ source('{key.endpoint}', '{key.schema or SCHEMAS[endpoint.location.system]}', '{key.table}') }}}}"
         return f"no dataset {shown(short_name(key))!r} is declared", f"for a table of {key.endpoint} write {form}"
     return _unknown(short_name(key), known, [short_name(one) for one in known.keys])
 
@@ -164,9 +164,7 @@ def _source(known: Known, slug: str, schema: str, table: str) -> CanonicalKey | 
     if endpoint is None:
         blameless = slug in known.invalid or known.endpoints_unread
         return None if blameless else (f"no endpoint {shown(slug)!r}", did_you_mean(slug, list(known.endpoints)))
-    if endpoint.location.system not in ("postgres", "files"):
-        return unreadable(endpoint)
-    if endpoint.location.system != "postgres":
+    if endpoint.location.system == "files":
         return f"{slug} is no database, so it has no source tables", "write {{ ref('…') }} for a dataset"
     try:
         key = dataset_key(slug, schema=schema, table=table, source=endpoint.location.database)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import dagster as dg
@@ -9,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from identity.errors import MetadataError
-from identity.keys import short_name
+from identity.keys import CanonicalKey, short_name
 from metadata_assets.signatures import Callee, Input, Parameter
 from metadata_assets.source_table import SourceTable
 from metadata_assets.spec import Dataset, Query, Relation, asset_key
@@ -45,10 +46,14 @@ class PartitionsDisagree(MetadataError):
 
 @dataclass(frozen=True, slots=True)
 class SqlFunction:
-    """Computes one partition at a time. `answered` gets what is to be shown of each: columns and their lineage."""
+    """Computes one partition at a time. `answered` gets what is to be shown of each: columns and their lineage.
+
+    `shown_as` is under which key Dagster shows an input, where that is another one than by its name.
+    """
 
     query: Query
     room: Room = LITTLE
+    shown_as: Mapping[CanonicalKey, dg.AssetKey] = field(default_factory=dict)
     answered: dict[str | None, Mapping[str, Any]] = field(default_factory=dict)
 
     def __call__(self, **arguments: Any) -> pa.Table | None:
@@ -58,7 +63,7 @@ class SqlFunction:
             return None
         inputs, schemas = self._inputs(arguments, partition)
         table = computed_table(self.query, inputs, partition, schemas, self.room)
-        self.answered[partition] = _shown(self.query, schemas, table)
+        self.answered[partition] = _shown(self.query, schemas, table, self.shown_as)
         return table
 
     def _inputs(
@@ -81,7 +86,7 @@ def _without_rows(source: SourceTable) -> pa.Schema:
 
 
 def _read(source: SourceTable, columns: Sequence[str]) -> pa.Table:
-    wanted = "*" if any("{table}" in name for name in columns) else ", ".join(quoted(name) for name in columns)
+    wanted = "*" if any("{table}" in name for name in columns) else ", ".join(source.quoted(name) for name in columns)
     return source.query(f"SELECT {wanted or '*'} FROM {{table}}").to_arrow()
 
 
@@ -147,20 +152,30 @@ def _check(refused: Refused | None) -> None:
         raise _failed(refused)
 
 
-def _shown(query: Query, inputs: Mapping[Relation, pa.Schema], table: pa.Table) -> Mapping[str, Any]:
+def _shown(
+    query: Query,
+    inputs: Mapping[Relation, pa.Schema],
+    table: pa.Table,
+    shown_as: Mapping[CanonicalKey, dg.AssetKey],
+) -> Mapping[str, Any]:
     """For Dagster: the columns as they are, and which columns of the inputs each comes from."""
     columns = [dg.TableColumn(one.name, str(one.type)) for one in table.schema]
     names = {relation: schema.names for relation, schema in inputs.items()}
     return {
         "dagster/column_schema": dg.TableSchema(columns=columns),
-        **column_lineage(origins_of(query, names, table.column_names)),
+        **column_lineage(origins_of(query, names, table.column_names), shown_as),
     }
 
 
-def column_lineage(origins: Mapping[str, Sequence[Origin]]) -> Mapping[str, dg.TableColumnLineage]:
+def column_lineage(
+    origins: Mapping[str, Sequence[Origin]], shown_as: Mapping[CanonicalKey, dg.AssetKey] = MappingProxyType({})
+) -> Mapping[str, dg.TableColumnLineage]:
     """The metadata that Dagster draws column lineage from; nothing where none is known."""
     deps = {
-        name: [dg.TableColumnDep(asset_key(relation.key), column) for relation, column in found]
+        name: [
+            dg.TableColumnDep(shown_as.get(relation.key) or asset_key(relation.key), column)
+            for relation, column in found
+        ]
         for name, found in origins.items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}

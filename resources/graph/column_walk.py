@@ -17,10 +17,13 @@ _COLUMNS: Final[Mapping[Direction, Mapping[str, str]]] = {
     "down": {"here": "target_field_id", "there": "source_field_id"},
 }
 
+# As of a moment, those that were known and not gone; of what had none then, those of now, as with names.
 _START = """
-SELECT f.field_id AS id FROM metadata.schema_field f
-WHERE f.tenant_id = %(tenant)s AND f.asset_id = %(asset)s AND f.deleted_at IS NULL
+SELECT f.field_id AS id, {was} AS was FROM metadata.schema_field f
+WHERE f.tenant_id = %(tenant)s AND f.asset_id = %(asset)s AND ({was} OR f.deleted_at IS NULL)
 """
+_OPEN = {"was": "f.deleted_at IS NULL"}
+_THEN = {"was": "(f.created_at <= %(at)s AND (f.deleted_at IS NULL OR f.deleted_at > %(at)s))"}
 
 _CLOSURE = """
 WITH RECURSIVE reached (id) AS (
@@ -95,7 +98,7 @@ def walk_columns(
     Statements: 4 without a bound, `depth` + 3 with one, whatever the size of the answer.
     """
     asked = Walk(session, at)
-    start = {row["id"] for row in asked.rows(_START, asset=dataset.id.value)} if column is None else {column}
+    start = _columns_of(asked, dataset) if column is None else {column}
     ids = _reached(asked, start, direction, depth)
     names = {
         row["field_id"]: ColumnKey(CanonicalKey.parse(row["qualified_name"]), row["name"])
@@ -111,6 +114,11 @@ def walk_columns(
         edges=tuple(sorted(pairs)),
         at=at,
     )
+
+
+def _columns_of(asked: Walk, dataset: Entity) -> set[UUID]:
+    rows = asked.rows(_START, _OPEN if asked.at is None else _THEN, asset=dataset.id.value)
+    return {row["id"] for row in rows if row["was"]} or {row["id"] for row in rows}
 
 
 def _reached(asked: Walk, start: set[UUID], direction: Direction, depth: int | None) -> Collection[UUID]:

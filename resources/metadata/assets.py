@@ -25,6 +25,7 @@ from resources.metadata.resolution import (
 )
 from resources.models import Asset, AssetType, Field
 from resources.postgres.session import Row, Session
+from resources.postgres.statistics import MANY, take_stock
 
 
 class UnknownKey(MetadataError):
@@ -183,9 +184,15 @@ def registered(
     born = {key: expected[key] for key in keys - found.keys()}
     entities = found | born
     _check_each_is_its_own(entities)
-    parameters = _parameters(session, given, entities, said, own=owners(session, keys).keys() | born.keys())
-    created = session.count(_CREATE, parameters) if born else 0
-    locked = [row["asset_id"] for row in session.rows(_LOCK, parameters)]
+    own = owners(session, found).keys() | born.keys()
+    made = _parameters(session, [one for one in given if one.key in born], entities, said, own=own)
+    created = session.count(_CREATE, made) if born else 0
+    if created >= MANY:
+        take_stock(session, "asset", "alias")
+    if created == len(born):  # else somebody else made one of them meanwhile
+        given = [one for one in given if one.key not in born]
+    parameters = _parameters(session, given, entities, said, own=own)
+    locked = [row["asset_id"] for row in session.rows(_LOCK, parameters)] if given else []
     return created + (session.count(_MERGE, {**parameters, "locked": locked}) if locked else 0), entities
 
 
@@ -214,6 +221,10 @@ def _parameters(
     own: Collection[CanonicalKey],
 ) -> Row:
     rows = [_row(entities[asset.key], asset) | said[asset.key] | {"own": asset.key in own} for asset in given]
+    endpoints = {row["endpoint"] for row in rows}
+    ids = {slug: str(Entity(session.tenant, endpoint_key(slug)).id) for slug in endpoints}
+    for row in rows:
+        row["endpoint_id"] = ids[row.pop("endpoint")]
     return {"tenant": session.tenant_value, "actor": session.actor, "assets": Jsonb(rows)}
 
 
@@ -229,7 +240,7 @@ def _row(entity: Entity, asset: Asset) -> Row:
     key = entity.key  # of what is born below a provisional endpoint that is registered by now, the registered one
     return {
         "asset_id": str(entity.id),
-        "endpoint_id": str(Entity(entity.tenant, endpoint_key(key.endpoint)).id),
+        "endpoint": key.endpoint,
         "type": asset.type,
         "name": own_name(key),
         "qualified_name": str(key),

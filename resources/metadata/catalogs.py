@@ -1,5 +1,6 @@
 """Catalogs: what is known of an endpoint's tables, for whoever looks at them again."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,11 +34,12 @@ _FINGERPRINT = """
 SELECT schema_fingerprint FROM metadata.endpoint WHERE tenant_id = %(tenant)s AND endpoint_id = %(endpoint)s
 """
 
-# What is called so, and what else the endpoint sees or saw.
-_OF_ENDPOINT = "a.tenant_id = %(tenant)s AND (a.endpoint_id = %(endpoint)s OR a.asset_id = ANY (%(also)s))"
+# What is called so, and what else the endpoint sees or saw. The ids first, and what hangs off each is looked up by
+# itself: joined, or compared with all of them, a database without statistics looked at every asset for each column.
+_OF_ENDPOINT = """unnest(ARRAY(
+  SELECT a.asset_id FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.endpoint_id = %(endpoint)s
+  UNION SELECT unnest(%(also)s::uuid[]))) AS o (asset_id)"""
 
-# The ids first, so that columns are found by their index: joined, a database without statistics looked at every asset
-# for each column.
 _COUNT_FIELDS = """
 SELECT count(*) AS fields FROM metadata.schema_field f
 WHERE f.tenant_id = %(tenant)s AND f.deleted_at IS NULL AND f.asset_id = ANY (ARRAY(
@@ -47,35 +49,35 @@ WHERE f.tenant_id = %(tenant)s AND f.deleted_at IS NULL AND f.asset_id = ANY (AR
 
 # Of those that have their names: what is gone, and whose name something else has, is history.
 _ASSETS = f"""
-SELECT {present_key("a.qualified_name")} AS name, a.type, a.description, a.metadata, a.deleted_at IS NULL AS open,
+SELECT a.asset_id, {present_key("a.qualified_name")} AS name, a.type, a.description, a.metadata,
+  a.deleted_at IS NULL AS open,
   EXISTS (SELECT 1 FROM metadata.dataset d WHERE d.tenant_id = a.tenant_id AND d.dataset_id = a.asset_id)
     AS materialized, coalesce(a.metadata ->> 'moved_from', %(slug)s) = %(slug)s AS here
-FROM metadata.asset a
-JOIN metadata.alias x
-  ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL
-WHERE {_OF_ENDPOINT}
+FROM {_OF_ENDPOINT}
+CROSS JOIN LATERAL (
+  SELECT * FROM metadata.asset b WHERE b.tenant_id = %(tenant)s AND b.asset_id = o.asset_id LIMIT 1) a
+CROSS JOIN LATERAL (
+  SELECT x.entity_id FROM metadata.alias x
+  WHERE x.tenant_id = %(tenant)s AND x.entity_id = o.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL LIMIT 1) x
 ORDER BY a.qualified_name
 """
 
 _FIELDS = f"""
-SELECT {present_key("a.qualified_name")} AS asset,
-  jsonb_agg(jsonb_build_array(f.deleted_at IS NULL, f.name, f.type, f.nullable, f.position, f.metadata)
-    ORDER BY f.deleted_at NULLS LAST, f.name, f.field_id) AS fields
-FROM metadata.asset a
-JOIN metadata.alias x
-  ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind = 'primary' AND x.valid_to IS NULL
-JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id
-WHERE {_OF_ENDPOINT}
-GROUP BY a.qualified_name ORDER BY a.qualified_name
+SELECT f.asset_id::text, f.deleted_at IS NULL AS open, f.name, f.type, f.nullable, f.position,
+  nullif(f.metadata, '{{}}') AS metadata
+FROM {_OF_ENDPOINT}
+CROSS JOIN LATERAL (
+  SELECT * FROM metadata.schema_field g WHERE g.tenant_id = %(tenant)s AND g.asset_id = o.asset_id OFFSET 0) f
+ORDER BY f.deleted_at NULLS LAST, f.field_id
 """
 
 _FORMER = f"""
-SELECT {present_key("a.qualified_name")} AS asset, array_agg(x.key) AS names
-FROM metadata.asset a
-JOIN metadata.alias x
-  ON x.tenant_id = a.tenant_id AND x.entity_id = a.asset_id AND x.kind <> 'primary' AND x.valid_to IS NULL
-WHERE {_OF_ENDPOINT}
-GROUP BY a.qualified_name ORDER BY a.qualified_name
+SELECT x.entity_id, array_agg(x.key) AS names
+FROM {_OF_ENDPOINT}
+CROSS JOIN LATERAL (
+  SELECT * FROM metadata.alias y WHERE y.tenant_id = %(tenant)s AND y.entity_id = o.asset_id OFFSET 0) x
+WHERE x.kind <> 'primary' AND x.valid_to IS NULL
+GROUP BY x.entity_id ORDER BY x.entity_id
 """
 
 _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
@@ -85,13 +87,23 @@ _LOCK = "SELECT pg_advisory_xact_lock(%(lock)s)"
 class Catalogs(Noun):
     """Read what is stored of an endpoint. Writing it takes a session: `lock_catalog`, then `apply_plan` of a plan."""
 
+    def catalog_fingerprint(self, endpoint: str) -> str | None:
+        """The fingerprint of the look that is stored; None before the first. Raises EndpointNotRegistered.
+
+        To be asked before a source is looked at: `lock_catalog` refuses a look that another one overtook since.
+        """
+        with self.session() as session:
+            return _fingerprint(session, endpoint)
+
     def known_catalog(self, endpoint: str) -> Known:
         """The stored assets of an endpoint without their fields. Raises EndpointNotRegistered."""
         with self.session() as session:
             fingerprint = _fingerprint(session, endpoint)
             parameters = _with_moved(session, endpoint)
             (fields,) = (row["fields"] for row in session.rows(_COUNT_FIELDS, parameters))
-            return Known(fingerprint=fingerprint, assets=_known_assets(session, parameters), fields=fields)
+            assets = _known_assets(session, parameters)
+            by_name = {asset.name: asset for asset in assets.values()}
+            return Known(fingerprint=fingerprint, assets=by_name, fields=fields)
 
     def joined(
         self, endpoint: str, keys: Collection[CanonicalKey], *, place: str | None
@@ -119,11 +131,14 @@ def current_catalog(session: Session, endpoint: str, *, also: Collection[UUID] =
     With what somebody moved to another endpoint since it was seen here, and with the things in `also`.
     """
     parameters = _with_moved(session, endpoint, also)
-    fields = {row["asset"]: row["fields"] for row in session.rows(_FIELDS, parameters)}
-    former = {row["asset"]: frozenset(row["names"]) for row in session.rows(_FORMER, parameters)}
+    assets = _known_assets(session, parameters)
+    if not assets:
+        return []
+    fields = _known_fields(session, parameters)
+    former = {row["entity_id"]: frozenset(row["names"]) for row in session.rows(_FORMER, parameters)}
     return [
-        replace(_with_fields(asset, fields.get(asset.name, ())), former=former.get(asset.name, frozenset()))
-        for asset in _known_assets(session, parameters).values()
+        replace(_with_fields(asset, fields.get(str(identifier), ())), former=former.get(identifier, frozenset()))
+        for identifier, asset in assets.items()
     ]
 
 
@@ -187,16 +202,30 @@ def _fingerprint(session: Session, endpoint: str) -> str | None:
     return fingerprint
 
 
-def _known_assets(session: Session, parameters: Row) -> dict[str, KnownAsset]:
-    return {row["name"]: KnownAsset(**row) for row in session.rows(_ASSETS, parameters)}
+def _known_assets(session: Session, parameters: Row) -> dict[UUID, KnownAsset]:
+    return {row.pop("asset_id"): KnownAsset(**row) for row in session.rows(_ASSETS, parameters)}
 
 
-def _with_fields(asset: KnownAsset, rows: Iterable[Sequence[Any]]) -> KnownAsset:
+def _known_fields(session: Session, parameters: Row) -> Mapping[str, Sequence[tuple[bool, Field]]]:
+    """The columns of each asset by its id's text, and which are open. Values that are equal are made once."""
+    found: dict[str, list[tuple[bool, Field]]] = defaultdict(list)
+    plain: dict[tuple[Any, ...], Field] = {}
+    for asset, is_open, name, kind, nullable, position, metadata in session.values(_FIELDS, parameters):
+        field = None if metadata else plain.get((name, kind, nullable, position))
+        if field is None:
+            field = Field(name=name, type=kind, nullable=nullable, position=position, metadata=metadata or {})
+            if not metadata:
+                plain[name, kind, nullable, position] = field
+        found[asset].append((is_open, field))
+    return found
+
+
+def _with_fields(asset: KnownAsset, columns: Iterable[tuple[bool, Field]]) -> KnownAsset:
     fields: dict[str, Field] = {}
     closed: set[str] = set()
-    for is_open, name, kind, nullable, position, metadata in rows:
-        closed.discard(name)  # open ones come last: of several columns of one name the newest counts
-        fields[name] = Field(name=name, type=kind, nullable=nullable, position=position, metadata=metadata)
+    for is_open, field in columns:
+        closed.discard(field.name)  # open ones come last: of several columns of one name the newest counts
+        fields[field.name] = field
         if not is_open:
-            closed.add(name)
+            closed.add(field.name)
     return replace(asset, fields=fields, closed_fields=frozenset(closed))

@@ -1,15 +1,16 @@
 """Columns: the fields of an asset in a catalog. Their ids hang off the asset's, and stay when they are renamed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
+from operator import itemgetter
 from typing import ClassVar
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from identity.errors import MetadataError, shown
-from identity.ids import Entity, EntityId, column_id
+from identity.ids import Entity, EntityId, column_id, column_ids
 from identity.keys import CanonicalKey, ColumnKey, key_text, short_name
 from resources.metadata.assets import UnknownKey
 from resources.metadata.noun import Noun
@@ -30,6 +31,15 @@ ON CONFLICT (tenant_id, field_id) DO UPDATE SET
 WHERE (schema_field.type, schema_field.nullable, schema_field.position, schema_field.metadata)
     IS DISTINCT FROM (excluded.type, excluded.nullable, excluded.position, excluded.metadata)
   OR schema_field.deleted_at IS NOT NULL
+"""
+
+# Of things that nobody else can see yet: nothing is in the way, and nobody waits.
+_BEAR_FIELDS = """
+INSERT INTO metadata.schema_field (tenant_id, asset_id, field_id, name, type, nullable, position, metadata)
+SELECT %(tenant)s, a.asset_id, f.*
+FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, field_ids uuid[], names text[], types text[],
+  nullable boolean[], positions integer[], metadata jsonb[])
+CROSS JOIN LATERAL unnest(a.field_ids, a.names, a.types, a.nullable, a.positions, a.metadata) AS f
 """
 
 _CLOSE_FIELDS = """
@@ -152,28 +162,57 @@ def rename_fields(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entit
     return session.count(_PICK_UP, parameters)
 
 
-def write_fields(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> int:
-    """Write the columns that are new, changed or back. What is gone is closed before, so names are free."""
+def write_fields(
+    session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity], *, born: Collection[CanonicalKey] = ()
+) -> int:
+    """Write the columns that are new, changed or back. What is gone is closed before, so names are free.
+
+    What was `born` in this very transaction has no columns yet.
+    """
     known = (*plan.fields_changed, *plan.fields_reopened)
-    if not plan.fields_created and not known:
-        return 0
-    assets = {key: ids[key].id for key in {key for key, _field in (*plan.fields_created, *known)}}  # each once
+    created = [(key, [field for _key, field in some]) for key, some in groupby(plan.fields_created, key=itemgetter(0))]
+    there = [(key, fields) for key, fields in created if key not in born]
+    written = _bear_fields(session, [(ids[key].id, fields) for key, fields in created if key in born])
+    if not there and not known:
+        return written
+    assets = {key: ids[key].id for key in {*(key for key, _some in there), *(key for key, _field in known)}}
     parents = sorted(asset.value for asset in assets.values())
     stored = session.rows(_STORED_FIELDS, {"tenant": session.tenant_value, "assets": parents})
     names = {(row["asset_id"], row["name"]): row["field_id"] for row in stored}  # an open one last, so it stays
     taken = {row["field_id"] for row in stored}
     rows = [_field_row(assets[key], field, names[assets[key].value, field.name]) for key, field in known]
     rows += [
-        _field_row(assets[key], field, _new_field(assets[key], field.name, taken)) for key, field in plan.fields_created
+        _field_row(assets[key], field, _new_field(assets[key], field.name, taken))
+        for key, fields in there
+        for field in fields
     ]
-    return session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
+    return written + session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
+
+
+def _bear_fields(session: Session, born: Iterable[tuple[EntityId, Sequence[Field]]]) -> int:
+    """Column by column, not row by row: there are tens of thousands at a time."""
+    assets = [
+        {
+            "asset_id": asset.value.hex,
+            "field_ids": column_ids(asset, [field.name for field in fields]),
+            "names": [field.name for field in fields],
+            "types": [field.type for field in fields],
+            "nullable": [field.nullable for field in fields],
+            "positions": [field.position for field in fields],
+            "metadata": [field.metadata for field in fields],
+        }
+        for asset, fields in born
+    ]
+    return session.count(_BEAR_FIELDS, {"tenant": session.tenant_value, "assets": Jsonb(assets)}) if assets else 0
 
 
 def _new_field(asset: EntityId, name: str, taken: Collection[UUID]) -> UUID:
     """The id of a column that is born now, when another one may have been born under its name."""
     first = column_id(asset, name)
-    if first not in taken:
-        return first
+    return first if first not in taken else _later(asset, name, taken)
+
+
+def _later(asset: EntityId, name: str, taken: Collection[UUID]) -> UUID:
     generations = (column_id(asset, name, generation=number) for number in count(2))
     return next(identifier for identifier in generations if identifier not in taken)
 

@@ -13,17 +13,23 @@ from resources.postgres.session import Session
 NO_JOB: Final = "datasets"
 """The scope of edges between columns that no job told."""
 
+MATERIALIZED: Final = "materialization"
+"""The producer of edges between columns that materializations told."""
+MATERIALIZED_LINEAGE: Final = "dagster/column_lineage"
+MATERIALIZED_SCHEMA: Final = "dagster/column_schema"
+
 _SAID = """
 SELECT f.asset_id, f.name, f.columns, j.qualified_name AS job
 FROM metadata.facet f LEFT JOIN metadata.asset j ON j.tenant_id = f.tenant_id AND j.asset_id = f.said_by
 WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s) AND f.about = 'dataset' AND f.columns IS NOT NULL
+  AND (f.name = ANY (%(materialized)s)) = %(by_materialization)s
 ORDER BY f.asset_id, f.as_of DESC, f.sha256 DESC, f.facet_id
 """
 
 
 def bring_facets(session: Session, assets: Collection[UUID], *, producer: str) -> tuple[int, int]:
     """Bring columns and their edges to what the facets of these datasets say; how many rows of each that wrote."""
-    return bring_columns(session, assets, lambda some: _read(session, some), producer=producer, by=producer)
+    return bring_columns(session, assets, lambda some: _read(session, some, producer), producer=producer, by=producer)
 
 
 def column_words(one: Facet) -> Any:
@@ -35,10 +41,16 @@ def column_words(one: Facet) -> Any:
     return None
 
 
-def _read(session: Session, assets: Collection[UUID]) -> dict[UUID, ToldColumns]:
+def _read(session: Session, assets: Collection[UUID], producer: str) -> dict[UUID, ToldColumns]:
     fields: dict[UUID, tuple[Field, ...]] = {}
     origins: dict[UUID, dict[str, Mapping[str, frozenset[Origin]]]] = {}
-    for row in session.rows(_SAID, {"tenant": session.tenant_value, "assets": sorted(assets)}):
+    given = {
+        "tenant": session.tenant_value,
+        "assets": sorted(assets),
+        "materialized": [MATERIALIZED_LINEAGE, MATERIALIZED_SCHEMA],
+        "by_materialization": producer == MATERIALIZED,
+    }
+    for row in session.rows(_SAID, given):
         if isinstance(row["columns"], list):
             fields.setdefault(row["asset_id"], tuple(_fields(row["columns"])))
         else:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from uuid import UUID
 
 from identity.ids import Entity
 from identity.keys import CanonicalKey, check_name
+from resources.graph.column_edges import settle_column_edges
 from resources.graph.edges import EdgeChanges, Link, assert_edges
 from resources.metadata.assets import registered, said_by_callers
 from resources.metadata.columns import close_fields, write_fields
@@ -121,7 +123,8 @@ def _write(session: Session, look: Import) -> Imported:
     gone = _taken_back(session, look, entities)
     fields = {entities[asset.key]: asset.fields or () for asset in assets}
     fields |= {one: () for one in gone if one.key not in entities}
-    columns = declare_columns(session, fields, by=look.slot, complete=look.complete)
+    columns, described = declare_columns(session, fields, by=look.slot, complete=look.complete)
+    settle_column_edges(session, columns=described)
     edges = _edges(session, look, entities)
     return Imported(
         rows_written=endpoints + written + len(gone) + columns + edges.opened + edges.closed,
@@ -144,18 +147,30 @@ def _taken_back(session: Session, look: Import, entities: Mapping[CanonicalKey, 
     ]
 
 
-def declare_columns(session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool) -> int:
-    """Bring the columns that `by` declares of assets to what it says; how many rows that wrote.
+def declare_columns(
+    session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool
+) -> tuple[int, set[UUID]]:
+    """Bring the columns that `by` declares of assets to what it says; how many rows that wrote, and of which assets.
 
     Columns that a collection or somebody else described stand. What is not complete closes nothing.
     """
-    plan, ids = _column_plan(session, fields, by=by, complete=complete)
-    if not (plan.fields_closed or plan.fields_created or plan.fields_changed or plan.fields_reopened):
-        return 0
+    if not undeclared(session, fields, by=by, complete=complete):
+        return 0, set()
     assets = sorted(entity.id.value for entity in fields)
     session.rows(_LOCK, {"tenant": session.tenant_value, "assets": assets})  # before a collection describes them
     plan, ids = _column_plan(session, fields, by=by, complete=complete)
-    return close_fields(session, plan.fields_closed, ids) + write_fields(session, plan, ids)
+    written = close_fields(session, plan.fields_closed, ids) + write_fields(session, plan, ids)
+    return written, _described(plan, ids)
+
+
+def undeclared(session: Session, fields: Mapping[Entity, tuple[Field, ...]], *, by: str, complete: bool) -> set[UUID]:
+    """The assets whose columns are not yet what `by` declares: those that `declare_columns` would write."""
+    return _described(*_column_plan(session, fields, by=by, complete=complete))
+
+
+def _described(plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> set[UUID]:
+    changes = (*plan.fields_closed, *plan.fields_created, *plan.fields_changed, *plan.fields_reopened)
+    return {ids[key].id.value for key, _field in changes}
 
 
 def _column_plan(

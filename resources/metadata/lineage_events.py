@@ -1,16 +1,22 @@
 """Lineage events: what other tools say that ran, and what it read and wrote. In any order, as often as one likes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
-from identity.ids import Entity
-from identity.keys import CanonicalKey, Kind, short_name
-from resources.lineage_records import Facet, LineageEvent, RecordedLineage, RefusedEvent
+from identity.ids import Entity, sha256_of
+from identity.keys import CanonicalKey, Kind, key_text, short_name
+from resources.lineage_records import Facet, LineageEvent, MaterializedColumns, RecordedLineage, RefusedEvent
 from resources.metadata.assets import registered
-from resources.metadata.event_columns import bring_facets, column_words
+from resources.metadata.event_columns import (
+    MATERIALIZED,
+    MATERIALIZED_LINEAGE,
+    MATERIALIZED_SCHEMA,
+    bring_facets,
+    column_words,
+)
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import hold_names, writable
 from resources.metadata.runs import attempt_item, run_item
@@ -23,6 +29,12 @@ EVENTS: Final = "openlineage"
 _RECORD = """
 SELECT * FROM metadata.record_lineage(
   %(producer)s, %(jobs)s, %(attempts)s, %(datasets)s, %(facets)s, %(links)s)
+"""
+# Of which datasets materializations said where columns come from.
+_NOTED = f"""
+SELECT h.key FROM metadata.holders_of(%(keys)s) h
+WHERE EXISTS (SELECT 1 FROM metadata.column_word w
+  WHERE w.tenant_id = %(tenant)s AND w.asset_id = h.entity_id AND w.producer = '{MATERIALIZED}')
 """
 _REFUSE = "SELECT metadata.refuse_events(%(events)s) AS written"
 _ACCEPT = "SELECT metadata.accept_events(%(digests)s) AS written"
@@ -46,8 +58,19 @@ class LineageEvents(Noun):
         """
         return self.sessions.perform(lambda session: _record(session, events))
 
+    def record_materialized_columns(self, told: Sequence[MaterializedColumns]) -> int:
+        """Record what materializations said of columns; how many edges between columns that wrote.
+
+        Of each dataset the newest word counts, in whatever order they come: one without origins takes back what was
+        said, and is nothing where nothing was. Datasets that nobody registered are left out, and nothing is registered.
+        """
+        return self.sessions.perform(lambda session: _record_materialized(session, told))
+
     def refuse_events(self, refused: Iterable[RefusedEvent]) -> int:
-        """Keep events that could not be read, with the reason; how many are new or refused for another reason now."""
+        """Keep events that could not be read, with the reason; how many that wrote.
+
+        It writes none that was refused for the same reason within a day.
+        """
         rows = [
             {
                 "sha256": one.sha256.hex(),
@@ -89,7 +112,46 @@ def _record(session: Session, events: Sequence[LineageEvent]) -> RecordedLineage
     described = {one.asset for event in events for one in event.facets if (one.fields, one.origins) != (None, None)}
     assets = {entities[key].id.value for key in described if key is not None}
     columns, column_edges = bring_facets(session, assets, producer=EVENTS)
-    return RecordedLineage(assets=written, columns=columns, column_edges=column_edges, **row)
+    cut = sum(one.is_cut for event in events for one in event.facets)
+    return RecordedLineage(assets=written, columns=columns, column_edges=column_edges, cut=cut, **row)
+
+
+def _record_materialized(session: Session, told: Sequence[MaterializedColumns]) -> int:
+    silent = {one.dataset for one in told if not one.origins} - {one.dataset for one in told if one.origins}
+    if silent:
+        rows = session.rows(_NOTED, {"tenant": session.tenant_value, "keys": [*map(key_text, sorted(silent))]})
+        silent -= {CanonicalKey.parse(row["key"]) for row in rows}
+        told = [one for one in told if one.dataset not in silent]
+    if not told:
+        return 0
+    entities = writable(session, {one.dataset for one in told})
+    events = [
+        LineageEvent(at=one.at, facets=tuple(_materialized_facets(one))) for one in told if one.dataset in entities
+    ]
+    facets = [_facet(event, one, entities) for event in events for one in event.facets]
+    nothing = Jsonb([])
+    given = {"jobs": nothing, "attempts": nothing, "datasets": nothing, "links": nothing}
+    session.rows(_RECORD, {**given, "producer": MATERIALIZED, "facets": Jsonb(facets)})
+    assets = {entity.id.value for entity in entities.values()}
+    _columns, edges = bring_facets(session, assets, producer=MATERIALIZED)
+    return edges
+
+
+def _materialized_facets(one: MaterializedColumns) -> Iterator[Facet]:
+    """Both are of one materialization: one that does not say of which types its columns are takes that back."""
+    for name, fields, origins in (
+        (MATERIALIZED_SCHEMA, one.fields or (), None),
+        (MATERIALIZED_LINEAGE, None, one.origins),
+    ):
+        yield Facet(
+            about="dataset",
+            name=name,
+            document={},
+            sha256=sha256_of(name, one.text),
+            asset=one.dataset,
+            fields=fields,
+            origins=origins,
+        )
 
 
 def _keys(event: LineageEvent) -> set[CanonicalKey]:

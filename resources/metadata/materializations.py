@@ -25,7 +25,7 @@ class NoSuchMaterialization(MetadataError):
     exit_code: ClassVar[int] = 3
 
 
-TOKEN = "SELECT metadata.next_fencing_token() AS token"
+_TOKEN = "SELECT metadata.next_fencing_token() AS token"
 
 _OPEN_STAGING = (
     BOUND
@@ -127,7 +127,7 @@ class Materializations(Noun):
 
     def next_fencing_token(self) -> int:
         """A number larger than every one given before: the later an attempt starts, the larger its token."""
-        (row,) = self.sessions.call(TOKEN, {})
+        (row,) = self.sessions.call(_TOKEN, {})
         token: int = row["token"]
         return token
 

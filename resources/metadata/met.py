@@ -8,15 +8,19 @@ from identity.keys import CanonicalKey, key_text
 from resources.metadata.resolution import present_key
 from resources.postgres.session import Row, Session
 
-# By the digests of names, in every spelling; what was moved away since this endpoint saw it is not another endpoint's.
-# An own name is met when the thing was named before anybody registered the endpoint.
+# By the digests of names, in every spelling, one after the other: of an array, each name of the tenant would be
+# compared with every element. What was moved away since this endpoint saw it is not another endpoint's. An own name is
+# met when the thing was named before anybody registered the endpoint.
 _MET = f"""
 SELECT {present_key("x.key")} AS key, a.asset_id, {present_key("a.qualified_name")} AS name,
   a.metadata ->> 'object' AS object, a.deleted_at IS NULL AS open, x.kind = 'primary' AS own
-FROM metadata.alias x JOIN metadata.asset a ON a.tenant_id = x.tenant_id AND a.asset_id = x.entity_id
-WHERE x.tenant_id = %(tenant)s AND x.valid_to IS NULL
-  AND x.key_sha256 = ANY (ARRAY(SELECT s.digest FROM metadata.spellings(%(keys)s) s))
-  AND (x.kind <> 'primary' OR a.endpoint_id IS NULL) AND a.endpoint_id IS DISTINCT FROM %(endpoint)s
+FROM metadata.spellings(%(keys)s) s
+CROSS JOIN LATERAL (
+  SELECT y.key, y.kind, y.entity_id FROM metadata.alias y
+  WHERE y.tenant_id = %(tenant)s AND y.valid_to IS NULL AND y.key_sha256 = s.digest LIMIT 1) x
+CROSS JOIN LATERAL (
+  SELECT * FROM metadata.asset b WHERE b.tenant_id = %(tenant)s AND b.asset_id = x.entity_id LIMIT 1) a
+WHERE (x.kind <> 'primary' OR a.endpoint_id IS NULL) AND a.endpoint_id IS DISTINCT FROM %(endpoint)s
   AND a.metadata ->> 'moved_from' IS DISTINCT FROM %(slug)s
 ORDER BY x.key
 """

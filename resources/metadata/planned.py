@@ -1,12 +1,21 @@
 """What a collection changes in a catalog: a plan, written in one transaction."""
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from psycopg.types.json import Jsonb
 
 from identity.ids import Entity
 from identity.keys import CanonicalKey, key_text
+from resources.graph.column_edges import (
+    NOTHING_SAID,
+    ChangedWords,
+    ColumnWord,
+    say_of_columns,
+    settle_column_edges,
+)
 from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
 from resources.metadata.aliases import rename
 from resources.metadata.catalogs import CatalogOvertaken, endpoint_parameters
@@ -98,6 +107,8 @@ ORDER BY 2, 3
 ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING
 """
 
+_COLUMNS_MEANT = "SELECT metadata.inherit_column_words(%(old)s, %(new)s)"
+
 # Things that got the name they have by a rename, or had it before and got it back.
 _CALLED_BEFORE = """
 SELECT 1 FROM metadata.alias x
@@ -125,8 +136,11 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
     created = _create_assets(session, plan, born)
     declared = plan.created if created < len(plan.created) else ()  # by somebody, meanwhile
     ids = born | _own(session, plan, _keys_of(plan) - born.keys())
+    touched = {ids[key] for key in _touched(plan)}
     _lock_assets(
-        session, {ids[key] for key in (*(one.key for one in (*declared, *plan.changed, *plan.reopened)), *plan.closed)}
+        session,
+        touched
+        | {ids[key] for key in (*(one.key for one in (*declared, *plan.changed, *plan.reopened)), *plan.closed)},
     )
     written += created
     ids |= {key: ids[name] for key, name in plan.joined}
@@ -138,10 +152,13 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
             _merge_assets(session, plan.endpoint, (*plan.changed, *plan.reopened), ids),
             close_fields(session, plan.fields_closed, ids),
             rename_fields(session, plan, ids),
-            write_fields(session, plan, ids),
+            write_fields(session, plan, ids, born={} if declared else born),
             _close_assets(session, [ids[key] for key in plan.closed]),
         )
     )
+    described = {one.id.value for one in (*touched, *before.values())}
+    columns = settle_column_edges(session, _say_of_columns(session, plan, ids), columns=described)
+    written += columns.opened + columns.closed
     edges = _write_edges(session, plan, ids)
     parameters = endpoint_parameters(session, plan.endpoint)
     written += session.count(_SET_FINGERPRINT, {**parameters, "fingerprint": plan.fingerprint})
@@ -158,15 +175,21 @@ def _own(session: Session, plan: Plan, keys: Collection[CanonicalKey]) -> dict[C
 
 def _keys_of(plan: Plan) -> set[CanonicalKey]:
     """Every name that a plan speaks of, as things are called after its renames."""
-    columns = (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened, *plan.fields_closed)
     return {
         *(asset.key for asset in (*plan.changed, *plan.reopened)),
         *plan.closed,
         *(now for _was, now in plan.renamed),
-        *(key for key, _field in (*columns, *(column for _was, column in plan.fields_renamed))),
+        *_touched(plan),
         *(key for edge in plan.edges or () for key in (edge.source, edge.target)),
         *(name for _key, name in plan.joined),
     } - {key for key, _name in plan.joined}
+
+
+def _touched(plan: Plan) -> set[CanonicalKey]:
+    """What has other columns than before."""
+    columns = (*plan.fields_created, *plan.fields_changed, *plan.fields_reopened, *plan.fields_closed)
+    renamed = (column for _was, column in plan.fields_renamed)
+    return {key for key, _some in groupby((*columns, *renamed), key=itemgetter(0))}
 
 
 def _close_things(session: Session, things: Collection[Entity]) -> int:
@@ -214,7 +237,9 @@ def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mappin
     if not heirs:
         return 0
     parameters = {"tenant": session.tenant_value, "actor": session.actor, "observers": _OBSERVERS}
-    return session.count(_REDECLARE, {**parameters, "old": list(heirs), "new": list(heirs.values())})
+    parameters |= {"old": list(heirs), "new": list(heirs.values())}
+    session.rows(_COLUMNS_MEANT, parameters)
+    return session.count(_REDECLARE, parameters)
 
 
 def _create_assets(session: Session, plan: Plan, born: Mapping[CanonicalKey, Entity]) -> int:
@@ -264,6 +289,19 @@ def _close_assets(session: Session, things: Collection[Entity]) -> int:
         return 0
     ids = sorted(thing.id.value for thing in things)
     return session.count(_CLOSE_ASSETS, {"tenant": session.tenant_value, "ids": ids})
+
+
+def _say_of_columns(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> ChangedWords:
+    if plan.edges is None:
+        return NOTHING_SAID
+    words = [
+        ColumnWord(ids[view].id.value, name, origin, column, plan.endpoint, ids[origin].id.value)
+        for view, columns in plan.origins.items()
+        for name, origins in columns.items()
+        for origin, column in origins
+    ]
+    of = None if plan.complete else ()
+    return say_of_columns(session, words, producer=PRODUCER, scope=plan.endpoint, of=of)
 
 
 def _write_edges(session: Session, plan: Plan, ids: Mapping[CanonicalKey, Entity]) -> EdgeChanges:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from identity.keys import CanonicalKey
 from resources.graph.edges import EdgeChanges
-from resources.models import Asset, Edge, Field, Gap
+from resources.models import Asset, Edge, Field, Gap, Origins
 
 NO_EDGES: Final = EdgeChanges(0, 0)
 
@@ -94,7 +94,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them.
+    """What one look at an endpoint changes in the store. `edges` is None where nobody looked at them,
+    nor at `origins` of columns.
 
     `joined` are names of this endpoint that lead to what another endpoint collects as the same object, and its names:
     nothing but edges is written about them. Those in `joined_anew` do not lead there yet: its source calls it so now.
@@ -124,6 +125,7 @@ class Plan:
     fields_closed: tuple[Column, ...] = ()
     fields_unchanged: int = 0
     edges: frozenset[Edge] | None = None
+    origins: Mapping[CanonicalKey, Origins] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     changes: tuple[Change, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Profiles: what looks at the rows of tables found, the newest first. None is ever changed."""
+"""Profiles: what looks at the rows of tables found, the newest first. None is ever changed; old ones are forgotten."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -44,7 +44,7 @@ class Profile:
     sampled: int
     columns: tuple[ColumnProfile, ...]
     at: datetime | None = None
-    """By the store's clock; None before it is recorded."""
+    """Since when it is so, by the store's clock; None before it is recorded."""
 
 
 _RECORD = "SELECT metadata.record_profiles(%(profiles)s) AS recorded"
@@ -60,7 +60,10 @@ class Profiles(Noun):
     """Record and read profiles."""
 
     def record_profiles(self, profiles: Collection[Profile]) -> int:
-        """Keep what was found of tables that are stored under these names; of how many it was."""
+        """Keep what was found of tables that are stored under these names; of how many it is news.
+
+        What equals the newest profile of its table is not: `at` says since when that is so.
+        """
         with self.session() as session:
             known = owners(session, [one.key for one in profiles])
             rows = [_row(known[one.key], one) for one in profiles if one.key in known]

@@ -5,6 +5,7 @@ from typing import Final
 
 from identity.ids import Entity, TenantId, key_digest
 from identity.keys import CanonicalKey, key_text
+from resources.postgres.incarnation import INCARNATION
 from resources.postgres.session import BOUND, Row, Session, Sessions
 
 # A subquery, because row-level security lets no bare coalesce() into an index's condition: it might tell what it sees.
@@ -41,11 +42,9 @@ JOIN metadata.asset a ON a.tenant_id = %(tenant)s AND a.asset_id = h.entity_id
 WHERE h.writable
 """
 
-_STANDING = """
-SELECT concat_ws('/', %(tenant)s::text, d.oid, 'metadata.relationship'::regclass::oid, pg_postmaster_start_time())
-  AS incarnation, h.*
-FROM pg_database d LEFT JOIN metadata.holders_of(%(keys)s) h ON h.writable
-WHERE d.datname = current_database()
+_STANDING = f"""
+SELECT o.incarnation, h.*
+FROM (SELECT {INCARNATION} AS incarnation) o LEFT JOIN metadata.holders_of(%(keys)s) h ON h.writable
 """
 
 _HOLD = "SELECT metadata.hold_names(%(exclusive)s)"
@@ -145,16 +144,6 @@ def named(sessions: Sessions, key: CanonicalKey) -> tuple[Entity, CanonicalKey]:
     return entity, CanonicalKey.parse(row["present"])
 
 
-def holders_asked(keys: Iterable[CanonicalKey]) -> tuple[str, Row]:
-    """The statement that looks up whom keys name, and its parameters; `names_in` reads the answer."""
-    return _HOLDERS, {"keys": sorted(_by_text(keys))}
-
-
-def names_in(tenant: TenantId, keys: Iterable[CanonicalKey], rows: Iterable[Row]) -> dict[CanonicalKey, Entity]:
-    """Whom keys name for somebody who writes, in the rows of `holders_asked`."""
-    return {key: entity for key, (entity, ours) in _read(tenant, _by_text(keys), rows, "writable").items() if ours}
-
-
 def standing(sessions: Sessions, keys: Iterable[CanonicalKey]) -> tuple[str, dict[CanonicalKey, Entity]]:
     """Which incarnation of a store this is, and whom keys name for somebody who writes; one round trip."""
     texts = _by_text(keys)
@@ -188,7 +177,11 @@ def _read(
 
 def _registered(texts: Mapping[str, CanonicalKey], rows: Iterable[Row]) -> dict[CanonicalKey, CanonicalKey]:
     """The key that each key is told as."""
-    return {texts[row["key"]]: CanonicalKey.parse(row["present"]) for row in rows}
+    return {
+        key: key if row["present"] == row["key"] else CanonicalKey.parse(row["present"])
+        for row in rows
+        for key in (texts[row["key"]],)
+    }
 
 
 def _held(tenant: TenantId, born: Mapping[CanonicalKey, CanonicalKey]) -> Row:

@@ -4,12 +4,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from identity.ids import Entity
-from identity.keys import CanonicalKey
-from resources.metadata.materializations import TOKEN
+from identity.keys import CanonicalKey, key_text
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import holders_asked, names_in
-from resources.metadata.versions import current_asked, current_in
-from resources.models import Current
+from resources.metadata.versions import current_of
+from resources.models import UNPARTITIONED, Current
+from resources.postgres.session import BOUND
+
+_BEGIN = (
+    BOUND
+    + """metadata.begin_step(
+  CASE WHEN b THEN %(keys)s::text[] END, %(read_keys)s::text[], %(read_partitions)s::text[]) AS found
+"""
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +47,27 @@ class Steps(Noun):
         self, outputs: Collection[CanonicalKey], reads: Mapping[CanonicalKey, Collection[str | None]]
     ) -> Begun:
         """The same for a step that reads several datasets, each with the partitions that it needs."""
-        asked = [current_asked(self.tenant, dataset, partitions) for dataset, partitions in reads.items()]
-        (token,), names, *found = self.sessions.calls([(TOKEN, {}), holders_asked(outputs), *asked])
+        wanted = {key_text(key): key for key in {*outputs, *reads}}
+        asked = sorted({(str(key), partition or UNPARTITIONED) for key, some in reads.items() for partition in some})
+        rows = self.sessions.call(
+            _BEGIN,
+            {
+                **self.sessions.binding,
+                "keys": sorted(wanted),
+                "read_keys": [key for key, _partition in asked],
+                "read_partitions": [partition for _key, partition in asked],
+            },
+        )
+        named = {
+            row["key"]: (
+                Entity.from_database(self.tenant, wanted[row["key"]], row["entity_id"], row["birth_sha256"]),
+                row,
+            )
+            for row in rows
+            if row["key"] is not None
+        }
         return Begun(
-            fencing_token=token["token"],
-            found=[
-                one
-                for dataset, rows in zip(reads, found, strict=True)
-                for one in current_in(self.tenant, dataset, rows)
-            ],
-            outputs=names_in(self.tenant, outputs, names),
+            fencing_token=rows[0]["token"],
+            found=[current_of(named[row["key"]][0], row) for row in rows if row["materialization_id"] is not None],
+            outputs={entity.key: entity for entity, row in named.values() if row["writable"] and entity.key in outputs},
         )

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from identity.keys import CanonicalKey, ColumnKey
+from identity.keys import CanonicalKey
+from resources.metadata.described import described_at
 from resources.metadata.lineage_events import EVENTS
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import present_key
-from resources.models import Field
 from resources.postgres.session import Row, Session
 from resources.told_runs import ToldDataset, ToldInput, ToldOutput, ToldRun, ToldStep
 
@@ -55,32 +55,14 @@ WHERE m.tenant_id = %(tenant)s AND m.run_id = ANY (%(runs)s)
 ORDER BY m.run_id, m.step_key, m.retry_number, a.qualified_name, m.partition_key, m.materialization_id
 """
 _READ = f"""
-SELECT i.materialization_id, {present_key("a.qualified_name")} AS key, max(i.input_version) AS version,
+SELECT i.materialization_id, a.asset_id, {present_key("a.qualified_name")} AS key, max(i.input_version) AS version,
   array_agg(DISTINCT i.input_partition_key ORDER BY i.input_partition_key) AS partitions
 FROM metadata.materialization_input i
 JOIN metadata.asset a ON a.tenant_id = i.tenant_id AND a.asset_id = i.input_asset_id
 WHERE i.tenant_id = %(tenant)s AND i.materialization_id = ANY (%(made)s)
-GROUP BY i.materialization_id, a.qualified_name
+GROUP BY i.materialization_id, a.asset_id, a.qualified_name
 """
-_DESCRIBED = f"""
-SELECT k.asset_id, {present_key("k.qualified_name")} AS key, k.description,
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'nullable', f.nullable,
-      'position', f.position, 'metadata', f.metadata) ORDER BY f.position, f.name), '[]')
-   FROM metadata.schema_field f
-   WHERE f.tenant_id = k.tenant_id AND f.asset_id = k.asset_id AND f.deleted_at IS NULL) AS fields
-FROM metadata.asset k WHERE k.tenant_id = %(tenant)s AND k.deleted_at IS NULL AND k.qualified_name = ANY (%(keys)s)
-"""
-_ORIGINS = f"""
-SELECT DISTINCT s.asset_id, s.name, {present_key("a.qualified_name")} AS origin, t.name AS origin_name
-FROM metadata.schema_field s
-JOIN metadata.column_edge e ON e.tenant_id = s.tenant_id AND e.source_field_id = s.field_id AND e.valid_to IS NULL
-JOIN metadata.schema_field t ON t.tenant_id = e.tenant_id AND t.field_id = e.target_field_id
-JOIN metadata.asset a ON a.tenant_id = t.tenant_id AND a.asset_id = t.asset_id
-WHERE s.tenant_id = %(tenant)s AND s.asset_id = ANY (%(assets)s)
-ORDER BY s.asset_id, s.name, origin, origin_name
-"""
-
-Told = tuple[list[ToldRun], dict[CanonicalKey, ToldDataset]]
+Told = tuple[list[ToldRun], dict[tuple[UUID, datetime], ToldDataset]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +88,14 @@ class Telling(Noun):
             some = ids[first : first + page]
             with self.sessions.begin(snapshot=True) as session:
                 found = _runs(session, some)
-                keys = {key for run in found for step in run.steps for one in step.outputs for key in _keys(one)}
-                described = _described(session, keys)
+                outputs = (one for run in found for step in run.steps for one in step.outputs)
+                described = described_at(session, {moment for one in outputs for moment in _moments(one)})
             yield found, described
 
 
-def _keys(one: ToldOutput) -> set[CanonicalKey]:
-    return {one.key, *(read.key for read in one.inputs)}
+def _moments(one: ToldOutput) -> Iterator[tuple[UUID, datetime]]:
+    yield one.asset, one.at
+    yield from ((read.asset, one.at) for read in one.inputs)
 
 
 def _runs(session: Session, ids: list[str]) -> list[ToldRun]:
@@ -177,6 +160,8 @@ def _output(key: str, rows: list[Row], read: Mapping[UUID, tuple[ToldInput, ...]
             inputs.setdefault(one.key, []).append(one)
     return ToldOutput(
         key=CanonicalKey.parse(key),
+        asset=rows[-1]["dataset_id"],
+        at=max(row["committed_at"] for row in rows),
         materializations=tuple(row["materialization_id"] for row in rows),
         partitions=tuple(row["partition_key"] for row in rows if row["partition_key"]),
         row_count=_sum(row["row_count"] for row in rows),
@@ -185,6 +170,7 @@ def _output(key: str, rows: list[Row], read: Mapping[UUID, tuple[ToldInput, ...]
         inputs=tuple(
             ToldInput(
                 key=one,
+                asset=some[-1].asset,
                 version=max((got.version for got in some if got.version is not None), default=None),
                 partitions=tuple(sorted({partition for got in some for partition in got.partitions if partition})),
             )
@@ -203,24 +189,11 @@ def _sum(numbers: Iterator[int | None]) -> int | None:
 def _inputs(session: Session, made: list[UUID]) -> dict[UUID, tuple[ToldInput, ...]]:
     found: dict[UUID, tuple[ToldInput, ...]] = {}
     for row in session.rows(_READ, {"tenant": session.tenant_value, "made": made}) if made else []:
-        one = ToldInput(key=CanonicalKey.parse(row["key"]), version=row["version"], partitions=tuple(row["partitions"]))
+        one = ToldInput(
+            key=CanonicalKey.parse(row["key"]),
+            asset=row["asset_id"],
+            version=row["version"],
+            partitions=tuple(row["partitions"]),
+        )
         found[row["materialization_id"]] = (*found.get(row["materialization_id"], ()), one)
     return found
-
-
-def _described(session: Session, keys: Collection[CanonicalKey]) -> dict[CanonicalKey, ToldDataset]:
-    given = {"tenant": session.tenant_value, "keys": sorted(map(str, keys))}
-    rows = session.rows(_DESCRIBED, given) if keys else []
-    origins: dict[UUID, dict[str, list[ColumnKey]]] = {}
-    assets = {"tenant": session.tenant_value, "assets": [row["asset_id"] for row in rows]}
-    for row in session.rows(_ORIGINS, assets) if rows else []:
-        columns = origins.setdefault(row["asset_id"], {}).setdefault(row["name"], [])
-        columns.append(ColumnKey(CanonicalKey.parse(row["origin"]), row["origin_name"]))
-    return {
-        CanonicalKey.parse(row["key"]): ToldDataset(
-            description=row["description"],
-            fields=tuple(Field(**one) for one in row["fields"]),
-            origins=origins.get(row["asset_id"], {}),
-        )
-        for row in rows
-    }

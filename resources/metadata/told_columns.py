@@ -7,9 +7,15 @@ from uuid import UUID
 
 from identity.ids import Entity
 from identity.keys import CanonicalKey, check_name
-from resources.graph.column_edges import ColumnLink, assert_column_edges
+from resources.graph.column_edges import (
+    LOCK_ASSETS,
+    ColumnWord,
+    say_of_columns,
+    settle_column_edges,
+    word_digest,
+)
 from resources.lineage_records import Origin
-from resources.metadata.imports import declare_columns
+from resources.metadata.imports import declare_columns, undeclared
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import writable
 from resources.models import Field
@@ -18,29 +24,20 @@ from resources.postgres.session import Session
 UNKNOWN: Final = "unknown"
 """The type of a column that nobody told."""
 
-_LOCK = """
-SELECT a.asset_id FROM metadata.asset a
-WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(assets)s) ORDER BY a.asset_id FOR NO KEY UPDATE
-"""
 _THINGS = """
 SELECT a.asset_id, a.qualified_name, a.key_sha256 FROM metadata.asset a
 WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (%(assets)s)
 """
-_FIELDS = """
-SELECT f.asset_id, f.name, f.field_id FROM metadata.schema_field f
-WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s) AND f.deleted_at IS NULL
-"""
-# What columns of these assets are computed from, and which of their columns something is computed from.
-_READ_BY = """
-SELECT DISTINCT t.asset_id FROM metadata.schema_field s
-JOIN metadata.column_edge e ON e.tenant_id = s.tenant_id AND e.source_field_id = s.field_id
-JOIN metadata.schema_field t ON t.tenant_id = e.tenant_id AND t.field_id = e.target_field_id
-WHERE s.tenant_id = %(tenant)s AND s.asset_id = ANY (%(assets)s) AND e.producer = %(producer)s AND e.valid_to IS NULL
-"""
+_STORED = """
+SELECT w.asset_id, w.origin_asset_id, w.sha256 FROM metadata.column_word w
+WHERE w.tenant_id = %(tenant)s AND w.producer = %(producer)s AND """
+_IN_SCOPE = _STORED + "w.scope = %(scope)s"
+_OF_ASSETS = _STORED + "w.asset_id = ANY (%(assets)s)"
+# Which columns of these assets those of others come from.
 _USED = """
-SELECT DISTINCT f.asset_id, f.name FROM metadata.schema_field f
-JOIN metadata.column_edge e ON e.tenant_id = f.tenant_id AND e.target_field_id = f.field_id
-WHERE f.tenant_id = %(tenant)s AND f.asset_id = ANY (%(assets)s) AND e.producer = %(producer)s AND e.valid_to IS NULL
+SELECT DISTINCT w.origin_asset_id AS asset_id, w.origin_name AS name FROM metadata.column_word w
+WHERE w.tenant_id = %(tenant)s AND w.origin_asset_id = ANY (%(assets)s) AND w.producer = %(producer)s
+  AND w.asset_id <> ALL (%(but)s)
 """
 
 
@@ -89,48 +86,96 @@ def bring_columns(
 ) -> tuple[int, int]:
     """Bring the columns of some datasets and their edges to what is told; how many rows of each that wrote.
 
-    As many statements for a thousand datasets as for one. `read` answers what is told of datasets; it is asked while
-    these are held. With a `scope` it is all that the producer has to say there: edges of that scope which are not told
-    are closed, of whatever dataset. What a collection saw of columns stands, and a column that it did not see has no
-    edges.
+    As many statements for a thousand datasets as for one. What is as it was is only looked at, and nobody waits for it.
+    Else all that it is about is held at once, in the order of ids: `read`, which answers what is told of datasets, is
+    asked again then, because who told something of them meanwhile is to be read whole. With a `scope` it is all that
+    the producer has to say there: edges of that scope which are not told are closed, of whatever dataset. What a
+    collection saw of columns stands, and a column that it did not see has no edges: what is told of it is kept until it
+    does.
     """
-    ids = set(ids)
+    ids = frozenset(ids)
     if not ids and scope is None:
         return 0, 0
-    _lock(session, ids)  # who told something of them before is read whole: nobody tells anything meanwhile
+
+    def look() -> _Look:
+        return _looked(session, ids, read, producer=producer, scope=scope)
+
+    def fields(told: _Look, assets: Collection[UUID]) -> dict[Entity, tuple[Field, ...]]:
+        used = {} if scope else _used(session, assets, producer, ids)
+        return _to_declare(session, told, {**told.said, **read(set(assets) - ids)}, assets, used)
+
+    told = look()
+    if told.is_stored and not undeclared(session, fields(told, ids), by=by, complete=True):
+        return 0, 0
+    held = told.around
+    _lock(session, held)
+    told = look()
+    _lock(session, told.around - held)
+    changed = say_of_columns(session, told.words, producer=producer, scope=scope, of=None if scope else ids)
+    written, described = declare_columns(session, fields(told, told.around), by=by, complete=True)
+    edges = settle_column_edges(session, changed, columns=described)
+    return written, edges.opened + edges.closed
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is told of datasets now, as words, and whether these are what is stored.
+
+    `around` are the datasets, whatever their columns come from, and what was said before of either.
+    """
+
+    said: Mapping[UUID, ToldColumns]
+    words: tuple[ColumnWord, ...]
+    is_stored: bool
+    around: frozenset[UUID]
+
+
+def _looked(
+    session: Session,
+    ids: frozenset[UUID],
+    read: Callable[[Collection[UUID]], Mapping[UUID, ToldColumns]],
+    *,
+    producer: str,
+    scope: str | None,
+) -> _Look:
     said = read(ids)
     names = {key for one in said.values() for _column, origins in _columns(one) for key, _name in origins}
     sources = {key: entity.id.value for key, entity in writable(session, names).items()}
-    around = ids | set(sources.values()) | _read_by(session, ids, producer)
-    _lock(session, around - ids)
-    known = _things(session, around)
+    words = tuple(_words(said, sources))
+    given = {"tenant": session.tenant_value, "producer": producer, "scope": scope, "assets": sorted(ids)}
+    rows = session.rows(_IN_SCOPE if scope else _OF_ASSETS, given)
+    stored = {(row["asset_id"], row["origin_asset_id"], row["sha256"]) for row in rows}
+    before = {one for asset, origin, _digest in stored for one in (asset, origin) if one is not None}
+    return _Look(
+        said=said,
+        words=words,
+        is_stored={(one.asset, one.holder, word_digest(one, producer)) for one in words} == stored,
+        around=ids | before | set(sources.values()),
+    )
 
-    everything = {**said, **read(around - ids)}
-    own = {asset: {column for column, _origins in _columns(one)} for asset, one in everything.items()}
 
-    def brought(used: Mapping[UUID, set[str]], *, complete: bool) -> int:
-        fields = {}
-        for asset, entity in known.items():
-            schema = everything[asset].fields if asset in everything else None
-            fields[entity] = _fields(schema or (), own.get(asset, set()) | used.get(asset, set()))
-        return declare_columns(session, fields, by=by, complete=complete)
-
-    named = _used(session, around, producer)
-    for one in said.values():
-        for _column, origins in _columns(one):
-            for key, name in origins:
-                if key in sources:
-                    named.setdefault(sources[key], set()).add(name)
-    written = brought(named, complete=False)
-    links = list(_links(session, said, sources, around))
-    edges = assert_column_edges(session, links, producer=producer, scope=scope, of=None if scope else ids)
-    written += brought(_used(session, around, producer), complete=True)
-    return written, edges.opened + edges.closed
+def _to_declare(
+    session: Session,
+    look: _Look,
+    told: Mapping[UUID, ToldColumns],
+    assets: Collection[UUID],
+    used: Mapping[UUID, set[str]],
+) -> dict[Entity, tuple[Field, ...]]:
+    """The columns of assets that are told, and those that are only named somewhere: in these words, or `used`."""
+    named: dict[UUID | None, set[str]] = {}
+    for word in look.words:
+        named.setdefault(word.holder, set()).add(word.origin_name)
+    fields = {}
+    for asset, entity in _things(session, assets).items():
+        one = told.get(asset, ToldColumns())
+        own = {column for column, _origins in _columns(one)}
+        fields[entity] = _fields(one.fields or (), own | named.get(asset, set()) | used.get(asset, set()))
+    return fields
 
 
 def _lock(session: Session, assets: Collection[UUID]) -> None:
     if assets:
-        session.rows(_LOCK, {"tenant": session.tenant_value, "assets": sorted(assets)})
+        session.rows(LOCK_ASSETS, {"tenant": session.tenant_value, "assets": sorted(assets)})
 
 
 def _columns(one: ToldColumns) -> Iterator[tuple[str, frozenset[Origin]]]:
@@ -148,27 +193,16 @@ def _fields(schema: tuple[Field, ...], names: Collection[str]) -> tuple[Field, .
     )
 
 
-def _links(
-    session: Session, said: Mapping[UUID, ToldColumns], sources: Mapping[CanonicalKey, UUID], assets: Collection[UUID]
-) -> Iterator[ColumnLink]:
-    rows = session.rows(_FIELDS, {"tenant": session.tenant_value, "assets": sorted(assets)})
-    fields = {(row["asset_id"], row["name"]): row["field_id"] for row in rows}
+def _words(said: Mapping[UUID, ToldColumns], sources: Mapping[CanonicalKey, UUID]) -> Iterator[ColumnWord]:
     for asset, one in said.items():
         for scope, columns in one.origins.items():
             for column, origins in columns.items():
                 for key, name in origins:
-                    ends = fields.get((asset, column)), fields.get((sources.get(key), name))
-                    if ends[0] is not None and ends[1] is not None:
-                        yield ColumnLink(ends[0], ends[1], scope)
+                    yield ColumnWord(asset, column, key, name, scope, sources.get(key))
 
 
-def _read_by(session: Session, assets: Collection[UUID], producer: str) -> set[UUID]:
-    given = {"tenant": session.tenant_value, "assets": sorted(assets), "producer": producer}
-    return {row["asset_id"] for row in session.rows(_READ_BY, given)}
-
-
-def _used(session: Session, assets: Collection[UUID], producer: str) -> dict[UUID, set[str]]:
-    given = {"tenant": session.tenant_value, "assets": sorted(assets), "producer": producer}
+def _used(session: Session, assets: Collection[UUID], producer: str, but: Collection[UUID]) -> dict[UUID, set[str]]:
+    given = {"tenant": session.tenant_value, "assets": sorted(assets), "producer": producer, "but": sorted(but)}
     found: dict[UUID, set[str]] = {}
     for row in session.rows(_USED, given):
         found.setdefault(row["asset_id"], set()).add(row["name"])

@@ -7,7 +7,7 @@ END $$;
 GRANT EXECUTE ON FUNCTION metadata.current_tenant, metadata.bound TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
-  metadata.commit_and_publish,
+  metadata.commit_and_publish, metadata.begin_step,
   metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
   metadata.unmerge_entities, metadata.name_legacy_ids, metadata.tell_retyped, metadata.alias_endpoint,
   metadata.part_endpoint, metadata.name_joined
@@ -16,13 +16,15 @@ GRANT EXECUTE ON FUNCTION
   metadata.publish_by_hand, metadata.release, metadata.roll_back, metadata.retract, metadata.pin_versions, metadata.unpin,
   metadata.read_at_pin, metadata.invalidate
 TO metadata_app;
-GRANT EXECUTE ON FUNCTION metadata.record_profiles TO metadata_app;
+GRANT EXECUTE ON FUNCTION
+  metadata.record_profiles, metadata.forget_profiles, metadata.forget_facets, metadata.forget_refused, metadata.take_stock
+TO metadata_app;
 GRANT EXECUTE ON FUNCTION metadata.version_at, metadata.unpublished
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.take_attempt, metadata.hold_attempt, metadata.heartbeat, metadata.end_attempt,
-  metadata.record_runs, metadata.activate_dag, metadata.record_lineage, metadata.refuse_events,
-  metadata.accept_events
+  metadata.record_runs, metadata.activate_dag, metadata.retire_dag, metadata.record_lineage, metadata.refuse_events,
+  metadata.accept_events, metadata.say_of_columns, metadata.inherit_column_words, metadata.settle_column_edges
 TO metadata_app;
 GRANT EXECUTE ON FUNCTION
   metadata.identity_trails, metadata.leading_to, metadata.assets_named, metadata.present_reference,
@@ -30,7 +32,8 @@ GRANT EXECUTE ON FUNCTION
   metadata.edges_at, metadata.name_digest, metadata.holders_of,
   metadata.slugs_of, metadata.key_at, metadata.spellings, metadata.endpoint_names, metadata.present_key,
   metadata.below, metadata.is_provisional,
-  metadata.names_within, metadata.sources_at, metadata.names_around, metadata.leading_key
+  metadata.names_within, metadata.sources_at, metadata.names_around, metadata.leading_key,
+  metadata.facet_word, metadata.subjects_with
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.create_identity, metadata.ensure_identities, metadata.update_identity, metadata.delete_identity,

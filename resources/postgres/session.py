@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -40,15 +40,27 @@ class Session:
     actor: str
 
     def rows(
-        self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, planned_anew: bool = False
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | Sequence[Any] = (),
+        *,
+        planned_anew: bool = False,
+        binary: bool = False,
     ) -> list[Row]:
         """The rows of one statement in psycopg's own words (%s, %(name)s).
 
-        `planned_anew`: for these very parameters, where how many there are decides how it is best done.
+        `planned_anew`: for these very parameters, where how many there are decides how it is best done. `binary`: the
+        answer comes as PostgreSQL has it, where many bytes of it are no text.
         """
         with self._cursor() as cursor:
-            cursor.execute(statement.encode(), parameters, prepare=False if planned_anew else None)
+            cursor.execute(statement.encode(), parameters, prepare=False if planned_anew else None, binary=binary)
             return cursor.fetchall() if cursor.description else []
+
+    def values(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement as bare tuples, in the order of its columns: where there are very many."""
+        driver: psycopg.Connection[Any] = self.connection.connection.driver_connection  # type: ignore[assignment]
+        with driver.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(statement.encode(), parameters).fetchall()
 
     def count(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> int:
         """How many rows one statement wrote."""

@@ -22,7 +22,7 @@ ASSETS = "{assetNodes{assetKey{path} groupName}}"
 LOCATIONS = (
     "{workspaceOrError{...on Workspace{locationEntries{locationOrLoadError{...on PythonError{causes{message}}}}}}}"
 )
-NAMES = ("lake/sales/customers", "lake/sales/orders", "lake/sales/revenue")
+NAMES = ("lake/shop/customers", "lake/shop/orders", "lake/shop/revenue")
 MISTAKE = "datasets/sales.yml:4:5"
 WITHIN = 240.0
 

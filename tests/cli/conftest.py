@@ -1,19 +1,25 @@
 """The command line on a real control plane, in this process or as a program of its own."""
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from cli_calls import DAYS, DELAYS, EDGES, FLIGHTS, JFK_FLIGHTS, JFK_WEATHER, MONTH, WEATHER, Answer, Call, Run, Writer
+from scratch_databases import ScratchDatabases
+from sqlalchemy.engine import make_url
 
+from identity.ids import tenant_id
 from metadata_assets.cli import main
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.models import Read
+from resources.postgres.embedded import Server
+from resources.postgres.engine import app_engine
+from resources.postgres.session import Sessions
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +72,36 @@ def writer(store: MetadataStore) -> Writer:
     return Writer(store)
 
 
+@pytest.fixture(scope="session")
+def filled_template(server: Server, make_database: Callable[..., str]) -> tuple[ScratchDatabases, dict[str, UUID]]:
+    """Control planes that are filled, and what `filled` answers: filling one takes longer than to copy it."""
+    url = make_database(migrated=True)
+    engine = app_engine(url)
+    made = _fill(MetadataStore(Sessions(engine, tenant_id("default"), "test")))
+    engine.dispose()
+    return ScratchDatabases(server, str(make_url(url).database)), made
+
+
 @pytest.fixture
-def filled(store: MetadataStore, writer: Writer) -> dict[str, UUID]:
+def metadata_url(request: pytest.FixtureRequest, migrated_databases: ScratchDatabases) -> Iterator[str]:
+    """A fresh, migrated control plane with the tenants `default` and `other`; filled, if the test is about `filled`."""
+    databases = migrated_databases
+    if "filled" in request.fixturenames:
+        databases, _ = request.getfixturevalue("filled_template")
+    with databases.one() as url:
+        yield url
+
+
+@pytest.fixture
+def filled(metadata_url: str, filled_template: tuple[ScratchDatabases, dict[str, UUID]]) -> dict[str, UUID]:
     """Two sources, four datasets, two days of data, a month from them; the ids of the last materializations by name."""
+    assert metadata_url
+    _, made = filled_template
+    return dict(made)
+
+
+def _fill(store: MetadataStore) -> dict[str, UUID]:
+    writer = Writer(store)
     jfk = {key: writer.source(key) for key in (JFK_FLIGHTS, JFK_WEATHER)}
     for key in (FLIGHTS, WEATHER, DELAYS, MONTH):
         writer.dataset(key)

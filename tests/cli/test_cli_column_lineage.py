@@ -1,13 +1,17 @@
 """`lineage --columns` and `impact` of a column, as people call them."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cli_calls import Run, shape
 
-from identity.keys import dataset_key
+from identity.keys import ColumnKey, dataset_key
 from metadata_assets.cli import documents
+from resources.metadata import planned
+from resources.metadata.plans import Plan
 from resources.metadata_store import MetadataStore
+from resources.models import Asset, AssetType, Endpoint
 from tests.importers.lineage_events import dataset, event, imported
 
 RAW, CLEAN, TOTAL = (dataset_key("openlineage_db", table=name) for name in ("raw", "clean", "total"))
@@ -84,6 +88,24 @@ def test_a_rename_of_the_table_keeps_it_and_the_names_of_then_are_told(run: Run,
     assert {node["dataset"].rpartition("/")[2] for node in then["nodes"]} == {"total", "clean", "raw"}
     long_ago = run("lineage", "openlineage_db/total", "--columns", "--json", "--as-of", "2020-01-01").json
     assert (len(long_ago["nodes"]), long_ago["edges"]) == (1, [])
+
+
+def changed(store: MetadataStore, **what: Any) -> None:
+    store.register_endpoints([Endpoint(slug="openlineage_db", system="postgres")])
+    with store.session() as session:
+        planned.apply_plan(session, Plan(endpoint="openlineage_db", fingerprint="f", complete=True, **what))
+
+
+def test_a_column_that_is_gone_is_told_of_when_it_was_there(run: Run, store: MetadataStore) -> None:
+    asked = ["lineage", "openlineage_db/total", "--columns", "--json"]
+    before = datetime.now(UTC).isoformat()
+    was = run(*asked).json
+    changed(store, fields_closed=((TOTAL, store.column(ColumnKey(TOTAL, "sum")).field),))
+    assert run(*asked).json["columns"] == []
+    assert {**run(*asked, "--as-of", before).json, "as_of": None} == {**was, "as_of": None}
+    changed(store, replaced=(TOTAL,), created=(Asset(key=TOTAL, type=AssetType.TABLE),))
+    then = run(*asked, "--as-of", before).json
+    assert {node["name"] for node in then["nodes"]} == {node["name"] for node in was["nodes"]}, "of what had the name"
 
 
 def test_a_newer_word_of_the_job_closes_what_it_lacks(run: Run, store: MetadataStore) -> None:

@@ -9,9 +9,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import psutil
 import pytest
@@ -73,6 +75,7 @@ def running_in(group: int) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(400)
 def test_dagster_comes_up_with_the_project_and_leaves_nothing_behind(
     dev: "subprocess.Popen[str]", port: int, environ: dict[str, str], tmp_path: Path
@@ -224,3 +227,50 @@ def test_very_many_mistakes_are_told(tmp_path: Path) -> None:
     finally:
         reloading.end()
     assert len(told()) > 65_536
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Where Dagster would be: it loads nothing, and says that it did, or not."""
+
+    loaded: ClassVar[str] = "WorkspaceLocationEntry"
+
+    def do_POST(self) -> None:
+        body = json.dumps({"data": {"reloadRepositoryLocation": {"__typename": self.loaded}}}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None: ...
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("loaded", "told"), [("WorkspaceLocationEntry", "loaded anew"), ("PythonError", "in its UI")])
+def test_what_changes_while_it_is_looked_at_is_looked_at_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: str, told: str
+) -> None:
+    monkeypatch.setattr(Answering, "loaded", loaded)
+    (tmp_path / "metadata.yml").write_text(PROJECT)
+    out, err = (Console(file=StringIO(), width=200) for _ in range(2))
+    variables = {**os.environ, "METADATA_PROJECT": str(tmp_path), "METADATA_HOME": str(tmp_path / ".metadata")}
+    cli = Cli(settings=Settings.from_env(variables, cwd=tmp_path), json_output=False, out=out, err=err)
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        reloading = Reloading(cli, f"http://127.0.0.1:{server.server_port}", variables)
+        reloading.begin()
+        for number in range(2):
+            (tmp_path / "metadata.yml").write_text(PROJECT + "#" * (number + 1))
+            reloading.look()
+        checks = [one for one in psutil.Process().children() if "validate" in one.cmdline()]
+
+        def said() -> str:
+            reloading.look()
+            return err.file.getvalue()  # type: ignore[attr-defined]
+
+        try:
+            assert len(checks) == 1
+            wait_for(lambda: bool(said()), within=60)
+        finally:
+            reloading.end()
+            server.shutdown()
+    assert told in said()
+    assert said().count("the project changed") == 1

@@ -159,6 +159,8 @@ def test_the_document_says_who_is_made_from_whom() -> None:
     assert plain(described(graph(("a", "B")))) == {
         "start": "mid1:dataset:lake:~/nyc/a",
         "direction": "up",
+        "more": 0,
+        "next": None,
         "nodes": [
             {
                 "key": f"mid1:dataset:lake:~/nyc/{name}",

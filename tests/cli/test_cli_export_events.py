@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 from cli_calls import DELAYS, EDGES, FLIGHTS, JFK_FLIGHTS, Run, shape
-from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 
 from identity.keys import CanonicalKey
@@ -144,6 +143,8 @@ def test_some_runs_and_their_document(run: Run, ran: dict[str, UUID]) -> None:
 
 
 def test_events_are_valid_by_the_published_schemas(run: Run, ran: dict[str, UUID], shared_data: Path) -> None:
+    from jsonschema import Draft202012Validator, FormatChecker  # seconds of work, which no other test waits for
+
     assert ran
     folder = shared_data / "openlineage-spec/website/static/spec"
     schemas = [json.loads(file.read_text()) for file in [*folder.glob("2-0-2/*.json"), *folder.glob("facets/*/*.json")]]

@@ -14,6 +14,7 @@ from metadata_assets.cli import documents
 from resources.files import intermediate
 from resources.files.marking import MARKER, claim
 from resources.locations import place
+from resources.metadata.profiles import Profile
 from resources.models import Endpoint
 
 EAGER = ("--keep-versions", "1", "--keep-for", "0s")
@@ -54,7 +55,7 @@ def test_replaced_data_go_when_they_are_old_enough(run: Run, folders: dict[str, 
     assert done.code == 0
     assert {**done.json, "dry_run": True} == told
     assert (done.json["replaced"], done.json["files"], done.json["bytes"], done.json["left"]) == (2, 2, 10, [])
-    assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"away", "left"}
+    assert set(done.json) == set(documents.GC.strip("{}").split(": [")[0].split(", ")) | {"away", "left", "history"}
     assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
     assert run("gc", *EAGER, "--json").json["gone"] == []
 
@@ -100,6 +101,20 @@ def test_what_is_not_there_to_be_removed_is_told(run: Run, folders: dict[str, li
     root.with_name("unplugged").rename(root)
     assert run("gc", *EAGER, "--json").json["replaced"] == 2
     assert [[folder.exists() for folder in some] for some in folders.values()] == [[False, True]] * 2
+
+
+def test_old_history_goes_and_it_is_told_how_much(run: Run, writer: Writer) -> None:
+    writer.dataset(FLIGHTS)
+    for rows in range(3):
+        writer.store.record_profiles([Profile(key=FLIGHTS, rows=rows, sampled=rows, columns=())])
+    none = {"profiles": 0, "facets": 0, "refused_events": 0}
+    assert run("gc", "--json").json["history"] == none, "ninety days"
+    assert run("gc", "lake/nyc/flights", "--keep-history", "0s", "--json").json["history"] == none
+    told = run("gc", "--keep-history", "0s", "--dry-run")
+    assert "would be forgotten of the history: 2 profiles" in told.out
+    assert run("gc", "--keep-history", "0s", "--json").json["history"] == {**none, "profiles": 2}
+    assert [one.rows for one in writer.store.profiles(writer.store.entity(FLIGHTS))] == [2]
+    assert run("gc", "--keep-history", "x").code == 2
 
 
 @pytest.mark.parametrize("arguments", [["--keep-for", "7"], ["--keep-for", "x"], ["--keep-versions", "0"]])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cli_calls import Run
 
-from metadata_assets.cli.beginning import FILES
+from metadata_assets.beginning import FILES
 from metadata_assets.spec.schema import FILES as SCHEMAS
 
 
@@ -38,7 +38,7 @@ def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
     assert [path.name for path in shop.iterdir()] == ["pipeline.py"]
 
 
-@pytest.mark.parametrize("name", ["my shop", "shöp", "a:b", "/"])
+@pytest.mark.parametrize("name", ["my shop", "shöp", "a:b", "/", "-", "null"])
 def test_what_is_no_name_is_refused(run: Run, tmp_path: Path, name: str) -> None:
     refused = run("init", str(tmp_path / name))
     assert (refused.code, "is not the name of a project" in refused.err) == (2, True)

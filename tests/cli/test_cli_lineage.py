@@ -51,6 +51,38 @@ def test_a_name_that_something_else_has_by_now_is_what_had_it_then(run: Run, fil
     assert {one["name"] for one in was["nodes"]} == {"lake/nyc/flights", "jfk/public/flights"}
 
 
+def test_of_much_the_nearest_is_told_and_how_much_is_left_out(run: Run, filled: dict[str, UUID]) -> None:
+    assert filled
+    asked = ["lineage", "jfk/public/flights", "--down"]
+    whole = run(*asked, "--json").json
+    assert (len(whole["nodes"]), whole["more"], whole["next"]) == (4, 0, None)
+    near = run(*asked, "--limit", "2", "--json").json
+    assert {one["name"] for one in near["nodes"]} == {"jfk/public/flights", "lake/nyc/flights"}
+    assert (near["more"], len(near["edges"])) == (2, 1)
+    assert run(*asked, "--limit", "2").out.splitlines()[-1] == "… and 2 more: --all"
+    for form, said in (("mermaid", 'more["… and 2 more"]'), ("dot", 'more [label="… and 2 more" shape=plaintext]')):
+        assert said in run(*asked, "--limit", "2", "--format", form).out
+    assert run(*asked, "--limit", "2", "--depth", "2", "--json").json["more"] == 1
+    assert run(*asked, "--all", "--json").json == whole
+    assert "more" not in run(*asked).out
+
+
+def test_pages_have_everything_once(run: Run, filled: dict[str, UUID]) -> None:
+    assert filled
+    asked = ["lineage", "lake/nyc/carrier_month", "--json"]
+    whole = run(*asked).json
+    nodes, edges, after, left = [], [], "", len(whole["nodes"])
+    while after is not None:
+        page = run(*asked, "--limit", "2", "--after", after).json
+        left -= len(page["nodes"])
+        assert page["more"] == left
+        nodes += page["nodes"]
+        edges += page["edges"]
+        after = page["next"]
+    assert (nodes, edges) == (whole["nodes"], whole["edges"])
+    assert len(nodes) > 4
+
+
 def boxes(picture: str) -> set[str]:
     """What is written in the nodes of an SVG."""
     nodes = [one for one in ElementTree.fromstring(picture).iter(f"{SVG}g") if one.get("class") == "node"]
@@ -127,8 +159,11 @@ def test_where_no_path_is_it_is_said_and_so_is_the_one_the_other_way_round(run: 
         ["--to", "lake/nyc/flights"],
         ["lake/nyc/flights", "--from", "lake/nyc/flights", "--to", "lake/nyc/flights"],
         ["--down", "--from", "lake/nyc/flights", "--to", "lake/nyc/flights"],
-        ["lake/nyc/flights", "--all"],
-        ["lake/nyc/flights", "--limit", "3"],
+        ["lake/nyc/flights", "--columns", "--all"],
+        ["lake/nyc/flights", "--columns", "--limit", "3"],
+        ["lake/nyc/flights", "--after", ""],
+        ["lake/nyc/flights", "--json", "--after", "00000000-0000-0000-0000-000000000000"],
+        ["--from", "lake/nyc/flights", "--to", "lake/nyc/flights", "--after", ""],
     ],
 )
 def test_questions_that_do_not_fit_together(run: Run, filled: dict[str, UUID], asked: list[str]) -> None:
@@ -209,3 +244,23 @@ def test_a_source_table_has_an_impact_and_what_nothing_reads_has_none(run: Run, 
     assert [one["partitions_made"] for one in found["made"]] == [2, 2, 1]
     assert "nothing is made from it" in run("impact", "lake/nyc/carrier_month").out
     assert run("impact", "lake/nyc/nothing").code == 3
+
+
+def test_a_code_location_is_listed_and_closed(run: Run, writer: Writer, filled: dict[str, UUID]) -> None:
+    assert filled
+    assert "no code location is mirrored" in run("graph", "locations").out
+    link = Link(writer.store.entity(MONTH), writer.store.entity(WEATHER))
+    GraphStore(writer.store.sessions).assert_edges([link], producer="dagster", scope="shop", complete=True)
+    (listed,) = run("graph", "locations", "--json").json
+    assert (shape([listed]), listed["edges"]) == (documents.LOCATIONS, 1)
+    assert "shop" in run("graph", "locations").out
+
+    wrong = run("graph", "close-location", "shp")
+    assert (wrong.code, "nothing of the code location shp is open; mirrored are shop" in wrong.out) == (0, True)
+    rehearsed = run("graph", "close-location", "shop", "--dry-run", "--json").json
+    assert (shape(rehearsed), rehearsed["dry_run"], rehearsed["edges_closed"]) == (documents.LOCATION_CLOSED, True, 1)
+    assert len(run("graph", "locations", "--json").json) == 1, "nothing was closed"
+    assert "shop, closed" in run("graph", "close-location", "shop").out
+    assert run("graph", "locations", "--json").json == []
+    again = run("graph", "close-location", "shop", "--json")
+    assert (again.code, again.json["edges_closed"]) == (0, 0)

@@ -218,3 +218,31 @@ def test_a_partition_means_what_is_made_from_it_and_leaves_out_the_rest(
     by_name = {one.name: ranges.get(one.key) for one in datasets}
     assert by_name["year"] == ((None,),)
     assert {name: by_name[name] for name in found} == found
+
+
+def test_dynamic_partitions_are_added_by_hand_and_then_run(shop: Run, tmp_path: Path) -> None:
+    entry = '  - {name: %s, endpoint: lake, schema: sales, partitions: %s, python: "code:days"}\n'
+    pairs = "{by: {who: {dynamic: customers}, half: {static: [h1, h2]}}}"
+    file = tmp_path / "a project" / "datasets" / "all.yml"
+    file.write_text("datasets:\n" + entry % ("visits", "{dynamic: customers}") + entry % ("halves", pairs))
+    refused = shop("run", "visits", "--partition", "acme")
+    assert (refused.code, refused.err.strip().splitlines()[-1]) == (
+        3,
+        "lake/sales/visits has no partition acme; add it: metadata-assets partitions add customers acme",
+    )
+    added = shop("partitions", "add", "customers", "acme", "b", "acme", "--json")
+    both = ["lake/sales/halves", "lake/sales/visits"]
+    assert added.json == {"name": "customers", "added": ["acme", "b"], "datasets": both}
+    assert "customers has them already" in shop("partitions", "add", "customers", "b").out
+    listed = shop("partitions", "list", "--json").json
+    assert listed == [{"name": "customers", "partitions": ["acme", "b"], "datasets": both}]
+    ran = shop("run", "visits", "--partition", "acme", "--json")
+    assert (ran.code, of(ran.json, "status")) == (0, {"visits": "published"})
+    mistaken = shop("run", "visits", "--partition", "acne")
+    assert "did you mean acme?, or add it: metadata-assets partitions add customers acne" in mistaken.err
+    assert shop("partitions", "add", "customer", "x").err.strip() == (
+        "no dataset of the project is divided by dynamic: customer; did you mean customers?"
+    )
+    unfit = [shop("partitions", "add", "customers", "fit", key).code for key in ("", "a...b", "a\tb", "a|b")]
+    assert unfit == [2, 2, 2, 2]
+    assert shop("partitions", "list", "customers", "--json").json == listed, "all or none"

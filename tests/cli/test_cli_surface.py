@@ -21,13 +21,16 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 REQUIRED = [
     *("clean", "collect", "collection add", "collection create", "collection delete", "collection list"),
     *("collection move", "collection remove", "collection show", "compile", "dataset show", "datasets", "demo", "dev"),
-    *("doctor", "explain", "export openlineage", "gc", "graph check"),
+    *("doctor", "explain", "export openlineage", "gc", "graph check", "graph close-location"),
+    "graph locations",
     *("identity create", "identity delete", "identity ensure", "identity import", "identity key", "identity link"),
     *("identity list", "identity merge", "identity move", "identity names", "identity register", "identity rename"),
     *("identity retarget", "identity retype", "identity show", "identity unlink", "identity unmerge"),
     *("identity unregister", "impact", "import dbt", "import openlineage", "import refused", "import retry", "init"),
-    *("invalidate", "lineage", "materialization show", "materializations", "migrate", "pin", "pins", "publish"),
-    *("release", "releases", "retract", "rollback", "run", "runs", "schema", "stale", "unpin", "validate", "versions"),
+    *("invalidate", "lineage", "materialization show", "materializations", "migrate", "partitions add"),
+    *("partitions list", "pin", "pins", "publish"),
+    *("release", "releases", "retract", "rollback", "run", "runs", "schema", "search", "stale", "unpin"),
+    *("validate", "versions"),
 ]
 
 

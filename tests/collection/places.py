@@ -178,9 +178,10 @@ def running_mariadb(server: str, install: str) -> Iterator[MariaDB]:
     with tempfile.TemporaryDirectory(prefix="mariadb-") as folder:
         data, socket = Path(folder, "data"), Path(folder, "socket")
         user = ["--user=root"] if os.geteuid() == 0 else []
+        alone = {**os.environ, "TMPDIR": folder}  # a server that starts removes other servers' temporary tables
         made = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
         small = ["--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--skip-test-db", *user]
-        subprocess.run([*made, *small], check=True, capture_output=True)
+        subprocess.run([*made, *small], check=True, capture_output=True, env=alone)
         options = [f"--datadir={data}", f"--socket={socket}", f"--pid-file={folder}/pid", "--skip-networking"]
         key, certificate = socket.with_name("key.pem"), socket.with_name("certificate.pem")
         made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
@@ -192,6 +193,7 @@ def running_mariadb(server: str, install: str) -> Iterator[MariaDB]:
             [server, "--no-defaults", *options, *quick, "--performance-schema=off", *user],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=alone,
         )
         try:
             yield _answering(MariaDB(socket), process)

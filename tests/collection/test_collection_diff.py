@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.diff import diff, reestimated
-from resources.metadata.plans import COLLECTED_KEYS, Known, KnownAsset, Plan
+from resources.metadata.plans import COLLECTED_KEYS, Known, KnownAsset, Plan, outcome
 from resources.models import Asset, AssetType, Catalog, Edge, Field, Gap
 
 GAP = Gap(name="shop/public/secret", reason="denied")
@@ -167,6 +167,12 @@ def test_a_row_estimate_counts_when_it_moved_by_more_than_a_tenth(
     assert alone.unchanged == 1 - counts
     assert alone.edges is None
     assert alone.fields_unchanged == 7
+
+
+@pytest.mark.parametrize("gaps", [(), (GAP,)])
+def test_a_look_at_estimates_alone_is_complete_without_gaps_only(gaps: tuple[Gap, ...]) -> None:
+    plan = reestimated(Known(fingerprint="f", assets={}, fields=0), {}, endpoint="shop", fingerprint="f", gaps=gaps)
+    assert (plan.complete, plan.gaps, outcome(plan).complete) == (not gaps, gaps, not gaps)
 
 
 def test_an_estimate_within_its_tolerance_does_not_hide_another_change() -> None:

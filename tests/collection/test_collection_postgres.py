@@ -1,6 +1,7 @@
 """What a look at a PostgreSQL database tells."""
 
 from collections.abc import Callable
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -38,6 +39,25 @@ def without_object(asset: Asset) -> dict[str, object]:
     server, database, relation = str(asset.metadata["object"]).split("/")
     assert all(int(part) > 0 for part in (server, database, relation))
     return {name: value for name, value in asset.metadata.items() if name != "object"}
+
+
+def test_the_source_is_asked_ten_times_at_most_and_columns_come_in_their_order(
+    make_source: Callable[..., Source],
+) -> None:
+    tables = [f"CREATE TABLE t{number} (a int PRIMARY KEY, b int, c int)" for number in range(12)]
+    source = make_source(*SHOP, *tables, "ALTER TABLE t3 ALTER b TYPE text", "ALTER TABLE t3 ALTER a TYPE bigint")
+    asked: list[object] = []
+
+    class Counting(psycopg.Cursor[Any]):
+        def execute(self, *given: Any, **named: Any) -> Self:
+            asked.append(given[0])
+            return super().execute(*given, **named)
+
+    with psycopg.connect(source.url, cursor_factory=Counting) as connection:
+        assets = by_name(catalog_of(connection, "shop"))
+    assert len(asked) <= 10
+    assert list(assets) == sorted(assets)
+    assert [field.name for field in assets["public.t3"].fields or ()] == ["a", "b", "c"]
 
 
 def test_everything_that_a_catalog_holds(make_source: Callable[..., Source]) -> None:

@@ -1,14 +1,17 @@
 """The sensor and the job, on a real Dagster instance, a real source and a real store."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
+from metadata_assets import DatasetProps, MetadataTranslator, code_location
+from metadata_assets.collection.observing import observations
 from metadata_assets.collection.sensors import collection_definitions, observable_sources
 from metadata_assets.collection.watching import Memory
 from metadata_assets.spec import load_project
@@ -38,9 +41,24 @@ class NoOutputs(dg.IOManager):
         raise AssertionError(context)
 
 
+class Clock:
+    """One that stands still until somebody moves it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture
 def definitions(
-    source: Source, metadata_url: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Source, metadata_url: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> Iterator[dg.Definitions]:
     source.run("CREATE TABLE customer (id int PRIMARY KEY)")
     (tmp_path / "metadata.yml").write_text(PROJECT.format(database=source.database))
@@ -48,7 +66,8 @@ def definitions(
     for name in ("DAGSTER_POSTGRES_URL", "DATA_DATABASE_URL"):
         monkeypatch.setenv(name, server.url("postgres"))
     resources = dg.Definitions(resources={"metadata": MetadataResource(), "io_manager": NoOutputs()})
-    yield dg.Definitions.merge(resources, collection_definitions(load_project(tmp_path).endpoints.values()))
+    endpoints = load_project(tmp_path).endpoints.values()
+    yield dg.Definitions.merge(resources, collection_definitions(endpoints, clock=clock))
     close_all()
 
 
@@ -163,25 +182,32 @@ def test_what_somebody_collected_by_hand_is_not_collected_again(
     assert daemon.look() == "the schema has not changed"
 
 
-def test_an_unreachable_endpoint_is_skipped_and_the_cursor_stays(
-    daemon: Daemon, source: Source, server: Server
+def test_an_unreachable_endpoint_is_skipped_and_what_was_learnt_stays(
+    daemon: Daemon, clock: Clock, source: Source, server: Server, store: MetadataStore
 ) -> None:
     daemon.run(daemon.look())
-    kept = replace(Memory.parse(daemon.cursor), away=1)
+    kept = Memory.parse(daemon.cursor)
+    collected = store.endpoint("shop")
     database = source.database
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {database} RENAME TO {database}_away".encode())
-        skipped = daemon.look()
-        assert str(skipped).startswith("cannot reach endpoint shop at ")
-        assert "no such database" in str(skipped)
-        assert Memory.parse(daemon.cursor) == kept
-        assert daemon.look() != daemon.look(), "it looked a second time, and then rests"
-        assert daemon.look() == str(skipped) + "; 3 looks in a row failed, looking again after 4 ticks"
+        skipped = str(daemon.look())
+        assert skipped.startswith("cannot reach endpoint shop at ")
+        assert "no such database" in skipped
+        down = "it is down since 2026-01-01 00:00:00Z; no look before 2026-01-01 00:00:"
+        assert f"; 1 look failed, {down}" in skipped
+        assert str(daemon.look()).startswith(f"1 look failed, {down}"), "it rests"
+        clock.now += timedelta(seconds=30)
+        again = str(daemon.look())
+        assert again.startswith("cannot reach endpoint shop at ")
+        assert "; 2 looks in a row failed, it is down since 2026-01-01 00:00:00Z" in again
         connection.execute(f"ALTER DATABASE {database}_away RENAME TO {database}".encode())
-    rests = [daemon.look() for _ in range(3)]
-    assert rests == [f"3 looks in a row failed; looking again after {left} more ticks" for left in (3, 2, 1)]
+    clock.now += timedelta(seconds=30)
+    assert str(daemon.look()).startswith("2 looks in a row failed"), "a minute less a quarter is not over"
+    assert store.endpoint("shop") == collected, "nothing was closed"
+    clock.now += timedelta(seconds=30)
     assert daemon.look() == "the schema has not changed"
-    assert Memory.parse(daemon.cursor).away == 0
+    assert Memory.parse(daemon.cursor) == kept
 
 
 def test_a_changed_table_is_observed_so_that_what_depends_on_it_is_asked_for(
@@ -355,6 +381,59 @@ def test_loading_the_definitions_connects_to_nothing(tmp_path: Path, monkeypatch
 
 
 def test_a_cursor_survives_the_round_trip() -> None:
-    memory = Memory(sequence=3, fingerprint="f", failures=2, pause=1)
+    memory = Memory(sequence=3, fingerprint="f", failures=2, ask_at=1.5, away=1, down_since=1.0, look_at=2.0)
     assert Memory.parse(memory.cursor) == memory
     assert Memory.parse(None) == Memory()
+
+
+def test_what_dagster_was_told_of_all_tables_is_asked_at_once(
+    daemon: Daemon, instance: dg.DagsterInstance, source: Source, store: MetadataStore
+) -> None:
+    source.run(*(f"CREATE TABLE t{number} (id int)" for number in range(20)))
+    assert daemon.run(daemon.look()).success
+    collected = source.collect_into(store, "shop")
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        assert not list(observations(store, instance, collected))
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert len([one for one in asked if "event_logs" in one]) == 1
+    instance.wipe_assets([dg.AssetKey(["shop", "public", "t3"])])
+    assert [one.asset_key.path[-1] for one in observations(store, instance, collected)] == ["t3"]
+
+
+def test_what_a_translator_calls_a_table_is_what_is_observed(
+    daemon: Daemon, instance: dg.DagsterInstance, source: Source, tmp_path: Path
+) -> None:
+    """By the job and by the observable asset alike, and nothing is told of the name that the table has without one."""
+    assert daemon, "the environment of its definitions"
+
+    class Ours(MetadataTranslator):
+        def get_asset_spec(self, props: DatasetProps) -> dg.AssetSpec:
+            return props.spec.replace_attributes(key=["ours", props.key.table])
+
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "all.yml").write_text(
+        "datasets: [{name: copy, endpoint: lake, sql: copy.sql, automation: eager}]"
+    )
+    (tmp_path / "datasets" / "copy.sql").write_text("SELECT id FROM {{ source('shop', 'public', 'customer') }}")
+    defs = code_location(load_project(tmp_path), Ours())
+    table = dg.AssetKey(["ours", "customer"])
+    assert defs.resolve_asset_graph().get(dg.AssetKey(["ours", "copy"])).parent_keys == {table}
+
+    def told(key: dg.AssetKey) -> list[str | None]:
+        records = instance.fetch_observations(key, limit=10).records
+        return [one.asset_observation.data_version for one in records if one.asset_observation]
+
+    assert defs.resolve_job_def("collect_shop").execute_in_process(instance=instance).success
+    assert len(told(table)) == 1
+    source.run("ALTER TABLE customer ADD note text")
+    job = defs.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=instance, asset_selection=[table]).success
+    assert len({*told(table)}) == 2
+    assert told(dg.AssetKey(["shop", "public", "customer"])) == []

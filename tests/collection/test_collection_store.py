@@ -34,7 +34,9 @@ def test_a_first_collection_stores_everything(shop: Source, store: MetadataStore
     assert collected.assets == Counts(new=3, changed=0, reopened=0, closed=0, unchanged=0)
     assert collected.fields == Counts(new=5, changed=0, reopened=0, closed=0, unchanged=0)
     assert (collected.edges.opened, collected.edges.closed) == (2, 0)
-    assert collected.rows_written == 3 + 5 + 2 + 1
+    assert collected.rows_written == 3 + 5 + 2 + 1 + 1, (
+        "tables, columns, edges, that of the view's column, the endpoint"
+    )
     customer = store.asset(key(shop, "customer"))
     assert (customer.type, customer.description) == (AssetType.TABLE, "Who buys")
     assert customer.fields == (
@@ -100,7 +102,7 @@ def test_only_what_changed_is_written(shop: Source, store: MetadataStore, metada
     assert collected.assets == Counts(new=1, changed=1, reopened=0, closed=1, unchanged=1)
     assert collected.fields == Counts(new=2, changed=1, reopened=0, closed=1, unchanged=3)
     assert (collected.edges.opened, collected.edges.closed) == (1, 2)
-    assert collected.rows_written == 3 + 4 + 3 + 1
+    assert collected.rows_written == 3 + 4 + 3 + 2 + 1, "two edges of columns: of the view that is gone, of the new one"
     versions = dict(rows(metadata_url, "SELECT name, version FROM metadata.asset"))
     assert versions == {"customer": 1, "purchase": 2, "buyers": 2, "named": 1}
     audited = rows(metadata_url, "SELECT count(*) FROM metadata.audit WHERE entity_type = 'SCHEMA_FIELD'")
@@ -231,7 +233,7 @@ def test_an_asset_that_is_declared_in_the_very_moment_of_its_first_collection_is
             while rows(metadata_url, waits) == [(0,)]:
                 assert not collection.done()
         collected = collection.result()
-    assert collected.rows_written == 11
+    assert collected.rows_written == 12
     customer = declaring.asset(key(shop, "customer"))
     assert (customer.type, customer.description, len(customer.fields or ())) == (AssetType.TABLE, "ours", 2)
     assert customer.metadata["dagster"] == {"group": "sources"}
@@ -337,7 +339,7 @@ def test_concurrent_collections_store_one_truth(
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(shop.collect_into, stores))
     assert sorted(collected.assets.new for collected in results) == [0, 0, 0, 3]
-    assert sum(collected.rows_written for collected in results) == 11
+    assert sum(collected.rows_written for collected in results) == 12
     assert rows(metadata_url, "SELECT count(*) FROM metadata.audit WHERE entity_type = 'ASSET'") == [(3,)]
 
 

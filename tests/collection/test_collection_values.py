@@ -1,5 +1,7 @@
 """The small pure parts: patterns of schemas, text that may hold a password, when to collect."""
 
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from identity.keys import dataset_key
 from metadata_assets.collection.scope import Patterns
 from metadata_assets.collection.types import type_change
-from metadata_assets.collection.watching import LONGEST_PAUSE, Memory, Run, decide
+from metadata_assets.collection.watching import FIRST_WAIT, LONGEST_WAIT, Memory, Run, away, resting, waits
+from metadata_assets.collection.watching import decide as decided
 from resources.models import Asset, AssetType, Field
 
 
@@ -44,6 +47,10 @@ def test_patterns_become_anchored_expressions() -> None:
     assert Patterns().wanted == ["^(?:.*)$"]
 
 
+START = datetime(2026, 1, 1, tzinfo=UTC)
+decide = partial(decided, name="shop", now=START)
+
+
 def test_a_change_is_asked_for_once() -> None:
     first = decide(Memory(), seen="A", collected=None, last_run=Run.NONE)
     assert (first.skip, first.memory.run_key) == (None, "1:A")
@@ -67,18 +74,75 @@ def test_a_change_during_the_collection_that_is_taken_back_is_collected() -> Non
     assert (again.skip, again.memory.run_key) == (None, "2:A")
 
 
-def test_failed_collections_are_asked_for_again_at_growing_distances() -> None:
-    memory, asked = Memory(sequence=1, fingerprint="A"), []
-    for look in range(300):
-        decision = decide(memory, seen="A", collected=None, last_run=Run.FAILED)
+@pytest.mark.parametrize("every", [timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=20)])
+def test_failed_collections_are_asked_for_again_at_growing_distances(every: timedelta) -> None:
+    memory, asked, now = Memory(sequence=1, fingerprint="A"), [], START
+    while now < START + 12 * LONGEST_WAIT:
+        decision = decide(Memory.parse(memory.cursor), seen="A", collected=None, last_run=Run.FAILED, now=now)
         memory = decision.memory
         if decision.skip is None:
-            asked.append(look)
-    distances = [later - earlier for earlier, later in pairwise(asked)]
-    assert distances == [3, 5, 9, 17, 33, 65, 65, 65]
-    assert max(distances) == LONGEST_PAUSE + 1
+            asked.append(now)
+        now += every
+    check_distances(asked, every)
     recovered = decide(memory, seen="A", collected="A", last_run=Run.SUCCEEDED).memory
-    assert (recovered.failures, recovered.pause) == (0, 0)
+    assert (recovered.failures, recovered.ask_at) == (0, 0.0)
+
+
+@pytest.mark.parametrize("every", [timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=20)])
+def test_an_endpoint_that_is_down_is_asked_by_the_clock_however_often_there_are_ticks(every: timedelta) -> None:
+    memory, looked, now = Memory(), [], START
+    while now < START + 12 * LONGEST_WAIT:
+        kept = Memory.parse(memory.cursor)
+        rest = resting(kept, now)
+        if rest is None:
+            looked.append(now)
+            memory = away(kept, "no answer", name="shop", now=now).memory
+        else:
+            assert rest.memory == kept
+            next_look = f"{datetime.fromtimestamp(kept.look_at, UTC):%Y-%m-%d %H:%M:%SZ}"
+            said = f"failed, it is down since 2026-01-01 00:00:00Z; no look before {next_look}"
+            assert str(rest.skip).endswith(said)
+        now += every
+    check_distances(looked, every)
+    back = decide(memory, seen="A", collected="A", last_run=Run.NONE, now=now).memory
+    assert (back.away, back.down_since, back.look_at) == (0, 0.0, 0.0)
+    assert resting(back, now) is None
+
+
+def test_a_clock_that_was_ahead_once_is_not_waited_for() -> None:
+    later = START + timedelta(days=4000)
+    down = away(Memory(sequence=1, fingerprint="A"), "no answer", name="shop", now=later).memory
+    assert resting(down, later) is not None
+    assert resting(down, START) is None
+    failed = decide(
+        Memory(sequence=1, fingerprint="A"), seen="A", collected=None, last_run=Run.FAILED, now=later
+    ).memory
+    assert decide(failed, seen="A", collected=None, last_run=Run.FAILED, now=later).skip is not None
+    assert decide(failed, seen="A", collected=None, last_run=Run.FAILED, now=START).skip is None
+
+
+def check_distances(moments: list[datetime], every: timedelta) -> None:
+    """Each wait as long as it is to be by the clock, and no longer than until the next tick behind it."""
+    distances = [later - earlier for earlier, later in pairwise(moments)]
+    wanted = [max(every, waits(number, "shop")) for number, _ in enumerate(distances, 1)]
+    assert all(least <= found < least + every for least, found in zip(wanted, distances, strict=True))
+    assert max(distances) <= max(LONGEST_WAIT + every, every)
+    assert len(distances) > 10
+
+
+def test_waits_double_up_to_an_hour_and_differ_by_name() -> None:
+    for name in ("shop", "lake", "x"):
+        all_waits = [waits(failed, name) for failed in range(1, 40)]
+        assert FIRST_WAIT * 0.75 <= all_waits[0] <= FIRST_WAIT
+        doubled = [2 * earlier - later for earlier, later in pairwise(all_waits[:7])]
+        assert all(abs(one) < timedelta(milliseconds=1) for one in doubled)
+        assert LONGEST_WAIT * 0.75 <= all_waits[-1] <= LONGEST_WAIT
+    assert len({waits(1, f"e{number}") for number in range(40)}) > 20
+
+
+def test_what_an_older_release_remembered_is_understood() -> None:
+    old = '{"sequence": 3, "fingerprint": "A", "failures": 2, "pause": 4, "away": 1, "rest": 7}'
+    assert Memory.parse(old) == Memory(sequence=3, fingerprint="A", failures=2, away=1)
 
 
 @given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from([None, "A", "B"]), st.sampled_from(Run)), max_size=40))

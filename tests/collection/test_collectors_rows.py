@@ -61,9 +61,10 @@ def test_a_large_table_is_told_from_a_sample(
 ) -> None:
     for module in (profiling, postgres, duckdb_file, sqlite_file, mysql):
         monkeypatch.setattr(module, "SAMPLE", 1_000)
-    numbers = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n FROM s"
-    place.run("CREATE TABLE b (n int)", "CREATE TABLE a (n int)", f"INSERT INTO b {numbers}")
-    place.run(*["INSERT INTO a SELECT n FROM b"] * 12)
+    numbers = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n, 'x' FROM s"
+    wide = "(n int, pad char(200))"  # many blocks, of which whole ones are drawn
+    place.run(f"CREATE TABLE b {wide}", f"CREATE TABLE a {wide}", f"INSERT INTO b {numbers}")
+    place.run(*["INSERT INTO a SELECT n, pad FROM b"] * 12)
     place.run("ANALYZE TABLE a" if place.quotes == "`" else "ANALYZE")
     place.collect(store)
     (profile,) = [

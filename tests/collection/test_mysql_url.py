@@ -63,6 +63,14 @@ def test_a_certificate_of_another_host_is_refused(mariadb: MariaDB) -> None:
         ("ssl=false&ssl_ca=/planted-canary", "contradict each other"),
         ("ssl_mode=preferred&ssl=true", "contradict each other"),
         ("ssl_verify_cert=false&ssl_verify_identity=true", "contradict each other"),
+        ("connect_timeout=planted-canary", "connect_timeout is no whole number of seconds"),
+        ("read_timeout=0", "read_timeout is no whole number of seconds"),
+        ("write_timeout=1.5", "write_timeout is no whole number of seconds"),
+        ("connect_timeout=31536001", "connect_timeout is no whole number of seconds"),
+        ("max_allowed_packet=1G", "max_allowed_packet is no whole number of bytes"),
+        ("init_command=planted-canary", "init_command is not known"),
+        ("local_infile=true", "local_infile is not known"),
+        ("read_default_file=/planted-canary", "read_default_file is not known"),
     ],
 )
 def test_a_parameter_that_cannot_be_followed_is_refused_by_its_name(parameters: str, said: str) -> None:
@@ -70,3 +78,20 @@ def test_a_parameter_that_cannot_be_followed_is_refused_by_its_name(parameters: 
         driver_options(f"mysql://reader:hunter2@db.example.com/?{parameters}")
     assert "planted-canary" not in str(caught.value) or "planted-canary is not known" in said
     assert driver_options("mysql://reader:hunter2@db.example.com/erp?charset=utf8mb4") == {}
+
+
+def test_limits_of_time_and_size_are_the_drivers(mariadb: MariaDB) -> None:
+    given = {"connect_timeout": "3", "read_timeout": "5", "write-timeout": "7", "max_allowed_packet": "70000"}
+    url = mariadb.url(**given, program_name="collector", charset="utf8", collation="utf8_bin", use_unicode="1")
+    with mysql._connected(url, "erp", "there") as connection:
+        assert (connection.connect_timeout, connection._read_timeout, connection._write_timeout) == (3, 5, 7)
+        assert connection.max_allowed_packet == 70_000
+        ((charset,),) = mysql._rows(connection, "SELECT @@character_set_client")
+        assert charset == "utf8mb4"
+    with mysql._connected(mariadb.url(), "erp", "there") as connection:
+        assert (connection.connect_timeout, connection._read_timeout, connection._write_timeout) == (10, 70, 70)
+    with (
+        pytest.raises(EndpointUnreachable, match="the connection was lost"),
+        mysql._connected(mariadb.url(read_timeout="1"), "erp", "there") as connection,
+    ):
+        mysql._rows(connection, "SELECT sleep(20)")

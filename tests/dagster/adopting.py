@@ -1,8 +1,11 @@
 """Projects that are adopted, and what is recorded of them, for tests."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import psycopg
 
 from metadata_assets import with_metadata
 from metadata_assets.datasets import key_of
@@ -39,3 +42,17 @@ def told(instance: dg.DagsterInstance, name: str, *runs: dg.DagsterRun) -> list[
         for one in events
         if one is not None and one.asset_key == dg.AssetKey(name)
     ]
+
+
+@contextmanager
+def held(url: str, store: MetadataStore, name: str) -> Iterator[Callable[[], bool]]:
+    """Nobody makes a version of this dataset in this block; the answer says whether somebody waits to."""
+    (key,) = [one.key for one in store.datasets() if f'"{name}"' in str(one.key) or str(one.key).endswith(name)]
+    with psycopg.connect(url) as connection, psycopg.connect(url, autocommit=True) as other:
+        connection.execute("SELECT pg_advisory_xact_lock(uuid_hash_extended(%s, 0))", [store.entity(key).id.value])
+
+        def waited_for() -> bool:
+            asked = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+            return other.execute(asked).fetchone() is not None
+
+        yield waited_for

@@ -1,6 +1,5 @@
 """A real Dagster instance on PostgreSQL, as dagster.yaml describes it, and a fresh control plane beside it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,12 @@ from resources.metadata_store import MetadataStore
 from resources.postgres.embedded import Server, ensure_databases
 
 ROOT = Path(__file__).resolve().parents[2]
+# What steps print is nobody's here, and Dagster starts four processes for each run to catch it.
+_NO_OUTPUT = """
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +46,7 @@ def environment(
     """The environment of a process of this deployment, set for this test."""
     home = tmp_path / "dagster home"
     home.mkdir()
-    shutil.copy(ROOT / "dagster.yaml", home)
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text() + _NO_OUTPUT)
     variables = {
         "METADATA_HOME": str(tmp_path / "home"),
         "METADATA_PROJECT": str(tmp_path),

@@ -17,15 +17,16 @@ from typing import Any, Literal
 import dagster as dg
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.remote_representation.external import RemoteRepository
+from dagster._core.test_utils import freeze_time
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.asset_daemon import AssetDaemon
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_new_runs_for_automatic_reexecution
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run, monitor_starting_run
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
-from dagster_graphql.test.utils import execute_dagster_graphql
 
 PROJECTS = Path(__file__).parent / "projects"
 IN_THIS_PROCESS = ("dagster._core.launcher.sync_in_memory_run_launcher", "SyncInMemoryRunLauncher")
@@ -145,12 +146,20 @@ class Deployment:
     def tick_schedule(self, name: str, *, minutes: int) -> list[dg.DagsterRun]:
         """Start a schedule and let the next minutes pass; what it asked for, the oldest first."""
         (schedule,) = [one for one in self._definitions.get_schedules() if one.name == name]
-        self.instance.start_schedule(schedule)
+        begun = datetime.now(UTC).replace(second=30, microsecond=0)  # far from where one minute becomes the next
+        with freeze_time(begun):
+            self.instance.start_schedule(schedule)
         for minute in range(1, minutes + 1):
-            then = datetime.now(UTC) + timedelta(minutes=minute)
-            _exhaust(launch_scheduled_runs(self.workspace, LOG, then, {}))
+            _exhaust(launch_scheduled_runs(self.workspace, LOG, begun + timedelta(minutes=minute), {}))
         self.instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
         return self._work_off({"dagster/schedule_name": name})
+
+    def look_at_conditions(self, *, minute: int) -> list[dg.DagsterRun]:
+        """Let the daemon ask the automation conditions once, so many minutes from now; all that they asked for ever."""
+        daemon = AssetDaemon(settings={}, pre_sensor_interval_seconds=30)
+        with freeze_time(datetime.now(UTC) + timedelta(minutes=minute)):
+            daemon._run_iteration_impl(self.workspace, None, {}, {})
+        return self._work_off({"dagster/from_automation_condition": "true"})
 
     def tick_sensor(self, name: str) -> list[dg.DagsterRun]:
         """Start a sensor and let the daemon look at it once; what it asked for, the oldest first."""
@@ -189,6 +198,8 @@ class Deployment:
         return {"repositoryLocationName": handle.location_name, "repositoryName": handle.repository_name}
 
     def _ask(self, name: str, query: str, params: dict[str, Any]) -> Any:
+        from dagster_graphql.test.utils import execute_dagster_graphql  # most tests ask nothing
+
         context = self.workspace.create_request_context()
         answer = execute_dagster_graphql(context, query, {"params": params}).data[name]
         assert "Success" in answer["__typename"], answer

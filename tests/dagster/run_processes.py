@@ -6,9 +6,12 @@ Nothing in the product knows of these moments: a process that is told to strike 
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable
+import runpy
+import threading
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from signal import SIGCONT, SIGKILL, Signals
 from typing import Any, Literal, Self, assert_never
 
@@ -203,3 +206,65 @@ def _wrap(
         return answer
 
     setattr(owner, name, wrapped)
+
+
+def die_when_told(project: str, tags: Mapping[str, str], made: Mapping[str, Collection[str]]) -> list[int]:
+    """Execute jobs of a file in `projects`, each in a process that dies when Dagster was told of all that it makes.
+
+    `made` has the names of assets by job. Answers their exit codes.
+    """
+    settings = dict(os.environ), project, dict(tags)
+    processes = [_FORKS.Process(target=_die_when_told, args=(*settings, job, made[job])) for job in made]
+    for process in processes:
+        process.start()
+    try:
+        return [Worker(process).ended() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def _die_when_told(
+    variables: dict[str, str], project: str, tags: dict[str, str], job: str, names: Collection[str]
+) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    left = {dg.AssetKey(name) for name in names}
+
+    def tell(handle: Callable[..., None], instance: Any, event: Any, **options: Any) -> None:
+        handle(instance, event, **options)
+        if event.is_dagster_event and event.dagster_event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            left.discard(event.dagster_event.asset_key)
+            if not left:
+                os.kill(os.getpid(), SIGKILL)
+
+    _wrap(dg.DagsterInstance, "handle_new_event", instead=tell)
+    repository = runpy.run_path(str(Path(__file__).parent / "projects" / project))["defs"].get_repository_def()
+    with dg.DagsterInstance.get() as instance:
+        repository.get_job(job).execute_in_process(instance=instance, tags=tags)
+
+
+def end_before_a_run(project: str, job: str) -> int:
+    """Execute a job of a file in `projects` in a thread that outlives the main one of its process; its exit code."""
+    process = _FORKS.Process(target=_end_before_a_run, args=(dict(os.environ), project, job))
+    process.start()
+    try:
+        return Worker(process).ended()
+    finally:
+        process.kill()
+        process.join()
+
+
+def _end_before_a_run(variables: dict[str, str], project: str, job: str) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    repository = runpy.run_path(str(Path(__file__).parent / "projects" / project))["defs"].get_repository_def()
+    main = threading.current_thread()
+
+    def run() -> None:
+        main.join()
+        with dg.DagsterInstance.ephemeral() as instance:
+            repository.get_job(job).execute_in_process(instance=instance)
+
+    threading.Thread(target=run).start()

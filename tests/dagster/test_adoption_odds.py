@@ -18,6 +18,7 @@ from metadata_assets.settling import MATERIALIZATION_METADATA
 from resources.configurable import MetadataResource, close_all
 from resources.metadata_store import MetadataStore
 from resources.postgres.embedded import Server
+from resources.postgres.session import Sessions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* will be removed in 2.0:DeprecationWarning")  # Dagster's own
 
@@ -41,7 +42,9 @@ def test_late_news_do_not_outrank_a_step_that_runs(ephemeral: dg.DagsterInstance
     assert (reported.intent.startswith("key:"), reported.current) == (True, True), "later news replace older data"
 
 
+@pytest.mark.parametrize("beside", [False, True])
 def test_a_store_that_goes_away_during_a_step_stops_nobody(
+    beside: bool,
     ephemeral: dg.DagsterInstance,
     environment: dict[str, str],
     server: Server,
@@ -59,17 +62,53 @@ def test_a_store_that_goes_away_during_a_step_stops_nobody(
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
             return dg.MaterializeResult(metadata={"n": 1})
 
+        others = [dg.asset(name="b", deps=[a])(lambda: None)] if beside else []
         try:
-            defs = materialized(ephemeral, a)
+            defs = materialized(ephemeral, a, *others)
         finally:
             admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
     close_all()
     store = MetadataResource().store()
     assert records(store, "a") == []
-    assert from_log(store, ephemeral, defs) == 1
+    assert from_log(store, ephemeral, defs) == 1 + beside
     assert [(one.metadata["n"], one.current) for one in records(store, "a")] == [(1, True)]
     (event,) = told(ephemeral, "a", *ephemeral.get_runs())
     assert "fencing_token" in event[DELIVERY_METADATA], "it says how old the data are"
+
+
+def test_a_step_that_must_be_recorded_fails_where_the_store_goes_away(
+    ephemeral: dg.DagsterInstance,
+    environment: dict[str, str],
+    server: Server,
+    metadata_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert environment
+    monkeypatch.setitem(Sessions.call.__kwdefaults__, "deadline_seconds", 0.5)
+    name, after, goes_away = sa.make_url(metadata_url).database, [], [False]
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+
+        @dg.asset
+        def a() -> None:
+            if goes_away.pop():
+                admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
+                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+        @dg.asset(deps=[a])
+        def b() -> None:
+            after.append("b")
+
+        job = with_metadata(dg.Definitions(assets=[a, b]), required=True).resolve_implicit_global_asset_job_def()
+        assert job.execute_in_process(instance=ephemeral).success, "it is known by then"
+        goes_away.append(True)
+        try:
+            result = job.execute_in_process(instance=ephemeral, raise_on_error=False)
+        finally:
+            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+    close_all()
+    assert [one.step_key for one in result.get_step_failure_events()] == ["a"]
+    assert after == ["b"]
+    assert len(told(ephemeral, "a", *ephemeral.get_runs())) == 1, "nor does Dagster tell of it"
 
 
 def test_graphs_may_share_their_ops(ephemeral: dg.DagsterInstance, stored: MetadataStore) -> None:

@@ -14,6 +14,7 @@ from dagster_dg_cli.cli import create_dg_cli
 
 from identity.keys import dataset_key
 from metadata_assets import DatasetProps, MetadataProject, MetadataTranslator, code_location, load_project
+from metadata_assets.beginning import begin
 from metadata_assets.datasets import key_of
 from metadata_assets.translating import TranslatedTwice
 from resources.metadata_store import MetadataStore
@@ -91,13 +92,20 @@ def dg_cli(dg_project: Path) -> Callable[..., Result]:
     return lambda *words: CliRunner().invoke(create_dg_cli(), list(words), catch_exceptions=False)
 
 
+def files_below(folder: Path) -> dict[Path, bytes]:
+    return {one.relative_to(folder): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
+
+
 def test_dg_lists_scaffolds_and_checks_it(dg_project: Path, dg_cli: Callable[..., Result]) -> None:
     listed = json.loads(dg_cli("list", "components", "--json").stdout)
     assert TYPE in {one["key"] for one in listed["items"]}
     assert dg_cli("scaffold", "defs", TYPE, "numbers").exit_code == 0
     folder = dg_project / "shop" / "defs" / "numbers"
     assert (folder / "defs.yaml").read_text().split() == ["type:", TYPE, "attributes:", "project:", "."]
-    assert [one.name for one in load_project(folder).datasets] == ["numbers"]
+    begin(other := dg_project.parent / "elsewhere" / "numbers")
+    (folder / "defs.yaml").rename(dg_project / "kept")
+    assert files_below(folder) == files_below(other), "what `metadata-assets init numbers` writes"
+    (dg_project / "kept").rename(folder / "defs.yaml")
     assert dg_cli("check", "yaml").exit_code == 0
     (folder / "defs.yaml").write_text(f"type: {TYPE}\n\nattributes:\n  projekt: .\n")
     refused = dg_cli("check", "yaml")
@@ -107,18 +115,20 @@ def test_dg_lists_scaffolds_and_checks_it(dg_project: Path, dg_cli: Callable[...
 
 
 def test_what_is_scaffolded_is_materialized(environment: dict[str, str], stored: MetadataStore) -> None:
+    """Also twice, in one code location: each is another project."""
     assert environment
     with create_defs_folder_sandbox() as sandbox:
         path = sandbox.scaffold_component(component_cls=MetadataProject, defs_path="numbers")
         (path / "defs.yaml").write_text(TRANSLATED)
-        with (
-            sandbox.load_component_and_build_defs(defs_path=path) as (component, defs),
-            dg.DagsterInstance.ephemeral() as instance,
-        ):
-            assert isinstance(component, MetadataProject)
-            (spec,) = defs.resolve_all_asset_specs()
-            assert (spec.key.path[0], spec.group_name, spec.tags["table"]) == ("ours", "first", "numbers")
-            assert defs.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance).success
+        sandbox.scaffold_component(component_cls=MetadataProject, defs_path="more")
+        with sandbox.build_all_defs() as defs, dg.DagsterInstance.ephemeral() as instance:
+            assert len(list(defs.resolve_all_asset_specs())) == 6
+            key = dg.AssetKey(["ours", "lake", "numbers", "customers"])
+            (spec,) = defs.resolve_asset_graph().assets_def_for_key(key).specs
+            assert (spec.group_name, spec.tags["table"]) == ("first", "customers")
+            job: Any = defs.resolve_implicit_global_asset_job_def()
+            assert job.execute_in_process(instance=instance, asset_selection=[spec.key]).success
+            assert dg.AssetKey(["lake", "more", "customers"]) in job.asset_layer.executable_asset_keys
     (record,) = stored.materializations(key_of(spec.key, spec.metadata))
     assert (record.row_count, record.current) == (3, True)
 

@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 from deployment import Deployment, Strategy, deployed
 
-from metadata_assets._dagster import has_refused
 from metadata_assets.datasets import key_of
+from metadata_assets.event_log import has_refused
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG, EndlessReexecution, first_delivery, repeats
 from resources.metadata_store import MetadataStore
 from resources.models import Materialization

@@ -12,7 +12,7 @@ import pytest
 from identity.errors import MetadataError
 from metadata_assets.datasets import key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
-from metadata_assets.io_manager import NothingToDeliver
+from metadata_assets.io_manager_errors import NothingToDeliver
 from resources.metadata_store import MetadataStore
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-08")

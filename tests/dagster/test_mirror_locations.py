@@ -4,13 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 
+from benchmarks.wire import traced
 from identity.keys import dataset_key
 from metadata_assets.datasets import KEY_METADATA, key_of
 from metadata_assets.mirror.lineage import Mirrored, SharedDataset, jobs_in, mirror, snapshot
+from metadata_assets.mirror.locations import ClosedLocation, close_location
 from resources.configurable import MetadataResource
 from resources.graph.edges import EdgeChanges
+from resources.graph_store import GraphStore
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Edge
 
@@ -90,6 +94,51 @@ def test_a_failed_load_closes_nothing(tell: Tell, stored: MetadataStore, metadat
     assert is_open(stored, "a")
     edges = metadata.graph().lineage(stored.entity(key_of(dg.AssetKey("b"), None)), "up").edges
     assert edges == (Edge(key_of(dg.AssetKey("b"), None), key_of(dg.AssetKey("a"), None)),)
+
+
+def test_a_location_that_is_gone_is_closed_and_leaves_what_others_say(
+    tell: Tell, stored: MetadataStore, metadata: MetadataResource
+) -> None:
+    columns = dg.TableColumnLineage({"x": [dg.TableColumnDep(dg.AssetKey("a"), "y")]})
+    read = dg.AssetSpec("b", deps=["a"], metadata={"dagster/column_lineage": columns})
+    for location in ("old", "new"):
+        tell(location, dg.AssetSpec("a"), read, *([dg.AssetSpec("only_old", deps=["b"])] if location == "old" else []))
+        stored.activate_dag(location, b"d" * 32, {})
+    standing = {one.name: (one.assets, one.edges, one.column_edges) for one in stored.code_locations()}
+    assert standing == {"old": (3, 2, 1), "new": (2, 1, 1)}
+
+    closed = close_location(stored, metadata.graph(), "old")
+    assert closed == ClosedLocation(
+        assets=3, assets_closed=1, edges_closed=2, column_edges_closed=1, version_retired=True
+    )
+    assert [one.name for one in stored.code_locations()] == ["new"]
+    assert (list(said(stored, "a")), is_open(stored, "a"), is_open(stored, "only_old")) == (["new"], True, False)
+    b = stored.entity(key_of(dg.AssetKey("b"), None))
+    assert len(metadata.graph().lineage(b, "up").edges) == 1, "new says so"
+    assert len(metadata.graph().column_lineage(b, "up").edges) == 1
+    assert [one.until is None for one in stored.dag_versions("old")] == [False]
+    nothing = ClosedLocation(assets=0, assets_closed=0, edges_closed=0, column_edges_closed=0, version_retired=False)
+    assert close_location(stored, metadata.graph(), "old") == nothing
+    assert tell("old", dg.AssetSpec("only_old")).assets_written == 1, "it came back"
+    assert is_open(stored, "only_old")
+
+
+def test_a_mirror_is_as_many_statements_however_large_the_graph(stored: MetadataStore) -> None:
+    graph = GraphStore(stored.sessions)
+    counts: dict[int, list[int]] = {}
+    for size in (10, 200):
+        specs = [dg.AssetSpec(f"s{size}_{one}", deps=[f"s{size}_{one - 1}"] if one else []) for one in range(size)]
+        found = snapshot(dg.Definitions(assets=specs).resolve_asset_graph())
+        for _again in range(2):
+            fairy = stored.sessions.engine.raw_connection()
+            driver = fairy.driver_connection
+            fairy.close()
+            assert isinstance(driver, psycopg.Connection)
+            with traced(driver) as wire:
+                mirror(stored, graph, found, code_location=f"of {size}")
+            counts.setdefault(size, []).append(wire.statements)
+    assert counts[10] == counts[200]
+    assert max(counts[10]) <= 45
 
 
 def test_mappings_checks_and_jobs_are_kept(tell: Tell, stored: MetadataStore) -> None:

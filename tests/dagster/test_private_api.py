@@ -14,6 +14,8 @@ from dagster._core.definitions.assets.job.asset_layer import AssetLayer
 from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.execution.context.system import ExecutionData, StepExecutionContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.base import EventLogStorage
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
@@ -22,6 +24,7 @@ PACKAGES = ("identity", "resources", "metadata_assets")
 ONLY_DOOR = Path("metadata_assets/_dagster.py")
 
 _TAG = "the intent of runs: {}"
+_OBSERVED = "collections: which version of each table Dagster was told last"
 IMPORTS = {
     ("dagster._core.definitions.decorators.op_decorator", "DecoratedOpFunction"): (
         "adopted projects: what an asset's function is wrapped in"
@@ -33,6 +36,11 @@ IMPORTS = {
     ("dagster._core.definitions.events", "AssetKeyPartitionKey"): (
         "backfills that continue another: whether that one materialized a partition"
     ),
+    ("dagster._core.definitions.data_version", "DATA_VERSION_TAG"): _OBSERVED,
+    ("dagster._core.storage.event_log", "AssetKeyTable"): _OBSERVED,
+    ("dagster._core.storage.event_log", "SqlEventLogStorage"): _OBSERVED,
+    ("dagster._core.storage.event_log", "SqlEventLogStorageTable"): _OBSERVED,
+    ("dagster._core.storage.event_log.schema", "AssetEventTagsTable"): _OBSERVED,
     ("dagster._core.storage.tags", "ASSET_RESUME_RETRY_TAG"): _TAG.format("re-execution from asset failure"),
     ("dagster._core.storage.tags", "AUTO_RETRY_RUN_ID_TAG"): _TAG.format("runs that the daemon retries"),
     ("dagster._core.storage.tags", "BACKFILL_ID_TAG"): _TAG.format("backfills"),
@@ -44,6 +52,8 @@ IMPORTS = {
         "dagster._utils.schedules",
         "is_valid_cron_schedule",
     ): "the cron expressions of a project, which are told at their line",
+    ("dagster._record", "as_dict"): "records: the columns and the column lineage that a materialization notes",
+    ("dagster._record", "is_record"): "records: the columns and the column lineage that a materialization notes",
     ("dagster._serdes", "ConfigurableClassData"): "Dagster's own storage: dagster.yaml names a class that is given it",
 }
 TAGS = {
@@ -64,6 +74,7 @@ ATTRIBUTES: list[tuple[Any, str, str]] = [
     (dg.DagsterInstance, "get_backfill", "backfills that continue another"),
     (dg.DagsterInstance, "event_log_storage", "the mirror of runs: which runs something happened in"),
     (EventLogStorage, "get_logs_for_all_runs_by_log_id", "the mirror of runs: which runs something happened in"),
+    (SqlEventLogStorage, "index_connection", _OBSERVED),
     (SqlRunStorage, "get_run_storage_id", "the mirror of runs: which log its position belongs to"),
     (dg.DagsterRun, "remote_job_origin", "the mirror of runs: which code location a run is of"),
     (dg.DagsterInstance, "get_records_for_run", "whether a parent run materialized a partition or refused it"),
@@ -83,6 +94,10 @@ ATTRIBUTES: list[tuple[Any, str, str]] = [
     (AssetGraph, "asset_check_keys", "the blocking checks that data wait for"),
     (AssetGraph, "get_check_spec", "the blocking checks that data wait for"),
     (StepExecutionContext, "node_handle", "whether a step checks an asset that another one materializes"),
+    (StepExecutionContext, "execution_plan", "adopted projects: whether a process executes more of a run than a step"),
+    (ExecutionPlan, "step_keys_to_execute", "adopted projects: whether a process executes more of a run than a step"),
+    (dg.DagsterInstance, "add_event_listener", "adopted projects: each step sees what those before it delivered"),
+    (dg.JobDefinition, "get_node", "adopted projects: whose function a step that begins computes"),
     (StepExecutionContext, "get_asset_metadata", "what a function notes about an asset or one of its partitions"),
     (EventLogStorage, "get_logs_for_all_runs_by_log_id", "the sensor that publishes what has passed its checks"),
     (AssetGraph, "get_parents_partitions", "inputs of each partition of a run over several"),
@@ -131,6 +146,10 @@ def test_the_facts_of_an_asset_are_there() -> None:
     graph = dg.Definitions(assets=[dg.AssetSpec("a")]).resolve_asset_graph()
     gone = [name for name in NODE if not hasattr(graph.get(dg.AssetKey("a")), name)]
     assert not gone, f"nodes of the asset graph have no {', '.join(gone)} now, which breaks the mirror"
+
+
+def test_a_plan_knows_its_steps() -> None:
+    assert "step_dict_by_key" in ExecutionPlan._fields, "breaks that a step begins without waiting for the store"
 
 
 def test_what_an_output_reports_can_be_cut() -> None:

@@ -102,7 +102,7 @@ def workbench(
             }
             metadata = MetadataResource(endpoints=endpoints)
             return Workbench(
-                project, instance, {"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)}
+                project, instance, {"metadata": metadata, "metadata_io_manager": MetadataIOManager(metadata=metadata)}
             )
 
         yield make

@@ -1,13 +1,17 @@
 """Contracts: what a dataset promises is looked at before anybody reads it."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from identity.keys import dataset_key
-from metadata_assets.factory import definitions_for
+from metadata_assets import uniqueness
+from metadata_assets.factory import asset_spec, definitions_for
+from metadata_assets.spec import load_project
 from resources.metadata_store import MetadataStore
 
 CUSTOMERS = dataset_key("lake", schema="nyc", table="customers")
@@ -219,3 +223,89 @@ def test_what_duckdb_refuses_is_told_in_its_words(workbench: Callable[..., Any])
     assert not passed
     assert words.startswith("cannot be checked: Could not convert string 'open' to INT64 when casting from")
     assert "{" not in words
+
+
+ACROSS = """
+datasets:
+  - name: days
+    endpoint: lake
+    schema: nyc
+    partitions: {static: [a, "b'", c, d, e]}
+    columns: [{name: n, unique: {across: dataset}}]
+    python: code:days
+"""
+PAIRS = """
+import polars as pl
+
+VALUES = {"a": [1, 2, None], "b'": [2, 3, None], "c": [4, 5], "d": [5, 6]}
+
+def days(partition: str) -> pl.DataFrame:
+    return pl.DataFrame({"n": VALUES[partition]} if partition in VALUES else {"other": [1]})
+"""
+
+
+def test_unique_across_partitions_is_as_against_all_that_is_published_and_made(
+    workbench: Callable[..., Any], published: Callable[[str], dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uniqueness, "TOGETHER", 1)
+    bench = workbench(ACROSS, code=PAIRS)
+
+    def found(result: dg.ExecuteInProcessResult) -> tuple[bool, str, object]:
+        (one,) = result.get_asset_check_evaluations()
+        failed = one.metadata.get("failed_partitions")
+        return one.passed, str(one.description), failed and failed.value
+
+    assert found(bench.run("days", partition_key="a"))[0]
+    words = "1 of 3 rows share their n with another, of this or another partition: n 2"
+    passed, told_, _failed = found(bench.run("days", partition_key="b'", raise_on_error=False))
+    assert (passed, words in told_) == (False, True)
+    assert found(bench.run("days", partition_key="a"))[0], "what it replaces is no other partition"
+    assert found(bench.run_range("c", "d", "days", raise_on_error=False))[::2] == (False, ["c", "d"])
+    assert found(bench.run("days", partition_key="d"))[0], "what was refused is not published"
+    assert not found(bench.run("days", partition_key="c", raise_on_error=False))[0]
+    assert set(published("days")) == {"a", "d"}
+    _passed, told_, _failed = found(bench.run("days", partition_key="e", raise_on_error=False))
+    assert "there is no column n" in told_
+
+
+def test_values_of_partitions_with_other_types_are_compared_as_they_are(workbench: Callable[..., Any]) -> None:
+    """The first partition has nothing but nulls, the next an integer; none of that rounds what comes after."""
+    values = """VALUES = {"a": [None, None], "b'": [1], "c": [1.4, None], "d": [1.4], "e": [2.4]}"""
+    bench = workbench(ACROSS, code=PAIRS.replace(PAIRS.splitlines()[3], values))
+    (one,) = bench.run_range("a", "c", "days").get_asset_check_evaluations()
+    assert (one.passed, one.description) == (True, "passed in all 3 partitions")
+    (one,) = bench.run_range("b'", "d", "days", raise_on_error=False).get_asset_check_evaluations()
+    assert (one.passed, one.metadata["failed_partitions"].value) == (False, ["c", "d"])
+    (one,) = bench.run("days", partition_key="e").get_asset_check_evaluations()
+    assert one.passed, "2.4 is not what was refused, nor what is published"
+
+
+@pytest.mark.parametrize(
+    ("partitions", "more", "hours"),
+    [
+        ("", "", 12),
+        ("partitions: {static: [a]}", "", 12),
+        ("partitions: {daily: {start: 2026-01-01}}", "", 36),
+        ("partitions: {daily: {start: 2026-01-01, end: 2026-02-01}}", "", None),
+        ("", ", severity: warn", None),
+        ("", ", blocking: false", 12),
+    ],
+)
+def test_freshness_is_a_policy_of_the_asset_too(
+    write_project: Callable[..., Path], partitions: str, more: str, hours: int | None
+) -> None:
+    entry = f"""
+    datasets:
+      - name: days
+        endpoint: lake
+        python: "code:days"
+        contract: {{freshness: {{column: at, within: 12h{more}}}}}
+        {partitions}
+    """
+    project = load_project(write_project(entry, code="def days(): ..."))
+    spec = asset_spec(project.datasets[0])
+    expected = None if hours is None else dg.FreshnessPolicy.time_window(timedelta(hours=hours))
+    assert spec.freshness_policy == expected
+    (asset,) = definitions_for(project)
+    assert isinstance(asset, dg.AssetsDefinition)
+    assert [one.freshness_policy for one in asset.specs] == [expected]

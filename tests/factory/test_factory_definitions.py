@@ -90,7 +90,7 @@ def test_a_source_table_is_an_external_asset(write_project: Write) -> None:
 
 def test_the_same_project_gives_the_same_definitions(write_project: Write) -> None:
     project = load_project(write_project(DATASETS, code=CODE))
-    resources = {"metadata": dg.ResourceDefinition.none_resource(), "io_manager": dg.InMemoryIOManager()}
+    resources = {"metadata": dg.ResourceDefinition.none_resource(), "metadata_io_manager": dg.InMemoryIOManager()}
     graphs = [dg.Definitions(definitions_for(project), resources=resources).resolve_asset_graph() for _ in range(2)]
     for key in graphs[0].get_all_asset_keys():
         one, other = (graph.get(key) for graph in graphs)

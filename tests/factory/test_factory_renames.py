@@ -189,11 +189,11 @@ def test_a_table_that_moved_to_another_server_is_read_there(
         connection.execute("CREATE TABLE flights AS SELECT 'moved'::text AS who")
     moved = dataset_key("lga", source=there, schema="public", table="flights")
     made.metadata.store().rename({made.table("flights"): moved})
-    assert f"is called {moved} now, and this project has no postgres endpoint lga" in made.refused("flights")
+    assert f"is called {moved} now, and this project has no database lga" in made.refused("flights")
     monkeypatch.setenv("LGA_URL", made.url)  # the server, and another database of it
     lga = EndpointConfig(system="postgres", url="env:LGA_URL", database="postgres")
     metadata = MetadataResource(endpoints={**made.metadata.endpoints, "lga": lga})
-    resources = {"metadata": metadata, "io_manager": MetadataIOManager(metadata=metadata)}
+    resources = {"metadata": metadata, "metadata_io_manager": MetadataIOManager(metadata=metadata)}
     made.bench = Workbench(made.bench.project, made.bench.instance, resources)
     made.tick()
     assert made.run("flights") == ("moved", moved, {moved})

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from identity.keys import dataset_key
-from metadata_assets.io_manager import NothingPublished
+from metadata_assets.io_manager_errors import NothingPublished
 from resources.metadata_store import MetadataStore
 
 FLIGHTS = """

@@ -51,11 +51,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ticked(project: Project, name: str, at: datetime) -> list[str | None]:
+def ticked(project: Project, name: str, at: datetime, instance: dg.DagsterInstance | None = None) -> list[str | None]:
     """The partitions that a schedule asks for."""
     repository = code_location(project).get_repository_def()
     schedule = repository.get_schedule_def(name)
-    context = dg.build_schedule_context(scheduled_execution_time=at, repository_def=repository)
+    context = dg.build_schedule_context(instance, scheduled_execution_time=at, repository_def=repository)
     requests = schedule.evaluate_tick(context).run_requests or ()
     assert len({one.run_key for one in requests}) == len(requests), "of those with one key a tick launches the first"
     return [one.partition_key for one in requests]
@@ -67,6 +67,22 @@ def test_a_schedule_asks_for_what_is_complete_by_then(folder: Path) -> None:
     assert ticked(project, "nightly", datetime(2026, 1, 1, 5, tzinfo=UTC)) == [], "there is no partition yet"
     assert ticked(project, "places", datetime(2026, 3, 5, tzinfo=UTC)) == ["a", "b"]
     assert ticked(project, "all_of_it", datetime(2026, 3, 5, tzinfo=UTC)) == [None]
+
+
+@pytest.mark.filterwarnings("ignore:Non-compliant tag keys:DeprecationWarning")  # Dagster's own, of pairs
+def test_a_schedule_asks_for_each_partition_that_was_added(folder: Path) -> None:
+    entry = '  - {name: %s, endpoint: lake, python: "code:orders", partitions: %s}\n'
+    pairs = "{by: {who: {dynamic: customers}, day: {daily: {start: 2026-01-01}}}}"
+    more = entry % ("visits", "{dynamic: customers}") + entry % ("halves", pairs)
+    (folder / "datasets" / "all.yml").write_text(DATASETS + more)
+    schedules = "".join(f'  {name}: {{cron: "@daily", select: {name}}}\n' for name in ("visits", "halves"))
+    (folder / "metadata.yml").write_text(METADATA + schedules)
+    project, at = load_project(folder), datetime(2026, 3, 5, tzinfo=UTC)
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        assert ticked(project, "visits", at, instance) == []
+        instance.add_dynamic_partitions("customers", ["acme", "b"])
+        assert ticked(project, "visits", at, instance) == ["acme", "b"]
+        assert sorted(map(str, ticked(project, "halves", at, instance))) == ["2026-03-04|acme", "2026-03-04|b"]
 
 
 def test_a_schedule_is_on_where_it_says(folder: Path) -> None:

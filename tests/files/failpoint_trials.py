@@ -18,7 +18,7 @@ import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -300,7 +300,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     from object_store import object_store
 
-    with tempfile.TemporaryDirectory(prefix="failpoints-") as folder, object_store() as s3, served() as make:
+    store = object_store() if "s3" in given.places else nullcontext({})
+    with tempfile.TemporaryDirectory(prefix="failpoints-") as folder, store as s3, served() as make:
         outcomes = []
         for where in given.places:
             root = "s3://lake/trials" if where == "s3" else f"{folder}/lake"

@@ -65,6 +65,15 @@ def test_who_commits_after_its_lease_is_over_and_before_a_collection_keeps_its_f
     assert on_disk.read(one) == [1]
 
 
+def test_what_was_replaced_and_is_published_again_stays(on_disk: World) -> None:
+    """Rolled back to: it was replaced in version 2, and is what readers have in version 3."""
+    first, second = on_disk.publish([1]), on_disk.publish([2])
+    on_disk.store.rollback(on_disk.dataset.key, to=1, expected=2, reason="the units were wrong")
+    gone = on_disk.collect().gone
+    assert [one.location for one in gone] == [second.location]
+    assert on_disk.read(first) == [1]
+
+
 @pytest.mark.parametrize("first", ["commit", "collection"])
 def test_a_commit_and_a_collection_at_once_are_one_after_the_other(
     on_disk: World, metadata_url: str, first: str
@@ -150,6 +159,21 @@ def test_the_retention_is_kept(on_disk: World, retention: Retention, kept: list[
     versions = [on_disk.publish([number]) for number in range(4)]
     on_disk.collect(retention)
     assert on_disk.folders() == {versions[number].location for number in kept}
+
+
+def test_time_counts_from_when_data_were_replaced(on_disk: World) -> None:
+    """However long ago they were committed: somebody may be reading them still."""
+    hour = Retention(versions=1, time=timedelta(hours=1))
+    first, second = on_disk.publish([1]), on_disk.publish([2])
+    dataset = on_disk.dataset.id.value
+    on_disk.look("SET session_replication_role = replica")
+    earlier = "UPDATE metadata.{0} SET {1} = {1} - interval '2 hours' WHERE dataset_id = %s"
+    on_disk.look(earlier.format("materialization", "committed_at"), dataset)
+    assert on_disk.collect(hour).gone == []
+    on_disk.look(earlier.format("version", "published_at"), dataset)
+    on_disk.look("RESET session_replication_role")
+    assert [one.location for one in on_disk.collect(hour).gone] == [first.location]
+    assert on_disk.folders() == {second.location}
 
 
 def test_at_least_the_present_version_is_kept(on_disk: World) -> None:

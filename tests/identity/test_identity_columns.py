@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.errors import InvalidKey
-from identity.ids import Entity, child_id, column_id, tenant_id
+from identity.ids import Entity, child_id, column_id, column_ids, tenant_id
 from identity.keys import CanonicalKey, ColumnKey, dataset_key, job_key, short_name
 from identity.naming import Fold, InvalidReference, column_key, reference_key, system
 
@@ -33,6 +33,8 @@ def test_every_vector() -> None:
         assert ColumnKey.parse(vector["key"]) == key
         ids = {slug: column_id(Entity(tenant_id(slug), key.dataset).id, key.name) for slug in ("default", "acme")}
         assert {slug: str(one) for slug, one in ids.items()} == vector["ids"]
+        dataset = Entity(tenant_id("default"), key.dataset).id
+        assert column_ids(dataset, ["first", key.name])[1:] == [ids["default"].hex]
 
 
 @prop

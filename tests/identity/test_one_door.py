@@ -38,6 +38,7 @@ ALLOWED = {
     "UUID(…)": {
         "identity/ids.py": "the root of all ids",
         "identity/nodes.py": "the id in `identity:<id>`",
+        "resources/graph/held.py": "an id as our own table sends it, sixteen bytes",
         "resources/metadata/versions.py": "the id of a publish, from the digest of what it publishes",
         "metadata_assets/mirror/materialized.py": "ids of a materialization and its attempt, as an event carries them",
         "metadata_assets/cli/choosing.py": "the id of a materialization, as a person writes it",
@@ -66,6 +67,8 @@ ALLOWED = {
         "metadata_assets/exporters/openlineage.py": "what a try of a step is called in events: a child of its job",
     },
     "past the constructor": {
+        "identity/keys.py": "the text of a frozen key, made once",
+        "identity/ids.py": "what follows from a frozen entity, kept from when it is first asked for",
         "identity/errors.py": "errors that are pickled",
         "identity/credentials.py": "collections of whatever type, without their credentials",
         "resources/postgres/errors.py": "a driver's error of the same type, without values",
@@ -92,6 +95,7 @@ ALLOWED = {
     "hash in SQL": {
         "metadata_assets/collection/queries.py": "the fingerprint of a source's catalog, to see that it changed",
         "resources/metadata/endpoint_aliases.py": "the id of a row that nobody names",
+        "resources/graph/edges.py": "the number of an advisory lock, no id",
         "resources/postgres/tables/*.py": "ids of rows that nobody names: aliases, edges, items",
         "resources/postgres/migrations/versions/*.py": "the same, and the digest of a key beside it",
     },
@@ -104,6 +108,7 @@ KEYS_IN_SQL = {
     "identity_nodes.sql": "references to rows of its own table",
 }
 HASHES_IN_SQL = {
+    "facets.sql": "words of an index, which the document itself confirms",
     "aliases.sql": "name_digest: what aliases are looked up by, as key_digest computes it",
     "births.sql": "ids once more, to compare them with those that identity/ derived",
     "endpoint_aliases.sql": "holders: the same as name_digest, without a call for each key",

@@ -18,8 +18,10 @@ from tests.collection.conftest import contents
 from tests.importers.conftest import Edges
 from tests.importers.dbt_projects import catalog, columns, imported, manifest, node, rows, source, table, written
 
-FIRST, AGAIN = 20, 10
+FIRST, AGAIN = 19, 11
 """How many statements an import is, the first time and when nothing changed."""
+STATISTICS = 2
+"""Of things and of edges, for the first import that writes many of them."""
 
 
 def driver_of(store: MetadataStore) -> psycopg.Connection:
@@ -46,7 +48,7 @@ def test_a_thousand_models_take_as_many_questions_as_ten(store: MetadataStore, t
             with traced(driver_of(store)) as wire:
                 import_project(store, project, targets)
             counted.append((wire.statements, wire.transactions))
-    assert counted == [(FIRST, 1), (AGAIN, 1)] * 2
+    assert counted == [(FIRST, 1), (AGAIN, 1), (FIRST + STATISTICS, 1), (AGAIN, 1)]
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(store: MetadataStore, metadata_url: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from identity.keys import dataset_key, job_key
 from metadata_assets.collection.diff import diff
 from metadata_assets.importers.event_files import Given, import_events, record, refused_before
 from metadata_assets.importers.openlineage import read_event
+from resources import lineage_records
 from resources.lineage_records import DESCRIPTION_CHARACTERS, EVENT_CHARACTERS, RefusedEvent
 from resources.metadata.planned import apply_plan
 from resources.metadata_store import MetadataStore
@@ -152,7 +153,7 @@ def test_a_batch_takes_as_many_statements_whatever_is_in_it(store: MetadataStore
             (done,) = imported(store, events)
         assert done.recorded.edges == done.recorded.column_edges == size
         counts[size] = wire.statements
-    assert counts == {1: STATEMENTS, 40: STATEMENTS}
+    assert counts == {1: STATEMENTS - 2, 40: STATEMENTS}, "where all is new, nothing that is there is looked at"
 
 
 STATEMENTS = 37
@@ -297,6 +298,22 @@ def test_a_facet_that_is_too_large_to_be_kept_says_its_columns_all_the_same(stor
     wide["facets"]["schema"]["fields"][0]["description"] = "y" * 70_000
     (done,) = imported(store, [event(run="r2", at="2024-05-02T10:00:00Z", outputs=[wide])])
     assert (columns_of(store, "t"), done.recorded.column_edges) == (names, 300)
+
+
+def test_a_facet_that_says_too_much_of_columns_is_cut_and_that_is_told(
+    store: MetadataStore, metadata_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage_records, "COLUMNS", 3)
+    monkeypatch.setattr(lineage_records, "COLUMN_ORIGINS", 4)
+    wide = dataset("t", *"edcba", origins={name: [("s", "x"), ("s", "y")] for name in "edcba"})
+    (done,) = imported(store, [event(outputs=[wide])])
+    assert (columns_of(store, "t"), done.recorded.cut, done.recorded.column_edges) == (["e", "d", "c", "a", "b"], 2, 4)
+    with psycopg.connect(metadata_url) as connection:
+        told = connection.execute("SELECT name, document -> '_cut' FROM metadata.facet ORDER BY name").fetchall()
+    assert told == [("columnLineage", {"columns": 2, "of": 5}), ("schema", {"columns": 3, "of": 5})]
+    monkeypatch.setattr(lineage_records, "COLUMN_CHARACTERS", 7)
+    (done,) = imported(store, [event(run="r2", at="2024-05-02T10:00:00Z", outputs=[dataset("u", "a", "b")])])
+    assert (columns_of(store, "u"), done.recorded.cut) == (["a"], 1)
 
 
 def test_columns_may_be_called_like_secrets(store: MetadataStore, metadata_url: str) -> None:

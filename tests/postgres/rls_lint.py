@@ -44,12 +44,16 @@ ONLY_BY_FUNCTIONS = (
     "profile",
     "run_dataset",
     "facet",
+    "facet_word",
     "refused_event",
+    "column_word",
+    "column_edge",
+    "graph_change",
 )
 APPEND_ONLY = (
     *("audit", "idempotency", "outbox", "materialization", "materialization_input", "redelivery", "version"),
     *("release", "retraction", "pin_item", "run_pin", "invalidation", "metadata_key", "dag_version", "discarded"),
-    *("check_result", "candidate", "profile", "run_dataset"),
+    *("check_result", "candidate", "run_dataset"),
 )
 _MINE = "(tenant_id = ( SELECT metadata.current_tenant() AS current_tenant))"
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from identity.ids import Entity, tenant_id
 from identity.keys import dataset_key
@@ -22,7 +21,16 @@ INSERT INTO metadata.asset (tenant_id, asset_id, type, name, qualified_name, key
 VALUES (%(tenant)s, %(id)s, 'DATASET', %(name)s, %(key)s, %(digest)s, 'test')
 """
 _DATASET = "INSERT INTO metadata.dataset VALUES (%(tenant)s, %(id)s, 'immediately')"
-_MOVED = "SELECT metadata.rename_entities('move', sha256('move'), gen_random_uuid(), %s, 'a test')"
+_MOVED = (
+    "UPDATE metadata.alias SET valid_to = clock_timestamp() WHERE tenant_id = %(tenant)s AND key = %(was)s",
+    """
+    INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor)
+    SELECT a.tenant_id, %(now)s, metadata.name_digest(%(now)s), a.asset_id, 'primary', clock_timestamp(), 'test'
+    FROM metadata.asset a WHERE a.tenant_id = %(tenant)s AND a.qualified_name = %(was)s
+    """,
+    "UPDATE metadata.asset SET qualified_name = %(now)s WHERE tenant_id = %(tenant)s AND qualified_name = %(was)s",
+)
+"""What a rename wrote then, as far as it matters to this migration."""
 _WRITTEN = """
 INSERT INTO metadata.materialization (tenant_id, materialization_id, dataset_id, partition_key, idempotency_key, intent,
   attempt_id, run_id, step_key, retry_number, fencing_token, location, actor)
@@ -38,6 +46,16 @@ _REDELIVERED = """
 INSERT INTO metadata.redelivery (tenant_id, materialization_id, attempt_id, run_id, step_key, location, same_data,
   actor)
 VALUES (%(tenant)s, %(id)s, gen_random_uuid(), 'r', 's', %(location)s, true, 'test')
+"""
+_NAMED_AS_IT_WAS = """
+CREATE OR REPLACE FUNCTION metadata.name_births() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor)
+  SELECT n.tenant_id, n.qualified_name, metadata.name_digest(n.qualified_name), n.asset_id, 'primary', now(), 'test'
+  FROM new_rows n;
+  RETURN NULL;
+END $$
 """
 _TABLES = ("materialization", "staging_lease", "redelivery")
 
@@ -77,10 +95,11 @@ def registered(url: str, tenant: str) -> uuid.UUID:
 
 
 def moved(url: str, tenant: str) -> None:
-    moves = [{"was": str(LAKE), "now": str(ARCHIVE), "name": ARCHIVE.table, "kind": "endpoint"}]
+    values = {"tenant": tenant_id(tenant).value, "was": str(LAKE), "now": str(ARCHIVE)}
     with psycopg.connect(url) as connection:
-        connection.execute(_BIND, (str(tenant_id(tenant)),))
-        connection.execute(_MOVED, (Jsonb(moves),))
+        connection.execute(_BIND, (str(values["tenant"]),))
+        for statement in _MOVED:
+            connection.execute(statement.encode(), values)
 
 
 @pytest.fixture
@@ -91,6 +110,8 @@ def before_url(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patched:
         patched.setattr(migrations.command, "upgrade", lambda config, _head: upgrade(config, "0008"))
         migrate(plain_engine(url), tenants=TENANTS)
+    with psycopg.connect(url) as superuser:
+        superuser.execute(_NAMED_AS_IT_WAS.encode())
     for tenant in TENANTS:
         dataset = registered(url, tenant)
         write(url, tenant, dataset, "before", "d/before/1")

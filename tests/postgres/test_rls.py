@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from rls_lint import ONLY_BY_FUNCTIONS
-from two_tenants import DELAYS, FLIGHTS, TABLES, acting, attempt, delivery, fill, rows_of, written_columns
+from two_tenants import DELAYS, FLIGHTS, TABLES, acting, attempt, delivery, disconnect, fill, rows_of, written_columns
 
 from identity.ids import Entity, tenant_id
 from resources.graph.edges import Link
@@ -25,7 +25,7 @@ ROLES = ("metadata_app", "metadata_readonly", "metadata_owner")
 
 
 @pytest.fixture(scope="module")
-def url(make_database: Callable[..., str]) -> str:
+def url(make_database: Callable[..., str]) -> Iterator[str]:
     """Tenant A and tenant B with the same names in every table, and one without any row."""
     made = make_database(migrated=True)
     migrate(plain_engine(made), tenants=("default", "other", "newcomer"))
@@ -33,7 +33,8 @@ def url(make_database: Callable[..., str]) -> str:
         engine = app_engine(made)
         fill(MetadataStore(Sessions(engine, tenant, "test")))
         engine.dispose()
-    return made
+    yield made
+    disconnect(made)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def stores(url: str) -> Iterator[tuple[MetadataStore, MetadataStore]]:
         engine.dispose()
 
 
-@pytest.fixture(params=TABLES)
+@pytest.fixture(scope="module", params=TABLES)
 def table(request: pytest.FixtureRequest, url: str) -> str:
     """Every table; none is tested empty."""
     name: str = request.param

@@ -34,6 +34,7 @@ VALUES (%s, %s, %s, 'carrier', 'text', false, 1)
 """
 
 _tokens = itertools.count(1)
+_kept: dict[str, list[psycopg.Connection[dict[str, Any]]]] = {}  # hundreds of tests make one statement each
 
 
 def fill(store: MetadataStore) -> None:
@@ -115,9 +116,30 @@ def delivery(store: MetadataStore, intent: str) -> Staged:
 
 
 @contextmanager
+def _connected(url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A connection in a transaction that is taken back at the end."""
+    kept = _kept.setdefault(url, [])
+    connection = kept.pop() if kept else psycopg.connect(url, row_factory=dict_row)
+    try:
+        yield connection
+        connection.rollback()
+    except BaseException:
+        connection.close()
+        raise
+    kept.append(connection)
+
+
+def disconnect(url: str) -> None:
+    """Nobody looks at this database any more."""
+    for connection in _kept.pop(url, []):
+        connection.close()
+
+
+@contextmanager
 def acting(url: str, role: str, tenant: TenantId | None) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """A transaction of a role, bound to a tenant or to none; taken back at the end."""
-    with psycopg.connect(url, row_factory=dict_row) as connection:
+    # One that was bound before knows the setting, without a value: who is bound to none gets one that never was.
+    with psycopg.connect(url, row_factory=dict_row) if tenant is None else _connected(url) as connection:
         connection.execute(f"SET LOCAL ROLE {role}".encode())
         if tenant is not None:
             connection.execute("SELECT set_config('metadata.tenant', %s, true)", (str(tenant),))
@@ -129,5 +151,5 @@ def acting(url: str, role: str, tenant: TenantId | None) -> Iterator[psycopg.Con
 def rows_of(url: str, table: str, tenant: TenantId) -> list[dict[str, Any]]:
     """The rows of a tenant as a superuser sees them, each as one JSON document."""
     statement = f"SELECT to_jsonb(t) AS row FROM metadata.{table} t WHERE tenant_id = %s ORDER BY 1"
-    with psycopg.connect(url) as connection:
-        return [row for (row,) in connection.execute(statement.encode(), (tenant.value,))]
+    with _connected(url) as connection:
+        return [found["row"] for found in connection.execute(statement.encode(), (tenant.value,))]

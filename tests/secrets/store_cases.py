@@ -9,12 +9,14 @@ from store_doings import (
     World,
     assets,
     collections,
+    columns_materialized,
     columns_told,
     commits,
     edges,
     endpoint,
     evaluations,
     explanations,
+    facets_wanted,
     files,
     imports,
     invalidations,
@@ -64,8 +66,11 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.register_assets": lambda w, text: iter([lambda: w.store.register_assets(assets(w, text))]),
     "MetadataStore.write_import": imports,
     "MetadataStore.record_columns": columns_told,
+    "MetadataStore.record_materialized_columns": columns_materialized,
     "MetadataStore.record_events": lineage,
     "MetadataStore.refuse_events": lineage,
+    "MetadataStore.with_facets": facets_wanted,
+    "MetadataStore.runs_with_facets": facets_wanted,
     "MetadataStore.told_runs": lambda w, text: iter([lambda: list(w.store.told_runs(runs=[text]))]),
     "MetadataStore.register_datasets": lambda w, text: iter(
         [lambda: w.store.register_datasets([(one, "manually") for one in assets(w, text)])]
@@ -79,6 +84,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
         ]
     ),
     "MetadataStore.endpoint": lambda w, text: iter([lambda: w.store.endpoint(text)]),
+    "MetadataStore.catalog_fingerprint": lambda w, text: iter([lambda: w.store.catalog_fingerprint(text)]),
     "MetadataStore.known_catalog": lambda w, text: iter([lambda: w.store.known_catalog(text)]),
     "MetadataStore.resolve": lambda w, text: iter(
         [lambda: w.store.resolve(text), lambda: w.store.resolve(f"e/{text}"), lambda: w.store.resolve(f"mid1:{text}")]
@@ -127,6 +133,7 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.mirror_position": lambda w, text: iter([lambda: w.store.mirror_position(text)]),
     "MetadataStore.unfinished_runs": lambda w, text: iter([lambda: w.store.unfinished_runs(text)]),
     "MetadataStore.run": lambda w, text: iter([lambda: w.store.run(text)]),
+    "MetadataStore.retire_dag": lambda w, text: iter([lambda: w.store.retire_dag(text)]),
     "MetadataStore.activate_dag": lambda w, text: iter([lambda: w.store.activate_dag(text, b"x" * 32, {text: text})]),
     "MetadataStore.dag_versions": lambda w, text: iter([lambda: w.store.dag_versions(text)]),
     "MetadataStore.unregister_endpoint_as": lambda w, text: iter(

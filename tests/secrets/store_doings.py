@@ -14,7 +14,8 @@ from identity.keys import CanonicalKey, dataset_key
 from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph.edges import Link
 from resources.graph_store import GraphStore
-from resources.lineage_records import RefusedEvent
+from resources.lineage_records import MaterializedColumns, RefusedEvent
+from resources.metadata.facets import WantedFacet
 from resources.metadata.imports import Import
 from resources.metadata.profiles import ColumnProfile, Profile
 from resources.metadata.told_columns import ToldColumns
@@ -175,6 +176,17 @@ def lineage(w: World, text: str) -> Iterator[Doing]:
     yield lambda: (kept, w.store.refuse_events([kept]), w.store.refused_events())
 
 
+def facets_wanted(w: World, text: str) -> Iterator[Doing]:
+    for ask in (w.store.with_facets, w.store.runs_with_facets):
+        for make in (
+            lambda: WantedFacet(text),
+            lambda: WantedFacet("f", (text,), text),
+            lambda: WantedFacet.parse(text),
+        ):
+            yield lambda ask=ask, make=make: ask([make()])
+    yield lambda: w.store.runs_with_facets([WantedFacet("f")], after=text)
+
+
 def columns_told(w: World, text: str) -> Iterator[Doing]:
     plain = Field(name="c", type="int", nullable=True, position=1)
     for one in (plain, replace(plain, name=text), replace(plain, type=text, metadata={"comment": text, text: 1})):
@@ -183,6 +195,24 @@ def columns_told(w: World, text: str) -> Iterator[Doing]:
     told = {w.key("one"): ToldColumns(fields=(plain,))}
     yield lambda: w.store.record_columns(told, producer=text, scope="s")
     yield lambda: w.store.record_columns(told, producer="p", scope=text)
+
+
+def columns_materialized(w: World, text: str) -> Iterator[Doing]:
+    plain = Field(name="c", type="int", nullable=True, position=1)
+    for fields, name, origin in (
+        ((plain,), "c", "d"),
+        ((replace(plain, type=text, metadata={"comment": text}),), "c", "d"),
+        (None, text, "d"),
+        (None, "c", text),
+    ):
+        told = MaterializedColumns(
+            dataset=w.key("one"),
+            at=datetime.now(UTC),
+            fields=fields,
+            origins={name: frozenset({(w.key("two"), origin)})},
+            text=text,
+        )
+        yield lambda told=told: w.store.record_materialized_columns([told])
 
 
 def renames(w: World, text: str) -> Iterator[Doing]:

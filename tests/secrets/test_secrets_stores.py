@@ -17,7 +17,8 @@ from thorough import many
 
 from resources.check_models import CheckEvaluation, CheckResult
 from resources.graph_store import GraphStore
-from resources.lineage_records import LineageEvent, RefusedEvent
+from resources.lineage_records import LineageEvent, MaterializedColumns, RefusedEvent
+from resources.metadata.facets import WantedFacet
 from resources.metadata.imports import Import
 from resources.metadata.legacy_names import LegacyRow
 from resources.metadata.profiles import Profile
@@ -41,9 +42,11 @@ TEXTS = {
         Lease,
         Profile,
         LineageEvent,
+        MaterializedColumns,
         Read,
         RefusedEvent,
         RunFact,
+        WantedFacet,
     ),
     Staged,
 }

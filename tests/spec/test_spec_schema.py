@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-import jsonschema
 import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
@@ -21,6 +20,8 @@ NEVER_A_FILE = {"Declared"}
 
 def refusals(kind: FileKind, text: str) -> list[str]:
     """What an editor would underline."""
+    import jsonschema  # seconds of work, which no other test waits for
+
     value = YAML(typ="safe").load(text)
     return [one.message for one in jsonschema.Draft202012Validator(schema_of(kind)).iter_errors(_as_json(value))]
 
@@ -38,6 +39,8 @@ def _as_json(value: Any) -> Any:
 
 @pytest.mark.parametrize("kind", get_args(FileKind))
 def test_it_is_a_schema(kind: FileKind) -> None:
+    import jsonschema
+
     jsonschema.Draft202012Validator.check_schema(schema_of(kind))
 
 

@@ -1,14 +1,20 @@
 """Selecting datasets as dbt users know it."""
 
 import shutil
+from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from identity.errors import MetadataError
+from identity.keys import dataset_key
 from metadata_assets.spec import Project, load_project
 from metadata_assets.spec.fingerprints import PARTS
 from metadata_assets.spec.manifest import Manifest, ManifestUnusable, read_manifest
+from metadata_assets.spec.partitions import Mapping
+from metadata_assets.spec.problems import At
+from metadata_assets.spec.project import Automation, Check, Column, Dataset, Dependency, Function, Keeping
 from metadata_assets.spec.selecting import NotASelection, NothingSelected, selected
 
 METADATA = """name: shop
@@ -164,6 +170,61 @@ def test_what_is_modified_is_what_means_something_else(
     if names == {"bought"}:
         downstream = selected(project, ["state:modified+"], state=before)
         assert {one.name for one in downstream} == {"bought", "people", "report"}
+
+
+AT = At("x.yml", 1, 1)
+DAILY = Dependency(key=dataset_key("lake", schema="raw", table="items"), name="i", mapping=None, missing="fail", at=AT)
+CHECK = Check(name="good", python=None, rule=None, blocking=True, warns=False, description=None)
+CHANGES: list[tuple[str, str, object]] = [
+    ("code", "python", Function(module="helper", name="f", at=AT)),
+    ("code", "python", Function(module="code", name="g", at=AT)),
+    ("code", "code_version", "2"),
+    ("inputs", "depends_on", (DAILY,)),
+    ("inputs", "depends_on", (replace(DAILY, name="j"),)),
+    ("inputs", "depends_on", (replace(DAILY, mapping=Mapping("same")),)),
+    ("inputs", "depends_on", (replace(DAILY, missing="skip"),)),
+    ("contract", "columns", (Column(name="a", type="int", description=None),)),
+    ("contract", "checks", (CHECK,)),
+    ("contract", "checks", (replace(CHECK, blocking=False),)),
+    ("contract", "checks", (replace(CHECK, warns=True),)),
+    ("config", "description", "what it is"),
+    ("config", "owners", ("team:b",)),
+    ("config", "tags", ("x",)),
+    ("config", "group", "other"),
+    ("config", "partitions", "monthly"),
+    ("config", "publish", "manually"),
+    ("config", "automation", Automation(when="eager", cron=None, timezone="UTC")),
+    ("config", "retention", Keeping(versions=3, time=timedelta(days=1))),
+]
+
+
+def test_each_field_of_a_dataset_counts_and_in_its_part(project: Project) -> None:
+    """Each change differs from every other one of its field, too."""
+    report = next(one for one in project.datasets if one.name == "report")
+    before, seen = Manifest.of(project), set[str]()
+    for part, name, value in CHANGES:
+        changed = replace(report, **{name: value})  # type: ignore[arg-type]
+        others = [changed if one == report else one for one in project.datasets]
+        now = Manifest.of(replace(project, datasets=tuple(others)))
+        assert now.changed(report.key, before) == {part}, (name, value)
+        seen.add(now.datasets[report.key].parts[part])
+    assert len(seen) == len(CHANGES)
+    known = {one.name for one in fields(Dataset) if one.compare} - {"key", "sql"}
+    assert {name for _, name, _ in CHANGES} == known, "a new field has to say where it counts"
+
+
+def test_the_code_of_a_check_counts(folder: Path) -> None:
+    def manifest(code: str) -> Manifest:
+        (folder / "rules.py").write_text(code)
+        project = load_project(folder)
+        check = replace(CHECK, python=Function(module="rules", name="good", at=AT))
+        datasets = [replace(one, checks=(check,)) if one.name == "report" else one for one in project.datasets]
+        return Manifest.of(replace(project, datasets=tuple(datasets)))
+
+    before = manifest("def good(): ...\n")
+    now = manifest("def good(): return True\n")
+    changed = {one.name: now.changed(key, before) for key, one in now.datasets.items() if now.changed(key, before)}
+    assert changed == {"lake/mart/report": {"contract"}}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ Each forgery is tried twice as that role, in raw SQL: as things are, and with th
 import json
 import random
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -252,6 +253,37 @@ def test_the_database_derives_the_ids_that_identity_derives(forger: psycopg.Conn
     wrong = """SELECT g.name FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS g (tenant, name, id)
       WHERE g.id IS DISTINCT FROM metadata.derived_id(g.tenant, g.name)"""
     assert forger.execute(wrong, [list(column) for column in zip(*given, strict=True)]).fetchall() == []
+    ours = [(name, identifier) for tenant, name, identifier in given if tenant == TENANT.value]
+    together = forger.execute("SELECT metadata.derived_ids(%s, %s)", [TENANT.value, [name for name, _id in ours]])
+    assert together.fetchall() == [([identifier for _name, identifier in ours],)]
+
+
+@pytest.mark.parametrize("forged", [None, "id", "digest"])
+def test_of_many_births_every_id_is_looked_at(forger: psycopg.Connection[Any], forged: str | None) -> None:
+    """Their ids are derived together."""
+    entities = [Entity(TENANT, dataset_key("lake", table=f"many {number}")) for number in range(600)]
+    ids = [one.id.value for one in entities]
+    digests = [one.key_sha256 for one in entities]
+    if forged == "id":
+        ids[300] = uuid.uuid4()
+    if forged == "digest":
+        digests[300] = b"x" * 32
+    forger.execute("SET LOCAL ROLE metadata_app")
+    statement = """INSERT INTO metadata.asset
+      (tenant_id, asset_id, type, name, qualified_name, key_sha256, created_by)
+      SELECT %s, g.id, 'TABLE', 'x', g.name, g.digest, 'forger'
+      FROM unnest(%s::uuid[], %s::text[], %s::bytea[]) AS g (id, name, digest)"""
+    given = [TENANT.value, ids, [str(one.key) for one in entities], digests]
+    if forged is None:
+        assert forger.execute(statement, given).rowcount == 600
+        told = forger.execute(
+            "SELECT count(*) FROM metadata.alias WHERE birth_sha256 = key_sha256 AND key LIKE '%many%'"
+        )
+        assert told.fetchall() == [(600,)]
+    else:
+        with pytest.raises(psycopg.Error, match=r"does not follow from the key \S+many%20300") as refused:
+            forger.execute(statement, given)
+        assert refused.value.diag.constraint_name == "adhoc_identity"
 
 
 def is_key(text: str) -> bool:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 import pytest
 from graphs import Graph
 from store_inputs import Lake
+from test_session import driver_of
 
+from benchmarks.wire import traced
 from identity.ids import Entity
 from resources.graph.edges import EdgeChanges, Link, ReservedProducer
+from resources.graph.given import InvalidInput
 from resources.models import AssetType, Edge, Read
 from resources.postgres.session import Row
 
@@ -99,6 +102,20 @@ def test_a_walk_over_a_huge_fan_finds_all_of_it(graph: Graph) -> None:
     for depth, edges in ((None, 2000), (1, 1000), (3, 2000)):
         assert len(graph.edges("hub", depth=depth)) == edges
         assert len(graph.edges("root", "down", depth=depth)) == edges
+
+
+def test_a_part_takes_one_round_trip_and_may_be_bounded(graph: Graph, lake: Lake) -> None:
+    graph.told("a<b", "b<c", "b<d", "c<e")
+    with traced(driver_of(lake.store.sessions)) as wire:
+        whole = graph.store.lineage(lake.entity("a"), "up")
+    lookups = 1  # of the entity
+    assert (wire.round_trips - lookups, len(whole.things), whole.more) == (1, 5, 0)
+    for depth, more in ((None, 3), (2, 2)):
+        near = graph.store.lineage(lake.entity("a"), "up", depth=depth, limit=2)
+        assert (set(near.nodes), near.more) == ({lake.key("a"), lake.key("b")}, more)
+        assert near.edges == (Edge(lake.key("a"), lake.key("b")),)
+    with pytest.raises(InvalidInput):
+        graph.store.lineage(lake.entity("a"), "up", limit=0)
 
 
 def test_nodes_carry_their_types_and_the_start_is_one_of_them(graph: Graph, lake: Lake) -> None:

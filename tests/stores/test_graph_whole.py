@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 
+import numpy
 import pytest
 from graphs import Graph
 from store_inputs import Lake, Look, database_time
 from test_lost_names import replace
 
 from identity.keys import CanonicalKey
+from resources.graph.held import places_of
 from resources.graph.whole import WholeGraph
 from resources.metadata_store import MetadataStore
 from resources.models import AssetType
@@ -24,7 +26,7 @@ def whole(*edges: str, more: str = "") -> WholeGraph:
     """A graph by words: "a<b" says that a is made from b."""
     pairs = [tuple(edge.split("<")) for edge in edges]
     names = sorted({name for pair in pairs for name in pair} | set(more.split()))
-    return WholeGraph(dict.fromkeys(names, AssetType.DATASET), tuple(sorted((b, a) for a, b in pairs)))
+    return WholeGraph.of(dict.fromkeys(names, AssetType.DATASET), [(b, a) for a, b in pairs])
 
 
 def test_the_whole_graph_is_loaded_as_it_is_and_as_it_was(store: MetadataStore, look: Look) -> None:
@@ -75,6 +77,21 @@ def test_what_was_not_there_yet_or_no_more_is_not_alone(store: MetadataStore) ->
     with store.session() as session:
         session.rows("UPDATE metadata.asset SET deleted_at = clock_timestamp() WHERE name = 'early'")
     assert (alone(None), alone(after)) == (["gone"], ["early", "gone"])
+
+
+@pytest.mark.parametrize("ids", [[(5, 1), (3, 9), (4, 0)], [(5, 1), (3, 9), (5, 0)]], ids=["by half", "by all"])
+def test_ids_are_found_by_all_of_them_where_a_half_does_not_tell(ids: list[tuple[int, int]]) -> None:
+    asked = [2, 0, 0, 1, 2]
+    table = numpy.array(ids, dtype=numpy.uint64)
+    assert places_of(table, table[asked]).tolist() == asked
+
+
+def test_the_same_graph_for_networkx() -> None:
+    found = whole("b<a", "c<b", "b<b", more="alone").networkx()
+    assert (sorted(found.nodes), sorted(found.edges)) == (
+        ["a", "alone", "b", "c"],
+        [("a", "b"), ("b", "b"), ("b", "c")],
+    )
 
 
 def test_each_knot_tells_one_shortest_circle() -> None:

@@ -54,7 +54,7 @@ def test_a_call_is_one_transaction_and_one_round_trip(lake: Lake) -> None:
         (1, lambda: lake.store.publish([one.materialization_id])),
         (2, lambda: lake.store.current(key)),
         (2, lambda: lake.store.next_fencing_token()),
-        (4, lambda: lake.store.begin_step([key], key, [None])),
+        (1, lambda: lake.store.begin_step([key], key, [None])),
     ]
     for statements, call in calls:
         with traced(driver_of(lake.store.sessions)) as wire:

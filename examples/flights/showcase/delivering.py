@@ -107,7 +107,7 @@ def deliver_again(stage: Stage, partition: str) -> Deliveries:
     run_id = str(uuid.uuid4())
     same_key = {IDEMPOTENCY_KEY_TAG: f"demo-{run_id}"}  # new for each demo, or its first delivery would be a retry too
     note = {NOTE_TAG: "fails on purpose: the worker dies after its commit"}
-    dying = {"io_manager": DiesAfterCommit(metadata=stage.metadata)}
+    dying = {"metadata_io_manager": DiesAfterCommit(metadata=stage.metadata)}
 
     def run(**options: object) -> Callable[[], Ran]:
         return lambda: execute(stage, partition, [DAILY_DELAYS], **options)  # type: ignore[arg-type]

@@ -25,27 +25,39 @@ END $$;
 -- open asset of that name was in the way of the birth itself.
 CREATE OR REPLACE FUNCTION metadata.name_births() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE v_now timestamptz := clock_timestamp();
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  v_tenant uuid := metadata.current_tenant();
+  v_taken uuid[];
 BEGIN
-  UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from)
-  WHERE x.tenant_id = metadata.current_tenant() AND x.valid_to IS NULL
-    AND x.key_sha256 = ANY (ARRAY(
-      SELECT s.digest FROM metadata.spellings(ARRAY(
-        SELECT n.qualified_name FROM new_rows n WHERE n.deleted_at IS NULL)) s));
-  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor)
+  -- Each name by itself: of an array, every name of the tenant would be compared with every element.
+  v_taken := ARRAY(
+    SELECT y.alias_id
+    FROM metadata.spellings(ARRAY(SELECT n.qualified_name FROM new_rows n WHERE n.deleted_at IS NULL)) s
+    CROSS JOIN LATERAL (
+      SELECT z.alias_id FROM metadata.alias z
+      WHERE z.tenant_id = v_tenant AND z.valid_to IS NULL AND z.key_sha256 = s.digest LIMIT 1) y);
+  IF cardinality(v_taken) > 0 THEN
+    UPDATE metadata.alias x SET valid_to = greatest(v_now, x.valid_from)
+    WHERE x.tenant_id = v_tenant AND x.alias_id = ANY (v_taken) AND x.valid_to IS NULL;
+  END IF;
+  INSERT INTO metadata.alias (tenant_id, key, key_sha256, entity_id, kind, valid_from, actor, birth_sha256)
   SELECT n.tenant_id, n.qualified_name, metadata.name_digest(n.qualified_name), n.asset_id, 'primary', v_now,
-    current_setting('metadata.actor')
+    current_setting('metadata.actor'), n.key_sha256
   FROM new_rows n WHERE n.deleted_at IS NULL
   ORDER BY n.asset_id;
   RETURN NULL;
 END $$;
 
--- An alias says what its thing was born under, which never changes: whoever asks by a name need not read the thing.
+-- An alias says what its thing was born under, which never changes: whoever asks by a name need not read the thing. Its
+-- birth says so itself.
 CREATE OR REPLACE FUNCTION metadata.tell_birth() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  SELECT a.key_sha256 INTO NEW.birth_sha256 FROM metadata.asset a
-  WHERE a.tenant_id = NEW.tenant_id AND a.asset_id = NEW.entity_id;
+  IF NEW.birth_sha256 IS NULL THEN  -- who wrote the thing in this very statement knows it
+    SELECT a.key_sha256 INTO NEW.birth_sha256 FROM metadata.asset a
+    WHERE a.tenant_id = NEW.tenant_id AND a.asset_id = NEW.entity_id;
+  END IF;
   RETURN NEW;
 END $$;
 
@@ -232,5 +244,12 @@ BEGIN
       'now', metadata.present_key(r.now, v_names)) ORDER BY r.was))
   FROM unnest(v_ids, v_was, v_new) AS r (id, was, now);
 
+  -- What was said of the columns of whatever would get these names.
+  IF EXISTS (
+    SELECT 1 FROM metadata.spellings(v_new) s
+    JOIN metadata.column_word w ON w.tenant_id = v_tenant AND w.origin_key = s.spelling AND w.origin_asset_id IS NULL)
+  THEN
+    PERFORM metadata.settle_column_edges('{}', '{}', v_ids);
+  END IF;
   RETURN QUERY SELECT r.id, r.was, r.now, false FROM unnest(v_ids, v_was, v_new) AS r (id, was, now) ORDER BY r.was;
 END $$;

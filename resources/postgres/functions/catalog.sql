@@ -1,3 +1,21 @@
+-- Statistics of tables that have none, for whoever has just filled them. What is planned without any, foreign keys too, may
+-- go through all rows of a tenant for each one that it looks up; autovacuum comes a minute later, and statements are
+-- planned once for a connection. Whoever else does so, or vacuums the table, is not waited for.
+CREATE OR REPLACE FUNCTION metadata.take_stock(p_tables text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE v_table regclass;
+BEGIN
+  FOR v_table IN
+    SELECT c.oid FROM pg_class c
+    WHERE c.relnamespace = 'metadata'::regnamespace AND c.relkind = 'r' AND c.reltuples <= 0 AND c.relname = ANY (p_tables)
+    ORDER BY c.relname
+  LOOP
+    IF pg_try_advisory_xact_lock(7, v_table::oid::integer) THEN
+      EXECUTE format('ANALYZE (SKIP_LOCKED) %s', v_table);
+    END IF;
+  END LOOP;
+END $$;
+
 -- An id is derived from a key. An id that meets the digest of another key is a collision: fail, never overwrite.
 -- False, or an error: for the condition of a write, so that the key's columns need not be in it. An UPDATE that names
 -- one of them locks the row against everybody who refers to it, and a commit that did so already would deadlock.

@@ -101,10 +101,14 @@ BEGIN
   WHERE a.tenant_id = v_tenant AND a.asset_id = w.asset_id
     AND (a.description IS NULL OR a.description = a.metadata -> p_producer ->> 'description')
     AND a.description IS DISTINCT FROM w.said;
+  IF v_runs >= 100 THEN
+    PERFORM metadata.take_stock(ARRAY['job', 'task', 'task_attempt', 'run_dataset', 'facet', 'relationship']);
+  END IF;
   RETURN QUERY SELECT v_runs, v_datasets, v_facets, v_edges;
 END $$;
 
--- Keep events that could not be read, with the reason: once each, however often they come.
+-- Keep events that could not be read, with the reason: once each, however often they come. That one came again and is
+-- refused for the same reason is written once a day: it is kept for a time from then on (forget_refused).
 --   p_events [{sha256, place, text, characters, error, reason}]
 CREATE OR REPLACE FUNCTION metadata.refuse_events(p_events jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -119,7 +123,8 @@ BEGIN
   ON CONFLICT (tenant_id, sha256) DO UPDATE SET
     error = excluded.error, reason = excluded.reason, tries = r.tries + 1, last_at = clock_timestamp(),
     accepted_at = NULL
-  WHERE r.accepted_at IS NOT NULL OR (r.error, r.reason) <> (excluded.error, excluded.reason);
+  WHERE r.accepted_at IS NOT NULL OR (r.error, r.reason) <> (excluded.error, excluded.reason)
+    OR r.last_at < clock_timestamp() - interval '1 day';
   GET DIAGNOSTICS v_written = ROW_COUNT;
   RETURN v_written;
 END $$;

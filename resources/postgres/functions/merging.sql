@@ -141,6 +141,8 @@ BEGIN
     metadata = a.metadata || jsonb_build_object('merged', jsonb_build_object(
       'batch', p_batch, 'into', p_winner, 'was_open', a.deleted_at IS NULL))
   WHERE a.tenant_id = v_tenant AND a.asset_id = p_loser;
+  PERFORM metadata.inherit_column_words(ARRAY[p_loser], ARRAY[p_winner]);
+  PERFORM metadata.settle_column_edges(ARRAY[p_loser], '{}', ARRAY[p_loser, p_winner]);
   INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload) VALUES (v_tenant, p_batch, 'entity.merged',
     jsonb_build_object('batch_id', p_batch, 'actor', v_actor, 'reason', p_reason,
       'entity_id', p_loser, 'into_entity_id', p_winner));
@@ -258,6 +260,13 @@ BEGIN
   FROM metadata.relationship r
   WHERE r.tenant_id = v_tenant AND r.relationship_id = ANY (v_edges)
   ON CONFLICT (tenant_id, source_asset_id, target_asset_id, type, producer, scope) WHERE valid_to IS NULL DO NOTHING;
+  -- What is said of columns by a name that leads to the loser again.
+  UPDATE metadata.column_word w SET origin_asset_id = v_loser, updated_at = clock_timestamp()
+  FROM metadata.holders_of(ARRAY(
+    SELECT DISTINCT o.origin_key FROM metadata.column_word o
+    WHERE o.tenant_id = v_tenant AND o.origin_asset_id = v_winner)) h
+  WHERE w.tenant_id = v_tenant AND w.origin_asset_id = v_winner AND w.origin_key = h.key AND h.entity_id = v_loser;
+  PERFORM metadata.settle_column_edges(ARRAY[v_loser], '{}', ARRAY[v_loser, v_winner]);
 
   INSERT INTO metadata.outbox (tenant_id, event_id, topic, payload) VALUES (v_tenant, p_batch, 'entity.unmerged',
     jsonb_build_object('batch_id', p_batch, 'merge_batch_id', p_merge, 'actor', v_actor, 'reason', p_reason,

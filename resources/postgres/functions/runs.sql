@@ -30,6 +30,15 @@ BEGIN
   RETURN QUERY SELECT v_version, true;
 END $$;
 
+-- A code location is no more. Whether it had an active version.
+CREATE OR REPLACE FUNCTION metadata.retire_dag(p_code_location text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE metadata.active_dag a SET valid_to = greatest(clock_timestamp(), a.valid_from)
+  WHERE a.tenant_id = metadata.current_tenant() AND a.code_location = p_code_location AND a.valid_to IS NULL;
+  RETURN FOUND;
+END $$;
+
 -- Record what a source, such as an event log, says about runs and about attempts at their steps.
 --   p_jobs     [{run_id, name, code_location, status, as_of, started_at, ended_at, failure_class, failure_reason, tags}]
 --   p_attempts [{run_id, step_key, number, status, started_at, ended_at, failure_class, failure_reason}]
@@ -48,6 +57,8 @@ DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_worth text[] := ARRAY['running', 'lost', 'cancelled', 'failed', 'succeeded'];
   v_runs text[];
+  v_ids uuid[];
+  v_versions uuid[];
   v_jobs bigint;
   v_written bigint;
   v_attempts bigint;
@@ -133,8 +144,7 @@ BEGIN
   v_jobs := v_jobs + v_written;
 
   -- The code that was active when the run started, or the first that is known.
-  UPDATE metadata.job j SET dag_version_id = d.dag_version_id, updated_at = clock_timestamp()
-  FROM (
+  SELECT array_agg(d.job_id), array_agg(d.dag_version_id) INTO v_ids, v_versions FROM (
     SELECT k.job_id, (
       SELECT a.dag_version_id FROM metadata.active_dag a
       WHERE a.tenant_id = v_tenant AND a.code_location = k.code_location
@@ -142,7 +152,11 @@ BEGIN
       ORDER BY a.valid_from LIMIT 1) AS dag_version_id
     FROM metadata.job k WHERE k.tenant_id = v_tenant AND k.run_id = ANY (v_runs)
       AND k.dag_version_id IS NULL AND k.started_at IS NOT NULL) d
-  WHERE j.tenant_id = v_tenant AND j.job_id = d.job_id AND d.dag_version_id IS NOT NULL;
+  WHERE d.dag_version_id IS NOT NULL;
+  IF v_ids IS NOT NULL THEN  -- not joined with itself: without statistics each row would be compared with every one
+    UPDATE metadata.job j SET dag_version_id = d.version, updated_at = clock_timestamp()
+    FROM unnest(v_ids, v_versions) AS d (id, version) WHERE j.tenant_id = v_tenant AND j.job_id = d.id;
+  END IF;
 
   INSERT INTO metadata.task (tenant_id, job_id, step_key)
   SELECT DISTINCT v_tenant, j.job_id, a.step_key

@@ -5,8 +5,16 @@ from resources.postgres.tables.base import METADATA, SCHEMA
 from resources.postgres.tables.catalog import asset, endpoint, relationship, schema_field
 from resources.postgres.tables.checks import candidate, check_result
 from resources.postgres.tables.garbage import condemned, discarded
+from resources.postgres.tables.graph_changes import graph_change
 from resources.postgres.tables.identities import collection, collection_item, identity_node, reference_edge
-from resources.postgres.tables.lineage import column_edge, facet, refused_event, run_dataset
+from resources.postgres.tables.lineage import (
+    column_edge,
+    column_word,
+    facet,
+    facet_word,
+    refused_event,
+    run_dataset,
+)
 from resources.postgres.tables.profiles import profile
 from resources.postgres.tables.runs import (
     active_dag,
@@ -42,6 +50,7 @@ __all__ = [
     "collection",
     "collection_item",
     "column_edge",
+    "column_word",
     "condemned",
     "dag_version",
     "dataset",
@@ -49,6 +58,8 @@ __all__ = [
     "endpoint",
     "endpoint_alias",
     "facet",
+    "facet_word",
+    "graph_change",
     "idempotency",
     "identity_node",
     "invalidation",

@@ -1,4 +1,4 @@
-"""run_dataset, facet, refused_event, column_edge."""
+"""run_dataset, facet, facet_word, refused_event, column_word, column_edge."""
 
 from sqlalchemy import (
     BigInteger,
@@ -9,6 +9,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -75,6 +76,23 @@ facet = Table(
     ForeignKeyConstraint(["tenant_id", "run_id"], [job.c.tenant_id, job.c.run_id]),
     Index("facet_asset_idx", "tenant_id", "asset_id", "name"),
     Index("facet_run_idx", "tenant_id", "run_id"),
+    Index("facet_of_run_idx", "tenant_id", "updated_at", "facet_id", postgresql_where=text("run_id IS NOT NULL")),
+)
+
+facet_word = Table(
+    "facet_word",
+    METADATA,
+    _of_tenant(),
+    Column(
+        "word",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="The digest of a part of the facet: metadata.facet_words",
+    ),
+    Column("subject", Text(collation="C"), primary_key=True, comment="The asset or the run that has it"),
+    uuid("facet_id", key=True),
+    comment="An index of facet: one of documents cannot be asked behind row-level security",
 )
 
 refused_event = Table(
@@ -98,6 +116,7 @@ refused_event = Table(
     moment("last_at"),
     moment("accepted_at", nullable=True),
     UniqueConstraint("tenant_id", "sha256", name="refused_event_sha256_key"),
+    Index("refused_event_tried_idx", "tenant_id", "last_at", "refused_id"),
     Index(
         "refused_event_waiting_idx",
         "tenant_id",
@@ -133,4 +152,26 @@ column_edge = Table(
     ),
     Index("column_edge_source_idx", "tenant_id", "source_field_id"),
     Index("column_edge_target_idx", "tenant_id", "target_field_id"),
+)
+
+column_word = Table(
+    "column_word",
+    METADATA,
+    tenant_id(),
+    Column("column_word_id", UUID, primary_key=True, server_default=_GIVEN),
+    uuid("asset_id"),
+    Column("name", words("name").type, nullable=False, comment="The column that is made from the origin"),
+    words("origin_key"),
+    words("origin_name"),
+    Column("origin_asset_id", UUID, comment="What has that name; null as long as nothing was registered under it"),
+    words("producer"),
+    words("scope"),
+    moment("updated_at"),
+    Column("sha256", LargeBinary, nullable=False, comment="Of the column, the origin, the producer and the scope"),
+    UniqueConstraint("tenant_id", "asset_id", "sha256", name="column_word_said_key"),
+    ForeignKeyConstraint(["tenant_id", "asset_id"], [asset.c.tenant_id, asset.c.asset_id]),
+    ForeignKeyConstraint(["tenant_id", "origin_asset_id"], [asset.c.tenant_id, asset.c.asset_id]),
+    Index("column_word_origin_idx", "tenant_id", "origin_asset_id"),
+    Index("column_word_scope_idx", "tenant_id", "producer", "scope"),
+    Index("column_word_open_idx", "tenant_id", "origin_key", postgresql_where=text("origin_asset_id IS NULL")),
 )
