@@ -39,7 +39,7 @@ def spellings(text: str) -> list[str]:
 
 def holds_credential(text: str) -> bool:
     """Whether something in the text looks like a credential, in whatever encoding."""
-    return len(text) >= _SHORTEST and _MARKS.search(text) is not None and next(_spans(text), None) is not None
+    return len(text) >= _SHORTEST and _MARKS.search(text) is not None and not _is_clean(text)
 
 
 def part_holds_credential(name: str) -> bool:
@@ -61,7 +61,7 @@ def may_be_connection(text: str) -> bool:
 
 def scrub(text: str) -> str:
     """The text with *** for every credential in it. Scrubbing twice changes nothing; so does a text without one."""
-    if not _MARKS.search(text):
+    if not _MARKS.search(text) or _is_clean(text):
         return text
     parts, done = [], 0
     for start, end in _merged(text):
@@ -110,7 +110,22 @@ def _shown(name: str) -> tuple[str, bool]:
 
 
 class _CarriesOne(Exception):
-    """a name has a credential in it"""
+    """a text has a credential in it"""
+
+
+def _is_clean(text: str) -> bool:
+    try:
+        _look_through(text)
+    except _CarriesOne:
+        return False
+    return True
+
+
+@kept(4096)  # a run and its steps are named in every record of theirs
+def _look_through(text: str) -> None:
+    """Raises _CarriesOne where the text has a credential: such a text is not kept."""
+    if next(_spans(text), None) is not None:
+        raise _CarriesOne
 
 
 @kept(1024)  # the same few names are in every record

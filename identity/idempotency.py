@@ -17,11 +17,12 @@ Which of these a Dagster run is, is decided where Dagster is known; here is only
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self, TypeGuard, get_args
 from uuid import UUID
 
 from identity.errors import InvalidIntent
-from identity.ids import EntityId, TenantId, child_id, sha256_of
+from identity.ids import EntityId, TenantId, digest_id, sha256_of
 from identity.keys import check_name
 
 IntentKind = Literal["run", "backfill", "key"]
@@ -60,7 +61,7 @@ class Intent:
         return f"{self.kind}:{self.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Delivery:
     """The thing asked for: one output of one step, for one partition of a dataset, because of one intent.
 
@@ -81,7 +82,7 @@ class Delivery:
         check_name(self.partition or "")
         check_name(self.output)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The idempotency key, 64 hex digits: equal exactly for re-deliveries."""
         return sha256_of(*self._parts()).hex()
@@ -94,10 +95,10 @@ class Delivery:
         """
         return sha256_of("fingerprint of a materialization", *self._parts())
 
-    @property
+    @cached_property
     def materialization_id(self) -> UUID:
         """The id that the first delivery is recorded under, and that every re-delivery computes again."""
-        return child_id(self.dataset, "materialization", self.key)
+        return digest_id(self.dataset, "materialization", self.key)
 
     def _parts(self) -> tuple[str | bytes | None, ...]:
         return self.tenant.value.bytes, self.dataset.value.bytes, self.partition, str(self.intent), self.output

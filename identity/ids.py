@@ -12,6 +12,7 @@ the id and compare it on every write.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import InitVar, dataclass, field
 from typing import Final, Self, assert_never
@@ -169,6 +170,16 @@ def child_id(parent: EntityId, kind: str, name: str, *, generation: int = 1) -> 
         raise TypeError("the parent of a child id is an EntityId")
     later = "" if generation == 1 else f"#{generation}"  # after a name whose length is told: no other name reads so
     return uuid5(parent.value, f"{_child(kind, name).decode()}{later}")
+
+
+def digest_id(parent: EntityId, kind: str, digest: str) -> UUID:
+    """`child_id` of a part that a digest names, in hexadecimal: nothing can be hidden in it, so nobody looks."""
+    if not _DIGEST.fullmatch(digest):
+        raise TypeError("a digest is written in 64 hexadecimal digits")
+    return uuid5(parent.value, f"{_counted(kind).decode()}{len(digest)}:{digest}")
+
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def column_id(dataset: EntityId, name: str, *, generation: int = 1) -> UUID:

@@ -5,6 +5,7 @@ Written for dagster 1.13; `tests/dagster/test_private_api.py` names what is gone
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import dagster as dg
@@ -57,21 +58,21 @@ __all__ = [
 _KEYS_AT_ONCE = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
-    """The step that is executing in this thread."""
+    """The step that is executing in this thread. What is asked for again and again is found once."""
 
     context: dg.AssetExecutionContext | dg.OpExecutionContext
 
-    @property
+    @cached_property
     def run(self) -> dg.DagsterRun:
         return self.context.run
 
-    @property
+    @cached_property
     def instance(self) -> dg.DagsterInstance:
         return self.context.instance
 
-    @property
+    @cached_property
     def key(self) -> str:
         return self._op.get_step_execution_context().step.key
 
@@ -79,12 +80,12 @@ class Step:
     def retry_number(self) -> int:
         return self._op.retry_number
 
-    @property
+    @cached_property
     def identity(self) -> tuple[str, str, int]:
         """What tells this attempt from every other one: run, step, retry."""
         return self.run.run_id, self.key, self.retry_number
 
-    @property
+    @cached_property
     def asset_graph(self) -> Any:
         """The graph of the job's assets, those that it does not execute included."""
         return self._op.job_def.asset_layer.asset_graph
@@ -106,7 +107,7 @@ class Step:
     @property
     def is_alone(self) -> bool:
         """Whether this process executes no other step of the run: the next one may begin in another process."""
-        return len(self._context.execution_plan.step_keys_to_execute) == 1
+        return len(self._context.execution_plan.step_handles_to_execute) == 1
 
     @property
     def plan(self) -> tuple[Any, dg.JobDefinition]:
@@ -117,7 +118,7 @@ class Step:
         """The checks of an asset, and whether these are all: else only those that the run was asked for are known."""
         repository = self._op.get_step_execution_context()._execution_data.repository_def
         graphs = [self.asset_graph, *([repository.asset_graph] if repository else ())]
-        found = {key: graph for graph in graphs for key in graph.asset_check_keys if key.asset_key == asset_key}
+        found = {key: graph for graph in graphs if graph.has(asset_key) for key in graph.get(asset_key).check_keys}
         return [graph.get_check_spec(key) for key, graph in sorted(found.items(), key=str)], repository is not None
 
     def partitions_asked_for(self, context: dg.InputContext) -> Sequence[str] | None:
@@ -135,7 +136,7 @@ class Step:
         """What the step added to an asset's metadata so far, or to that of one partition."""
         return self._op.get_step_execution_context().get_asset_metadata(asset_key, partition) or {}
 
-    @property
+    @cached_property
     def materializes(self) -> Mapping[str, dg.AssetKey]:
         """The outputs of this step that are assets which the run is to materialize."""
         outputs = self._context.step.step_outputs
@@ -186,7 +187,7 @@ class Step:
     def _handle(self, output: str, mapping_key: str | None) -> StepOutputHandle:
         return StepOutputHandle(self.key, output, mapping_key)
 
-    @property
+    @cached_property
     def _context(self) -> Any:
         return self._op.get_step_execution_context()
 
@@ -196,7 +197,7 @@ class Step:
         assert isinstance(self.context, dg.AssetExecutionContext)
         return self.context
 
-    @property
+    @cached_property
     def _op(self) -> dg.OpExecutionContext:
         context = self.context
         return context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context

@@ -19,6 +19,7 @@ from metadata_assets.needs import Needs, Partitions
 from metadata_assets.planned import Planned
 from resources.configurable import MetadataResource
 from resources.metadata.steps import Begun
+from resources.metadata_store import MetadataStore
 
 MOST: Final = 64
 """So many records may be on their way for a run; whoever has one more waits for the first."""
@@ -47,8 +48,16 @@ class Beside:
     metadata: MetadataResource
     unrecorded: set[dg.AssetKey] = field(default_factory=set)
     """What the run has made, and its record is not there: nobody knows what is read of it."""
+    _store: MetadataStore | None = None
     _records: deque[tuple[Future[None], Callable[[BaseException], None]]] = field(default_factory=deque)
     _begun: tuple[str, Needs, "Future[Begun]"] | None = None
+
+    @property
+    def store(self) -> MetadataStore:
+        """The store of the run's records, opened when first asked for; raises what `MetadataResource.store` does."""
+        if self._store is None:
+            self._store = self.metadata.store()
+        return self._store
 
     def record(self, work: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
         """Do this work soon. `failed` gets what it raised, in the thread of whoever waits for it."""
@@ -68,7 +77,7 @@ class Beside:
         """
         self._begun = None
         needs = Needs.of(step.asset_graph, step.partitions)
-        self._begun = step.key, needs, _thread.pool.submit(by(lambda: needs.begun(self.metadata.store())))
+        self._begun = step.key, needs, _thread.pool.submit(by(lambda: needs.begun(self.store)))
 
     def begun(self, step: Step, partitions: Mapping[dg.AssetKey, Partitions]) -> tuple[Needs, Begun]:
         """What a step needs and begins with: as asked ahead if that was for these partitions, else asked now."""
@@ -79,7 +88,7 @@ class Beside:
             return ahead[1], begun
         self.settled()
         needs = Needs.of(step.asset_graph, partitions)
-        return needs, needs.begun(self.metadata.store())
+        return needs, needs.begun(self.store)
 
     def _settle(self) -> None:
         future, failed = self._records.popleft()

@@ -95,6 +95,7 @@ class StepRecord:
     unrecorded: set[dg.AssetKey]
     made: dict[tuple[dg.AssetKey, str], Made] = field(default_factory=dict)
     _entities: dict[CanonicalKey, Entity] = field(default_factory=dict)
+    _deliveries: dict[tuple[dg.AssetKey, str, str | None], Delivery] = field(default_factory=dict)
 
     @classmethod
     def begun(cls, beside: Beside, step: Step) -> "StepRecord":
@@ -105,9 +106,7 @@ class StepRecord:
         for one in first.found:
             found.setdefault(one.dataset.key, {})[one.partition] = one
         progress = begun(step) or begin(step, first)
-        return cls(
-            beside.metadata.store(), step, progress, needs.needed, found, beside.unrecorded, {}, dict(first.outputs)
-        )
+        return cls(beside.store, step, progress, needs.needed, found, beside.unrecorded, {}, dict(first.outputs))
 
     @property
     def attempt(self) -> Attempt:
@@ -185,8 +184,13 @@ class StepRecord:
         return noted if partition is None else {**noted, **self.step.noted(delivered.asset_key, partition)}
 
     def _delivery(self, delivered: Delivered, partition: str | None) -> Delivery:
+        known = self._deliveries.get((delivered.asset_key, delivered.output, partition))
+        if known is not None:
+            return known
         entity = self._entity(delivered.asset_key)
-        return Delivery(entity.tenant, entity.id, partition, delivered.intents[partition], delivered.output)
+        made = Delivery(entity.tenant, entity.id, partition, delivered.intents[partition], delivered.output)
+        self._deliveries[delivered.asset_key, delivered.output, partition] = made
+        return made
 
     def _entity(self, asset_key: dg.AssetKey) -> Entity:
         key = _key(self.step, asset_key)

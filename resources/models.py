@@ -38,6 +38,8 @@ def _is_deeper(value: object, limit: int) -> bool:
     level = [value]
     for _depth in range(limit):
         inner = [one for one in level if isinstance(one, Mapping | list | tuple)]
+        if not inner:
+            return False
         level = [each for one in inner for each in (one.values() if isinstance(one, Mapping) else one)]
     return any(isinstance(one, Mapping | list | tuple) for one in level)
 

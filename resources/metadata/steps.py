@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from identity.ids import Entity
 from identity.keys import CanonicalKey, key_text
@@ -16,6 +18,9 @@ _BEGIN = (
   CASE WHEN b THEN %(keys)s::text[] END, %(read_keys)s::text[], %(read_partitions)s::text[]) AS found
 """
 )
+
+_entity: Final = lru_cache(maxsize=4096)(Entity.from_database)
+"""What one step writes, the next ones read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +65,7 @@ class Steps(Noun):
         )
         named = {
             row["key"]: (
-                Entity.from_database(self.tenant, wanted[row["key"]], row["entity_id"], row["birth_sha256"]),
+                _entity(self.tenant, wanted[row["key"]], row["entity_id"], bytes(row["birth_sha256"])),
                 row,
             )
             for row in rows

@@ -135,6 +135,9 @@ class Sessions:
         try:
             if snapshot:  # until the connection is back in the pool
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+            if driver.autocommit:
+                driver.autocommit = False
             transaction = connection.begin()
             Session(connection, self.tenant, self.actor).rows(_BIND, (str(self.tenant), self.actor))
         except BaseException:
@@ -191,9 +194,9 @@ class Sessions:
         fairy = self.engine.raw_connection()
         try:
             driver: psycopg.Connection[Any] = fairy.driver_connection  # type: ignore[assignment]
-            driver.autocommit = True
+            if not driver.autocommit:
+                driver.autocommit = True  # until somebody begins a transaction on this connection
             answer = ask(driver)
-            driver.autocommit = False
         except BaseException:
             fairy.invalidate()  # a pipeline cut short leaves answers behind: never back into the pool
             raise

@@ -40,7 +40,7 @@ TOUCHED: Mapping[str, str] = {
     **dict.fromkeys(("uuid3", "uuid5"), "uuid5"),
     **dict.fromkeys(RANDOM, "uuid4"),
     **dict.fromkeys(("_SEAL", "_Seal", "_Birth"), "sealed id"),
-    **dict.fromkeys(("from_database", "of_generation", "child_id"), "stored id"),
+    **dict.fromkeys(("from_database", "of_generation", "child_id", "digest_id"), "stored id"),
     **dict.fromkeys(("eval", "exec", "__import__", "import_module", "methodcaller", "attrgetter"), "by name"),
     **dict.fromkeys(("__new__", "__setattr__", "__replace__", "__reduce__"), "past the constructor"),
     "PREFIX": "key by hand",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.errors import InvalidKey, InvalidTenant
-from identity.ids import DEFAULT_TENANT, Entity, EntityId, TenantId, child_id, sha256_of, tenant_id
+from identity.ids import DEFAULT_TENANT, Entity, EntityId, TenantId, child_id, digest_id, sha256_of, tenant_id
 from identity.keys import CanonicalKey, dataset_key, endpoint_key
 
 TENANT = tenant_id(DEFAULT_TENANT)
@@ -211,3 +211,11 @@ def test_only_text_bytes_and_none_are_hashed(part: Any) -> None:
 
 def typed(part: str | bytes | None) -> tuple[str, str | bytes | None]:
     return type(part).__name__, part
+
+
+def test_what_a_digest_names_has_the_same_child_id() -> None:
+    digest = sha256_of("anything").hex()
+    assert digest_id(FLIGHTS.id, "materialization", digest) == child_id(FLIGHTS.id, "materialization", digest)
+    for no_digest in ("", digest[1:], digest.upper(), f"{digest}\n", "password=hunter2"):
+        with pytest.raises(TypeError, match="64 hexadecimal digits"):
+            digest_id(FLIGHTS.id, "materialization", no_digest)

@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from uuid import uuid4
 
 import pytest
 
-from identity.credentials import scrubbed
+from identity.credentials import holds_credential, scrub, scrubbed
 from identity.errors import InvalidKey
 from identity.ids import Entity, column_id, tenant_id
 from identity.keys import dataset_key
@@ -24,6 +25,8 @@ NAMING: dict[str, Callable[[str], object]] = {
     "a key": named,
     "a column": lambda name: column_id(DATASET, name),
     "a part of a document": lambda name: scrubbed({name: 1}),
+    "a text": scrub,
+    "a name": holds_credential,
 }
 
 
@@ -40,7 +43,7 @@ def test_a_long_name_and_one_with_a_credential_are_not_kept(naming: Callable[[st
 @pytest.mark.parametrize("naming", NAMING.values(), ids=NAMING.keys())
 def test_another_name_is(naming: Callable[[str], object]) -> None:
     """So that the test above can fail."""
-    name = f"a{DATASET}"
+    name = f"a{uuid4()}"
     before = sys.getrefcount(name)
     naming(name)
     assert sys.getrefcount(name) > before

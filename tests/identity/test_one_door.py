@@ -184,6 +184,7 @@ def test_the_packages_were_read() -> None:
         ("stored id", "read = Entity.from_database"),
         ("stored id", "from identity.ids import child_id as c"),
         ("stored id", "ids.child_id(parent, kind, name)"),
+        ("stored id", "ids.digest_id(parent, kind, digest)"),
         # under another name
         ("key by hand", "from identity.keys import CanonicalKey as C\nC(kind, endpoint, ())"),
         ("key by hand", "import identity.keys as k\nk.CanonicalKey(kind, endpoint, ())"),

@@ -16,7 +16,8 @@ CREATE OR REPLACE FUNCTION metadata.commit_materializations(
   idempotency_key text, materialization_id uuid, replayed boolean, attempt_id uuid, location text, data_version text,
   manifest_sha256 bytea, row_count bigint, byte_count bigint
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
   v_tenant uuid := metadata.current_tenant();

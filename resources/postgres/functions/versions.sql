@@ -9,7 +9,8 @@
 CREATE OR REPLACE FUNCTION metadata.publish(
   p_key text, p_fingerprint bytea, p_publish_id uuid, p_materializations uuid[]
 ) RETURNS TABLE (dataset_id uuid, version bigint, published uuid[], fenced uuid[], replayed boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off AS $$
 DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_replayed boolean;
@@ -35,7 +36,8 @@ CREATE OR REPLACE FUNCTION metadata.commit_and_publish(
   idempotency_key text, materialization_id uuid, replayed boolean, attempt_id uuid, location text, data_version text,
   manifest_sha256 bytea, row_count bigint, byte_count bigint, dataset_id uuid, version bigint, is_fenced boolean
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM pg_advisory_xact_lock(l.key) FROM (
