@@ -136,7 +136,8 @@ class StepRecord:
         policy = self._policy(delivered.asset_key)
         staged = [self._staged(delivered, partition) for partition in delivered.partitions]
         checked = bool(self.step.checks(delivered.asset_key)[0])
-        noted = Noted(delivered.asset_key, datetime.now(UTC), self._noted(delivered, delivered.partitions[-1]))
+        said = {partition: self._noted(delivered, partition) for partition in delivered.partitions}
+        noted = Noted.of_partitions(delivered.asset_key, datetime.now(UTC), said)
         return lambda: self._record(delivered, staged, policy, noted, checked=checked)
 
     def _record(

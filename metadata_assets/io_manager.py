@@ -158,10 +158,11 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         reach("report.before")
         report(self.metadata, context, step, target, committed, published, why_not, ended, audited.shown)
         reach("report.after")
-        said = [{**context.output_metadata, **one} for one in audited.shown.values() or ({},)]
-        now = datetime.now(UTC)
+        shown = audited.shown or {None: {}}
+        said = {one: {**context.output_metadata, **told} for one, told in shown.items()}
+        noted = Noted.of_partitions(target.asset_key, datetime.now(UTC), said)
         try:
-            record_noted_columns(store, step.asset_graph, [Noted(target.asset_key, now, one) for one in said])
+            record_noted_columns(store, step.asset_graph, [noted])
         except UNREACHABLE as error:  # what the step delivered stands, and its event has the note, too
             context.log.warning(
                 "where the columns of %s come from is not recorded yet, %s; the sensor record_materializations "
