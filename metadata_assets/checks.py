@@ -15,6 +15,7 @@ from metadata_assets.calls import NoData, Run, filled
 from metadata_assets.project_code import told, where_in
 from metadata_assets.signatures import Callee
 from metadata_assets.spec import Check
+from metadata_assets.spec.rules import Unique
 from metadata_assets.writing import CommittedValues
 
 if TYPE_CHECKING:
@@ -56,18 +57,29 @@ class Audit:
     results: list[dg.AssetCheckResult] = field(default_factory=list)
 
     def __call__(self, committed: CommittedValues) -> Sequence[dg.AssetCheckResult]:
-        """One result for each check, in the order of the checks. Reads each partition once."""
-        answers: dict[str, list[Answer]] = {declared.check.name: [] for declared in self.checks}
+        """One result for each check, in the order of the checks. Reads each partition once.
+
+        When it is called again, because something else was published meanwhile, only what passed beside that is asked.
+        """
+        asked = self.checks if committed.others.known is None else self._passed_beside_others()
+        answers: dict[str, list[Answer]] = {declared.check.name: [] for declared in asked}
         with ExitStack() as until_asked:
             examined = self._examined(committed, until_asked)
-            for partition in committed if self.checks else ():
+            for partition in committed if asked else ():
                 data = committed[partition]
                 is_table = examined is not None and examined.take(partition, data)
-                for declared in self.checks:
+                for declared in asked:
                     answer = self._answer(declared, partition, data, examined if is_table else None)
                     answers[declared.check.name].append(answer)
-        self.results = [self._result(declared, answers[declared.check.name]) for declared in self.checks]
+        found = {one.check_name: one for one in self.results}
+        found |= {declared.check.name: self._result(declared, answers[declared.check.name]) for declared in asked}
+        self.results = [found[declared.check.name] for declared in self.checks]
         return self.results
+
+    def _passed_beside_others(self) -> list[DeclaredCheck]:
+        passed = {one.check_name for one in self.results if one.passed}
+        across = [one for one in self.checks if isinstance(one.check.rule, Unique) and one.check.rule.across]
+        return [one for one in across if one.check.name in passed]
 
     def _examined(self, committed: CommittedValues, until_asked: ExitStack) -> "Examined | None":
         if not any(declared.check.rule for declared in self.checks):

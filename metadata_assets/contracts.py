@@ -76,7 +76,7 @@ class Examined:
     run: Run
     published: Published
     now: datetime
-    committed: Mapping[str | None, Any]
+    committed: CommittedValues
     """All partitions of the run."""
     partition: str | None = None
     rows: int = 0
@@ -126,7 +126,8 @@ class Examined:
         """A SELECT of the values of a column that are in other partitions, of the run or as they are published."""
         if column not in self.gathered:
             key, own = self.run.dataset.key, self.committed
-            others = published_values(self.published.metadata, key, column, own.__contains__)
+            there = own.others.look(own.metadata.store(), key)
+            others = published_values(own.metadata, key, there, column, own.__contains__)
             self.gathered[column] = gathered(self.connection, column, own, others)
         return f"SELECT value FROM {self.gathered[column]} WHERE partition IS DISTINCT FROM $partition"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
+from uuid import UUID
 
 import dagster as dg
 
@@ -134,7 +135,8 @@ class StepRecord:
         policy = self._policy(delivered.asset_key)
         staged = [self._staged(delivered, partition) for partition in delivered.partitions]
         checked = bool(self.step.checks(delivered.asset_key)[0])
-        noted = Noted(delivered.asset_key, datetime.now(UTC), self._noted(delivered, delivered.partitions[-1]))
+        said = {partition: self._noted(delivered, partition) for partition in delivered.partitions}
+        noted = Noted.of_partitions(delivered.asset_key, datetime.now(UTC), said)
         return lambda: self._record(delivered, staged, policy, noted, checked=checked)
 
     def _record(
@@ -226,14 +228,33 @@ class StepRecord:
         if parent in self.unrecorded:
             return [Read(asset=entity)]
         current = self.found.get(key, {})
+        stored = self._stored(parent, entity, partitions, current)
         reads = []
         for partition in partitions:
-            version = None if partition in here or partition not in current else current[partition].version
-            known = here.get(partition) or current.get(partition)
-            if known is not None:
-                identifier = known.materialization_id
+            published = current.get(partition)
+            identifier = here[partition].materialization_id if partition in here else stored.get(partition)
+            if identifier is not None:
+                version = published.version if published and published.materialization_id == identifier else None
                 reads.append(Read(asset=entity, partition=partition, materialization_id=identifier, version=version))
         return reads or [Read(asset=entity)]
+
+    def _stored(
+        self,
+        parent: dg.AssetKey,
+        entity: Entity,
+        partitions: Sequence[str | None],
+        current: Mapping[str | None, Current],
+    ) -> Mapping[str | None, UUID]:
+        """What the code of the project reads of a parent: what was stored last, published or waiting for that.
+
+        By this run or one that it goes on with: they have stored it before this step began.
+        """
+        if self._policy(parent) == "immediately":
+            return {partition: one.materialization_id for partition, one in current.items()}
+        run = self.step.run
+        runs = {one for one in (run.run_id, run.parent_run_id, run.root_run_id) if one}
+        published = [current[one] for one in partitions if one in current]
+        return self.store.stored_last(runs, published, entity, partitions)
 
 
 def kept(noted: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ from resources.files.formats import as_frame, frame_of
 from resources.locations import EndpointLocation, place
 from resources.metadata_store import MetadataStore
 from resources.models import Committed, Current, PublishPolicy, Read
+from resources.postgres.refusals import NotAtVersion
 from resources.version_records import Frame
 
 UNREACHABLE: Final = (MetadataError, psycopg.Error, sa.exc.SQLAlchemyError)
@@ -138,14 +139,20 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         at_once = target.policy == "immediately" and audited.audit is None
         target, committed, published = commit(step, store, progress, target, audited.values, and_publish=at_once)
         failed: list[str] = []
+        values = CommittedValues(self.metadata, {one.partition: one for one in committed}, self.pin)
         if published is None:
             self._check_replayed(store, target, committed)
-            results = self._audit(store, progress, committed, audited)
-            failed = sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
+            failed = self._audit(store, progress.attempt.fencing_token, progress, values, audited)
         if published is not None:
             follow_published(target)
-        elif target.policy == "immediately" or (target.policy == "when_checks_pass" and not failed and not awaited):
+        elif target.policy == "immediately":
             published = publish(store, target, committed)
+        while published is None and target.policy == "when_checks_pass" and not failed and not awaited:
+            try:
+                published = publish(store, target, committed, expected=values.others.version)
+            except NotAtVersion:
+                values = replace(values, others=values.others.again())
+                failed = self._audit(store, store.next_fencing_token(), progress, values, audited)
         if is_checked(step, target.asset_key, published):
             decides = published is None and target.policy == "when_checks_pass"
             deciding = awaited | audited.blocking if decides else None
@@ -158,10 +165,11 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         reach("report.before")
         report(self.metadata, context, step, target, committed, published, why_not, ended, audited.shown)
         reach("report.after")
-        said = [{**context.output_metadata, **one} for one in audited.shown.values() or ({},)]
-        now = datetime.now(UTC)
+        shown = audited.shown or {None: {}}
+        said = {one: {**context.output_metadata, **told} for one, told in shown.items()}
+        noted = Noted.of_partitions(target.asset_key, datetime.now(UTC), said)
         try:
-            record_noted_columns(store, step.asset_graph, [Noted(target.asset_key, now, one) for one in said])
+            record_noted_columns(store, step.asset_graph, [noted])
         except UNREACHABLE as error:  # what the step delivered stands, and its event has the note, too
             context.log.warning(
                 "where the columns of %s come from is not recorded yet, %s; the sensor record_materializations "
@@ -210,20 +218,17 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
         return f"a later attempt {'than the start of this process ' if of_process else ''}is published already"
 
     def _audit(
-        self, store: MetadataStore, progress: Progress, committed: Sequence[Committed], audited: Audited
-    ) -> Sequence[dg.AssetCheckResult]:
-        """What the checks of the step find in what was committed; recorded."""
+        self, store: MetadataStore, evaluation: int, progress: Progress, values: CommittedValues, audited: Audited
+    ) -> list[str]:
+        """Record what the checks of the step find in what was committed; the blocking ones that failed."""
         reach("commit.after")
-        values = CommittedValues(self.metadata, {one.partition: one for one in committed}, self.pin)
         results = audited.audit(values) if audited.audit is not None else ()
         reach("audit.after")
         if results:
-            attempt = progress.attempt
-            told = check_results(
-                results, run_id=attempt.run_id, evaluation=attempt.fencing_token, blocking=audited.blocking
-            )
-            store.record_checks([one.materialization_id for one in committed], told)
-        return results
+            run_id, blocking = progress.attempt.run_id, audited.blocking
+            told = check_results(results, run_id=run_id, evaluation=evaluation, blocking=blocking)
+            store.record_checks([one.materialization_id for one in values.committed.values()], told)
+        return sorted(r.check_name or "" for r in results if not r.passed and r.check_name in audited.blocking)
 
     def _target(self, context: dg.OutputContext, store: MetadataStore, progress: Progress) -> Target:
         metadata = context.definition_metadata

@@ -9,26 +9,35 @@ import dagster as dg
 from metadata_assets._dagster import Step
 
 _BEGINNINGS: Final = frozenset({dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED})
+_ENDS: Final = frozenset(
+    {dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
+)
 
 
-def before_others(step: Step, call: Callable[["Planned | None"], None]) -> None:
+def before_others(step: Step, call: Callable[["Planned | None"], None], ended: Callable[[], object]) -> None:
     """Call this in this process whenever Dagster has begun a step of the same run, before any work of it.
 
-    And with None at whatever is no step's: so before the run has ended.
+    And with None at whatever is no step's: so before the run has ended. Then `ended` is called, and nothing any more.
     """
-    plan, job = step.plan
-    run = step.run
+    run_id = step.run.run_id
+    going_on = [(*step.plan, step.run, call, ended)]  # Dagster keeps who listens as long as the instance lives
 
     def heard(entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
-        if event is None:
+        if event is None or not going_on:
             return
-        if event.step_key is None:
-            call(None)
-        elif event.event_type in _BEGINNINGS:
-            call(Planned(plan, job, run, event.step_key))
+        plan, job, run, call, ended = going_on[0]
+        try:
+            if event.step_key is None:
+                call(None)
+            elif event.event_type in _BEGINNINGS:
+                call(Planned(plan, job, run, event.step_key))
+        finally:
+            if event.event_type in _ENDS:
+                going_on.clear()
+                ended()
 
-    step.instance.add_event_listener(run.run_id, heard)
+    step.instance.add_event_listener(run_id, heard)
 
 
 @dataclass(frozen=True, slots=True)

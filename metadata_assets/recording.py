@@ -54,7 +54,7 @@ class Recorder:
         if run_id not in of_instance:
             beside = of_instance[run_id] = Beside(self.metadata.anew())
             self._rests_until = 0.0
-            before_others(step, lambda planned: self._before(beside, planned))
+            before_others(step, lambda planned: self._before(beside, planned), lambda: of_instance.pop(run_id, None))
         return of_instance[run_id]
 
     def is_beside(self, step: Step) -> bool:

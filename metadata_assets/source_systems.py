@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
+import pyarrow as pa
 
 from identity.errors import MetadataError, shown
 from metadata_assets.source_table import Parameters, SourceTable, TableMissing, UnusableAnswer
@@ -43,11 +44,18 @@ class OtherTable(SourceTable):
 
         Raises EndpointUnreachable, EndpointBusy, EndpointRefused, TableMissing, StatementRefused, UnusableAnswer.
         """
-        name = ".".join(self.quoted(part) for part in self._parts())
-        text = statement.replace("{table}", name.replace("%", "%%") if parameters and self._is_server else name)
-        frame = self._answer(text, parameters or None)
+        frame = self._answer(self._named(statement, parameters), parameters or None)
         self.note(frame.height)
         return frame
+
+    def arrow(self, statement: str) -> pa.Table:
+        """In the types of `query`, and where Polars has none in Arrow's: DuckDB's intervals; its unions are text."""
+        if self.location.system != "duckdb":
+            return self.query(statement).to_arrow()
+        answer = self._of_duckdb(self._named(statement, ()), None, unions_as_text=True)
+        self.note(answer.num_rows)
+        columns = [one if _is_foreign(one.type) else pl.Series(values=one).to_arrow() for one in answer.columns]
+        return pa.table(columns, names=answer.column_names)
 
     def quoted(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`" if self._is_server else quoted(name)
@@ -56,6 +64,10 @@ class OtherTable(SourceTable):
     def _is_server(self) -> bool:
         return self.location.system in ("mysql", "mariadb")
 
+    def _named(self, statement: str, parameters: Parameters) -> str:
+        name = ".".join(self.quoted(part) for part in self._parts())
+        return statement.replace("{table}", name.replace("%", "%%") if parameters and self._is_server else name)
+
     def _parts(self) -> list[str]:
         within = [self.key.source] if self.location.system == "duckdb" else []
         return [part for part in (*within, self.key.schema, self.key.table) if part is not None]
@@ -63,12 +75,18 @@ class OtherTable(SourceTable):
     def _answer(self, text: str, parameters: Parameters | None) -> pl.DataFrame:
         match self.location.system:
             case "duckdb":
-                return self._of_duckdb(text, parameters)
+                return self._in_polars(self._of_duckdb(text, parameters))
             case "sqlite":
                 return self._of_sqlite(text, parameters)
         return self._of_mysql(text, parameters)
 
-    def _of_duckdb(self, text: str, parameters: Parameters | None) -> pl.DataFrame:
+    def _in_polars(self, answer: pa.Table) -> pl.DataFrame:
+        if any(_is_foreign(one) for one in answer.schema.types):
+            reason = "a column has a type that Polars has not, such as interval or union; cast it to text"
+            raise UnusableAnswer(table=str(self.key), reason=reason)
+        return pl.DataFrame(answer)
+
+    def _of_duckdb(self, text: str, parameters: Parameters | None, *, unions_as_text: bool = False) -> pa.Table:
         import duckdb
 
         from metadata_assets.collection.duckdb_file import reading_duckdb
@@ -81,12 +99,9 @@ class OtherTable(SourceTable):
                     raise StatementRefused(table=str(self.key), reason="it is several statements")
                 found = connection.sql(text, params=parameters)
                 self._check_names(found.columns if found is not None else ())
-                return pl.DataFrame(found.to_arrow_table())
+                return (_without_unions(found) if unions_as_text else found).to_arrow_table()
             except (duckdb.InterruptException, duckdb.IOException):
                 raise
-            except pl.exceptions.PolarsError:
-                reason = "a column has a type that Polars has not, such as interval or union; cast it to text"
-                raise UnusableAnswer(table=str(self.key), reason=reason) from None
             except duckdb.Error as error:
                 there = "SELECT 1 FROM duckdb_columns() WHERE (database_name, schema_name, table_name) = ($1, $2, $3)"
                 parts = [self.key.source, self.key.schema, self.key.table]
@@ -202,6 +217,21 @@ def table_at(location: EndpointLocation, databases: Callable[[], Databases], **t
 def _batches(cursor: Any) -> Iterator[Sequence[Sequence[Any]]]:
     while rows := cursor.fetchmany(BATCH):
         yield rows
+
+
+def _without_unions(answer: Any) -> Any:
+    """The same where columns of DuckDB's unions are text: DuckDB itself does not take them from Arrow."""
+    columns = ((quoted(name), kind.id) for name, kind in zip(answer.columns, answer.types, strict=True))
+    return answer.project(
+        ", ".join(f"{name}::VARCHAR AS {name}" if kind == "union" else name for name, kind in columns)
+    )
+
+
+def _is_foreign(kind: pa.DataType) -> bool:
+    """Whether Polars has no such type."""
+    if pa.types.is_nested(kind) and not pa.types.is_union(kind):
+        return any(_is_foreign(kind.field(number).type) for number in range(kind.num_fields))
+    return bool(pa.types.is_interval(kind) or pa.types.is_union(kind))
 
 
 def _affinity(declared: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 import polars as pl
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 from psycopg.adapt import AdaptersMap
 from psycopg.types.string import TextLoader
@@ -85,6 +86,10 @@ class SourceTable:
             raise UnusableAnswer(table=str(self.key), reason=problem)
         self.note(len(rows))
         return frame
+
+    def arrow(self, statement: str) -> pa.Table:
+        """The same for the SQL of a project, which has more types than Polars."""
+        return self.query(statement).to_arrow()
 
     def quoted(self, name: str) -> str:
         """The name of a column, as a statement has it."""

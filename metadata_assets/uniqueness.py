@@ -1,6 +1,6 @@
 """Which values of a run's partitions are in another partition, of the run or as it is published."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
@@ -11,6 +11,7 @@ from identity.keys import CanonicalKey
 from metadata_assets.spec.queries import quoted
 from resources.configurable import MetadataResource
 from resources.files.formats import as_frame
+from resources.models import Current
 
 TOGETHER: Final = 32
 """So many partitions are looked at together: of no more of them one column is in memory at once; all columns of tables
@@ -55,10 +56,13 @@ def _type_of_one(connection: duckdb.DuckDBPyConnection, query: str) -> str:
 
 
 def published_values(
-    metadata: MetadataResource, key: CanonicalKey, column: str, without: Callable[[str], bool]
+    metadata: MetadataResource,
+    key: CanonicalKey,
+    there: Sequence[Current],
+    column: str,
+    without: Callable[[str], bool],
 ) -> Iterator[pa.Table]:
-    """The values of a column, as the column `value`, in the published partitions, some partitions at a time."""
-    there = metadata.store().current(key)  # one version, whatever is published while it is read
+    """The values of a column, as the column `value`, in partitions of one version, some partitions at a time."""
     wanted = [one.partition for one in there if one.partition is not None and not without(one.partition)]
     for some in (wanted[first : first + TOGETHER] for first in range(0, len(wanted), TOGETHER)):
         scan = metadata.read(key, at=there[0].version, partitions=some, frame="lazy", partition_column=None)

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar, Final
+from uuid import UUID
 
 import dagster as dg
 
 from identity.errors import MetadataError
 from identity.idempotency import Delivery
 from identity.ids import Entity
+from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, parents_of, upstream_partitions
 from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
@@ -126,10 +128,16 @@ def commit(
         return target, *record()
 
 
-def publish(store: MetadataStore, target: Target, committed: Sequence[Committed]) -> Published:
-    """Publish what was committed. Raises what `follow_published` does."""
+def publish(
+    store: MetadataStore, target: Target, committed: Sequence[Committed], *, expected: int | None = None
+) -> Published:
+    """Publish what was committed; if the dataset is at the version `expected`, where one is: else raises NotAtVersion.
+
+    Raises what `follow_published` does.
+    """
     reach("publish.before")
-    (published,) = store.publish([one.materialization_id for one in committed])
+    ids = [one.materialization_id for one in committed]
+    (published,) = store.publish(ids) if expected is None else store.publish_at(ids, expected=expected)
     follow_published(target)
     return published
 
@@ -145,6 +153,30 @@ def follow_published(target: Target) -> None:
         settle(target.storage).check([target.entity.id])
 
 
+@dataclass(slots=True)
+class Others:
+    """What is published of a dataset, as far as its checks compared with it what was committed: one version."""
+
+    known: frozenset[UUID] | None = None
+    """What was compared before, by an earlier look; None for the first one."""
+    version: int | None = None
+    """None as long as no check has asked."""
+    _there: Sequence[Current] = ()
+
+    def look(self, store: MetadataStore, key: CanonicalKey) -> Sequence[Current]:
+        """What is to be compared: all of one version, whatever is published meanwhile, but for what is known."""
+        if self.version is None:
+            version = store.version_at(key)
+            there = store.current(key, at=version) if version else ()
+            self.version, known = version, self.known or frozenset()
+            self._there = [one for one in there if one.materialization_id not in known]
+        return self._there
+
+    def again(self) -> "Others":
+        """The next look, at what came since."""
+        return Others((self.known or frozenset()) | {one.materialization_id for one in self._there})
+
+
 @dataclass(frozen=True, slots=True)
 class CommittedValues(Mapping[str | None, Any]):
     """What was committed, by partition; read back from its files each time it is looked up."""
@@ -153,6 +185,7 @@ class CommittedValues(Mapping[str | None, Any]):
     committed: Mapping[str | None, Committed]
     pin: str | None = None
     """The pin that the I/O manager reads at, unless the run names one."""
+    others: Others = field(default_factory=Others)
 
     def __getitem__(self, partition: str | None) -> Any:
         return stored(self.metadata, self.committed[partition])

@@ -18,6 +18,7 @@ from metadata_assets.collection.profiling import profile_endpoint
 from metadata_assets.collection.scope import Scope
 from metadata_assets.collection.watching import Memory, Run, away, decide, resting
 from metadata_assets.datasets import KEY_METADATA, key_of
+from metadata_assets.io_manager import UNREACHABLE
 from metadata_assets.location_names import ALONE, LocationNames
 from metadata_assets.spec import Collect, ProjectEndpoint
 from resources.configurable import MetadataResource
@@ -229,15 +230,24 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
         description=f"Collects endpoint {slug} when the fingerprint of its schema changed.",
     )
     def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        metadata, memory, now = watched.metadata(context.resources), Memory.parse(context.cursor), watched.clock()
+        memory = Memory.parse(context.cursor)
+        try:
+            return look(context, watched.metadata(context.resources), memory)
+        except UNREACHABLE as error:  # our own store: that says nothing of the endpoint
+            skipped = f"{error}; this was about the metadata store, endpoint {slug} is looked at again the next time"
+            return dg.SensorResult(skip_reason=skipped, cursor=memory.cursor)
+
+    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource, memory: Memory) -> dg.SensorResult:
+        now = watched.clock()
         if rest := resting(memory, now):
             return dg.SensorResult(skip_reason=rest.skip, cursor=rest.memory.cursor)
+        databases, store = metadata.databases(), metadata.store()
         try:
-            seen = endpoint_fingerprint(watched.location, metadata.databases(), scope=watched.scope)
-            stored = metadata.store().endpoint(slug)
+            seen = endpoint_fingerprint(watched.location, databases, scope=watched.scope)
         except MetadataError as error:
             failed = away(memory, str(error), name=slug, now=now)
             return dg.SensorResult(skip_reason=failed.skip, cursor=failed.memory.cursor)
+        stored = store.endpoint(slug)
         decision = decide(
             memory,
             seen=seen,

@@ -130,9 +130,9 @@ def mirror(
     entities = metadata.entities(asset_graph.keys)
     links = [Link(entities[edge.source], entities[edge.target]) for edge in asset_graph.edges]
     changes = graph.assert_edges(links, producer=PRODUCER, scope=code_location, complete=True)
-    taken_back = metadata.take_back(slot, entities.values())
     told = {key: scoped(one, code_location) for key, one in asset_graph.columns.items()}
     columns, column_edges = metadata.record_columns(told, producer=PRODUCER, scope=code_location)
+    taken_back = metadata.take_back(slot, entities.values())  # the entries say whose columns were told
     return Mirrored(written, changes, taken_back.closed, entities, columns, column_edges)
 
 

@@ -173,10 +173,15 @@ def record_events(
 
 
 def _noted(asset_graph: Any, events: Iterable[LoggedAsset]) -> Iterator[Noted]:
+    """What each run noted of an asset, of all its partitions together; and what nobody's run did."""
     known = asset_graph.get_all_asset_keys()
+    together: dict[tuple[dg.AssetKey, str | int], list[LoggedAsset]] = {}
     for one in events:
         if one.event.asset_key in known and _counts(asset_graph, one):
-            yield Noted(one.event.asset_key, datetime.fromtimestamp(one.at, UTC), one.event.metadata)
+            together.setdefault((one.event.asset_key, one.run_id or one.number), []).append(one)
+    for (asset_key, _of), some in together.items():
+        at = datetime.fromtimestamp(max(one.at for one in some), UTC)
+        yield Noted.of_partitions(asset_key, at, {one.event.partition: one.event.metadata for one in some})
 
 
 def materializations_sensor(*, metadata: MetadataResource | None = None) -> dg.SensorDefinition:

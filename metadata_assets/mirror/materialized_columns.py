@@ -26,6 +26,17 @@ class Noted:
     at: datetime
     metadata: Mapping[str, Any]
 
+    @classmethod
+    def of_partitions(
+        cls, asset_key: dg.AssetKey, at: datetime, noted: Mapping[str | None, Mapping[str, Any]]
+    ) -> "Noted":
+        """What a run noted of an asset, from what it noted of each partition: the word of one, whole.
+
+        It is the last one, by its name, of those that say where columns come from.
+        """
+        saying = [one for one, metadata in noted.items() if value_of(metadata, LINEAGE) is not None]
+        return cls(asset_key, at, noted[max(saying or noted, key=lambda one: one or "")])
+
 
 def record_noted_columns(store: MetadataStore, asset_graph: Any, noted: Iterable[Noted]) -> int:
     """Record from which columns those of assets come, as materializations noted it; how many edges that wrote.

@@ -82,12 +82,12 @@ class SqlFunction:
 
 
 def _without_rows(source: SourceTable) -> pa.Schema:
-    return source.query("SELECT * FROM {table} LIMIT 0").to_arrow().schema
+    return source.arrow("SELECT * FROM {table} LIMIT 0").schema
 
 
 def _read(source: SourceTable, columns: Sequence[str]) -> pa.Table:
     wanted = "*" if any("{table}" in name for name in columns) else ", ".join(source.quoted(name) for name in columns)
-    return source.query(f"SELECT {wanted or '*'} FROM {{table}}").to_arrow()
+    return source.arrow(f"SELECT {wanted or '*'} FROM {{table}}")
 
 
 def sql_callee(query: Query, dataset: Dataset, inputs: Mapping[str, Input]) -> Callee:

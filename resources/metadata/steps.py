@@ -1,9 +1,10 @@
 """The beginning of a step: its fencing token, what it reads first, and the datasets that it is going to write."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 from identity.ids import Entity
 from identity.keys import CanonicalKey, key_text
@@ -21,6 +22,18 @@ _BEGIN = (
 
 _entity: Final = lru_cache(maxsize=4096)(Entity.from_database)
 """What one step writes, the next ones read."""
+
+# What has a location is where we put it: nobody reads that before it is published.
+_STORED_LAST = """
+SELECT DISTINCT ON (s.partition_key) s.partition_key, s.materialization_id FROM (
+  SELECT m.partition_key, m.materialization_id, m.committed_at FROM metadata.materialization m
+  WHERE m.tenant_id = %(tenant)s AND m.run_id = ANY (%(runs)s) AND m.dataset_id = %(dataset)s
+    AND m.partition_key = ANY (%(partitions)s) AND m.location IS NULL
+  UNION
+  SELECT m.partition_key, m.materialization_id, m.committed_at FROM metadata.materialization m
+  WHERE m.tenant_id = %(tenant)s AND m.materialization_id = ANY (%(published)s)) s
+ORDER BY s.partition_key, s.committed_at DESC, s.materialization_id
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +89,19 @@ class Steps(Noun):
             found=[current_of(named[row["key"]][0], row) for row in rows if row["materialization_id"] is not None],
             outputs={entity.key: entity for entity, row in named.values() if row["writable"] and entity.key in outputs},
         )
+
+    def stored_last(
+        self, runs: Collection[str], published: Sequence[Current], dataset: Entity, partitions: Collection[str | None]
+    ) -> dict[str | None, UUID]:
+        """By partition what one of these runs stored where its own code does, or what of it was published, if later."""
+        rows = self.sessions.call(
+            _STORED_LAST,
+            {
+                "tenant": self.tenant.value,
+                "runs": sorted(runs),
+                "dataset": dataset.id.value,
+                "partitions": [one or UNPARTITIONED for one in partitions],
+                "published": [one.materialization_id for one in published],
+            },
+        )
+        return {row["partition_key"] or None: row["materialization_id"] for row in rows}

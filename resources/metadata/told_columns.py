@@ -17,7 +17,7 @@ from resources.graph.column_edges import (
 from resources.lineage_records import Origin
 from resources.metadata.imports import declare_columns, undeclared
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import writable
+from resources.metadata.resolution import hold_names, writable
 from resources.models import Field
 from resources.postgres.session import Session
 
@@ -33,6 +33,13 @@ SELECT w.asset_id, w.origin_asset_id, w.sha256 FROM metadata.column_word w
 WHERE w.tenant_id = %(tenant)s AND w.producer = %(producer)s AND """
 _IN_SCOPE = _STORED + "w.scope = %(scope)s"
 _OF_ASSETS = _STORED + "w.asset_id = ANY (%(assets)s)"
+# What has an entry of its own from who declares columns of it.
+_DECLARED = """
+SELECT DISTINCT f.asset_id FROM metadata.asset a
+JOIN metadata.schema_field f ON f.tenant_id = a.tenant_id AND f.asset_id = a.asset_id AND f.deleted_at IS NULL
+WHERE a.tenant_id = %(tenant)s AND a.metadata ? %(by)s
+  AND (f.metadata ->> 'declared_by' = %(by)s OR f.metadata -> 'also_declared_by' ? %(by)s)
+"""
 # Which columns of these assets those of others come from.
 _USED = """
 SELECT DISTINCT w.origin_asset_id AS asset_id, w.origin_name AS name FROM metadata.column_word w
@@ -56,8 +63,8 @@ class ColumnWords(Noun):
     def record_columns(self, told: Mapping[CanonicalKey, ToldColumns], *, producer: str, scope: str) -> tuple[int, int]:
         """Record all that a producer says of columns in its scope; how many rows of columns, and of edges, that wrote.
 
-        One transaction. What it said there before and does not say any more is closed; what is as it was writes
-        nothing. Datasets that nobody registered are left out.
+        One transaction. What it said there before and does not say any more is closed: edges, and columns of what has
+        an entry `<producer>:<scope>`. What is as it was writes nothing. Datasets that nobody registered are left out.
         """
         check_name(producer)
         check_name(scope)
@@ -67,12 +74,14 @@ class ColumnWords(Noun):
 def _recorded(
     session: Session, told: Mapping[CanonicalKey, ToldColumns], *, producer: str, scope: str
 ) -> tuple[int, int]:
+    by = f"{producer}:{scope}"
     held = {entity.id.value: told[key] for key, entity in writable(session, told.keys()).items()}
+    declared = {row["asset_id"] for row in session.rows(_DECLARED, {"tenant": session.tenant_value, "by": by})}
 
     def read(assets: Iterable[UUID]) -> dict[UUID, ToldColumns]:
         return {one: held[one] for one in assets if one in held}
 
-    return bring_columns(session, held.keys(), read, producer=producer, by=f"{producer}:{scope}", scope=scope)
+    return bring_columns(session, held.keys() | declared, read, producer=producer, by=by, scope=scope)
 
 
 def bring_columns(
@@ -107,6 +116,9 @@ def bring_columns(
     told = look()
     if told.is_stored and not undeclared(session, fields(told, ids), by=by, complete=True):
         return 0, 0
+    if any(word.holder is None for word in told.words):  # who gives such a name either sees this word or is seen by it
+        hold_names(session, exclusive=True)
+        told = look()
     held = told.around
     _lock(session, held)
     told = look()

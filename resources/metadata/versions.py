@@ -28,6 +28,13 @@ _PUBLISH = (
 """
 )
 
+_PUBLISH_AT = (
+    BOUND
+    + """metadata.publish_at(
+  CASE WHEN b THEN %(key)s::text END, %(fingerprint)s, %(publish_id)s, %(materializations)s, %(expected)s) AS found
+"""
+)
+
 _ROLL_BACK = """
 SELECT * FROM metadata.roll_back(%(key)s, %(fingerprint)s, %(dataset)s, %(name)s, %(to)s, %(expected)s, %(reason)s)
 """
@@ -139,6 +146,14 @@ class Versions(Noun):
         check_name(key or "")
         rows = self.sessions.call(_PUBLISH, {**self.sessions.binding, **publish_request(materializations, key)})
         return [published(row) for row in rows]
+
+    def publish_at(self, materializations: Collection[UUID], *, expected: int) -> list[Published]:
+        """`publish` of what one dataset gets, if it is at the version `expected`, 0 for none yet; raises NotAtVersion.
+
+        So what was found out about it beside that version still holds when readers get it.
+        """
+        said = {**publish_request(materializations), "expected": expected}
+        return [published(row) for row in self.sessions.call(_PUBLISH_AT, {**self.sessions.binding, **said})]
 
     def rollback(
         self, dataset: CanonicalKey, *, to: int, expected: int, reason: str | None = None, key: str | None = None

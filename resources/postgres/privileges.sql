@@ -8,7 +8,7 @@ GRANT EXECUTE ON FUNCTION metadata.current_tenant, metadata.bound TO metadata_ap
 GRANT EXECUTE ON FUNCTION
   metadata.is_collision, metadata.next_fencing_token, metadata.open_staging, metadata.commit_materializations,
   metadata.commit_and_publish, metadata.begin_step,
-  metadata.publish, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
+  metadata.publish, metadata.publish_at, metadata.hold_names, metadata.rename_entities, metadata.merge_entities,
   metadata.unmerge_entities, metadata.name_legacy_ids, metadata.tell_retyped, metadata.alias_endpoint,
   metadata.part_endpoint, metadata.name_joined
 TO metadata_app;

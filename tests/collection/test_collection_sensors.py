@@ -210,6 +210,30 @@ def test_an_unreachable_endpoint_is_skipped_and_what_was_learnt_stays(
     assert Memory.parse(daemon.cursor) == kept
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["opened before", "never opened"])
+def test_an_endpoint_is_not_down_because_our_own_store_is(
+    daemon: Daemon, metadata_url: str, server: Server, known: bool
+) -> None:
+    """What is known of the endpoint stays, and the next look is not put off."""
+    database = make_url(metadata_url).database
+    assert isinstance(daemon.look(), dg.RunRequest)
+    kept = daemon.cursor
+    if not known:
+        close_all()
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false".encode())
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+        try:
+            skipped = str(daemon.look())
+        finally:
+            connection.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true".encode())
+    assert "; this was about the metadata store, endpoint shop is looked at again the next time" in skipped
+    assert known or skipped.startswith("cannot reach the metadata database")
+    assert "down since" not in skipped
+    assert daemon.cursor == kept
+    assert daemon.look() != skipped, "it looks again at once"
+
+
 def test_a_changed_table_is_observed_so_that_what_depends_on_it_is_asked_for(
     daemon: Daemon, instance: dg.DagsterInstance, source: Source, tmp_path: Path
 ) -> None:

@@ -212,3 +212,37 @@ def test_a_type_that_polars_has_not_is_told(place: Place, table: Table) -> None:
     with pytest.raises(UnusableAnswer, match="cast it to text"):
         table(place, "spans").query("SELECT * FROM {table}")
     assert table(place, "spans").query("SELECT span::VARCHAR AS s FROM {table}")["s"].to_list() == ["1 month"]
+    place.run("CREATE TABLE lists AS SELECT [INTERVAL 1 MONTH] AS spans")
+    with pytest.raises(UnusableAnswer, match="cast it to text"):
+        table(place, "lists").query("SELECT * FROM {table}")
+
+
+def test_sql_reads_tables_with_types_that_polars_has_not(deployment: Path, orders: Place) -> None:
+    """Whether it uses these columns or not: an interval is one, a union is text."""
+    if orders.location.system != "duckdb":
+        pytest.skip("only DuckDB has such types")
+    orders.run(
+        f"ALTER TABLE {orders.quoted('Orders')} ADD COLUMN span INTERVAL DEFAULT INTERVAL 1 MONTH",
+        f"ALTER TABLE {orders.quoted('Orders')} ADD COLUMN either UNION(n int, t varchar)",
+        f"ALTER TABLE {orders.quoted('Orders')} ADD COLUMN spans INTERVAL[]",
+        f"UPDATE {orders.quoted('Orders')} SET either = 7, spans = [INTERVAL 1 DAY]",
+    )
+    selects = {
+        "counted": "sum(amount) AS amount",
+        "used": "max(DATE '2026-01-01' + span)::DATE AS later, max(either) AS either, max(len(spans)) AS n",
+    }
+    (deployment / "datasets" / "all.yml").write_text(
+        "datasets:\n" + "".join(f"  - {{name: {one}, endpoint: lake, sql: {one}.sql}}\n" for one in selects)
+    )
+    for name, select in selects.items():
+        text = f"SELECT {select} FROM {{{{ source('shop', '{orders.schema}', 'Orders') }}}}"
+        (deployment / "datasets" / f"{name}.sql").write_text(text)
+    defs = code_location(load_project(deployment))
+    assert defs.resolve_implicit_global_asset_job_def().execute_in_process().success
+    assert defs.resources
+    metadata = defs.resources["metadata"]
+    found = {one: metadata.read(dataset_key("lake", table=one)).to_dicts() for one in selects}
+    assert found == {
+        "counted": [{"amount": 36.75}],
+        "used": [{"later": dt.date(2026, 2, 1), "either": "7", "n": 1}],
+    }

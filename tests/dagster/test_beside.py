@@ -1,5 +1,6 @@
 """Records are made beside a run: nothing is lost or doubled by that, and each step sees what those before it made."""
 
+import gc
 import os
 import runpy
 import signal
@@ -201,3 +202,24 @@ def test_a_child_process_has_a_thread_of_its_own(metadata: MetadataResource) -> 
         os.waitpid(child, 0)
         pytest.fail("the child hangs")
     assert status == 0
+
+
+def test_nothing_of_a_run_stays_in_its_process(ephemeral: dg.DagsterInstance, stored: MetadataStore) -> None:
+    """However it ended, and though its instance lives on."""
+
+    @dg.asset
+    def a() -> None: ...
+
+    @dg.asset(deps=[a])
+    def fails() -> None:
+        raise RuntimeError("asked to fail")
+
+    def left() -> int:
+        gc.collect()
+        return sum(isinstance(one, Beside) for one in gc.get_objects())
+
+    before = left()
+    materialized(ephemeral, a)
+    materialized(ephemeral, a, fails, fails=True)
+    assert left() == before
+    assert len(records(stored, "a")) == 2

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 from adopting import from_log, materialized
 
 from identity.keys import CanonicalKey, dataset_key
+from metadata_assets import with_metadata
 from metadata_assets.datasets import DAGSTER_ENDPOINT
 from metadata_assets.location import code_location
 from metadata_assets.mirror.lineage import mirror, snapshot
@@ -166,3 +168,40 @@ def test_a_note_that_cannot_be_recorded_does_not_fail_a_step_that_delivered(
         owner.execute("REVOKE EXECUTE ON FUNCTION metadata.record_lineage FROM metadata_app")
     assert dg.materialize([kept], instance=ephemeral, resources=resources).success
     assert len(stored.materializations(stored.entity(key("kept")))) == 1
+
+
+CITIES = dg.StaticPartitionsDefinition(list("abcdefghijkl"))
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["our I/O manager", "adopted"])
+def test_what_a_run_over_partitions_noted_is_the_word_of_one_of_them(
+    ephemeral: dg.DagsterInstance, stored: MetadataStore, resources: dict[str, object], ours: bool
+) -> None:
+    """Whole, not the columns of one with the lineage of another: of the last one that says something."""
+
+    @dg.asset
+    def raw() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult()
+
+    @dg.asset(deps=[raw], partitions_def=CITIES, backfill_policy=dg.BackfillPolicy.single_run())
+    def out(context: dg.AssetExecutionContext) -> Any:
+        for city in CITIES.get_partition_keys()[:-1]:
+            schema = dg.TableSchema([dg.TableColumn(city, "int")])
+            said = {**lineage(**{city: ("raw", city)}), "dagster/column_schema": schema, "city": city}
+            context.add_asset_metadata(said, asset_key="out", partition_key=city)
+        return {city: [1] for city in CITIES.get_partition_keys()} if ours else dg.MaterializeResult()
+
+    defs = dg.Definitions(assets=[raw, out], resources=resources)
+    defs = defs if ours else with_metadata(defs)
+    job = defs.resolve_implicit_global_asset_job_def()
+    everything = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "l"}
+    for name, tags in (("raw", {}), ("out", everything)):
+        assert job.execute_in_process(instance=ephemeral, asset_selection=[dg.AssetKey(name)], tags=tags).success
+    for told in ("by the process", "by the event log"):
+        if told == "by the event log" or not ours:
+            assert up(stored, "out") == {("k", "raw.k")}, told
+            assert [one.name for one in stored.asset(key("out")).fields or ()] == ["k"], told
+        from_log(stored, ephemeral, defs)
+    for city in CITIES.get_partition_keys()[:-1]:
+        (record,) = stored.materializations(key("out"), partition=city)
+        assert record.metadata.get("city") == city

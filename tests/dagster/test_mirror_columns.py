@@ -1,6 +1,8 @@
 """Columns and where they come from, as Dagster's metadata and a project's SQL say, in the one graph of columns."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -11,12 +13,16 @@ from metadata_assets.collection.diff import diff
 from metadata_assets.datasets import DAGSTER_ENDPOINT, KEY_METADATA
 from metadata_assets.location import code_location
 from metadata_assets.mirror.lineage import Mirrored, mirror, snapshot
+from metadata_assets.mirror.locations import close_location
 from metadata_assets.spec import load_project
 from resources.graph_store import GraphStore
 from resources.metadata.catalogs import current_catalog
 from resources.metadata.planned import apply_plan
+from resources.metadata.resolution import writable
+from resources.metadata.told_columns import ToldColumns, bring_columns
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Endpoint, Field
+from resources.postgres.session import Session
 
 RAW = dataset_key("shop", source="shop", schema="public", table="raw")
 CLEAN, TOTAL = (dataset_key(DAGSTER_ENDPOINT, table=name) for name in ("clean", "total"))
@@ -54,16 +60,25 @@ def said(column: ColumnKey) -> str:
     return f"{column.dataset.table}.{column.name}"
 
 
-def collect(store: MetadataStore, *columns: str, objects: tuple[str, ...]) -> None:
-    """Look at the table `raw`, which has these columns; `objects` are what its source knows them by."""
+def look_at(key: CanonicalKey, *columns: str, objects: tuple[str, ...], known: str = "o1") -> Catalog:
+    """A look at a table that has these columns; `objects` and `known` are what its source knows them and it by."""
     fields = [
         Field(name=name, type="integer", nullable=True, position=number, metadata={"object": one})
         for number, (name, one) in enumerate(zip(columns, objects, strict=True), 1)
     ]
-    seen = Asset(key=RAW, type=AssetType.TABLE, fields=tuple(fields), metadata={"relation": "raw", "object": "o1"})
-    look = Catalog(endpoint="shop", fingerprint=" ".join(columns), assets=(seen,))
+    facts = {"relation": key.table, "object": known}
+    seen = Asset(key=key, type=AssetType.TABLE, fields=tuple(fields), metadata=facts)
+    return Catalog(endpoint="shop", fingerprint=f"{known} {columns}", assets=(seen,))
+
+
+def seen_now(session: Session, look: Catalog) -> object:
+    return apply_plan(session, diff(current_catalog(session, "shop"), look))
+
+
+def collect(store: MetadataStore, *columns: str, objects: tuple[str, ...]) -> None:
+    """Look at the table `raw`."""
     store.register_endpoints([Endpoint(slug="shop", system="postgres")])
-    store.sessions.perform(lambda session: apply_plan(session, diff(current_catalog(session, "shop"), look)))
+    store.sessions.perform(lambda session: seen_now(session, look_at(RAW, *columns, objects=objects)))
 
 
 def test_columns_of_assets_are_in_the_graph_and_once_is_enough(store: MetadataStore, mirrored: Mirror) -> None:
@@ -102,6 +117,60 @@ def test_a_column_that_its_source_renamed_keeps_what_comes_from_it(store: Metada
     collect(store, "price", objects=("1",))
     assert store.column(ColumnKey(RAW, "price")).id == before.id
     assert up(store, CLEAN) == {("clean.amount", "raw.price")}
+
+
+def columns_of(store: MetadataStore, key: CanonicalKey) -> list[str]:
+    return [one.name for one in store.asset(key).fields or ()]
+
+
+def test_columns_that_are_declared_no_more_are_closed_also_without_lineage(
+    store: MetadataStore, mirrored: Mirror
+) -> None:
+    """Of an asset that says nothing of its columns any more, of one that is gone, and of a code location."""
+    raw = asset("raw", "seen", key=RAW)
+    assets = (asset("clean", "a", "b"), asset("total", "sum"))
+    mirrored(*assets, raw)
+    mirrored(*assets, raw, location="there")
+    assert mirrored(asset("clean"), raw).columns_written == 3
+    assert columns_of(store, CLEAN) == ["a", "b"], "the other one declares them still"
+    assert mirrored(asset("clean"), raw).columns_written == 0
+    mirrored(asset("clean"), raw, location="there")
+    assert [columns_of(store, key) for key in (CLEAN, TOTAL, RAW)] == [[], [], ["seen"]]
+    mirrored(*assets)
+    assert [columns_of(store, key) for key in (CLEAN, TOTAL, RAW)] == [["a", "b"], ["sum"], ["seen"]]
+    for location in ("here", "there"):
+        close_location(store, GraphStore(store.sessions), location)
+    assert [columns_of(store, key) for key in (CLEAN, TOTAL, RAW)] == [[], [], []]
+
+
+def test_a_word_about_what_is_just_being_made_is_not_lost(
+    store: MetadataStore, open_store: Callable[..., MetadataStore]
+) -> None:
+    """Whoever comes first: a collection that brings a table, or who says what comes from its columns."""
+    store.register_endpoints([Endpoint(slug="shop", system="postgres")])
+    store.register_assets([Asset(key=key, type=AssetType.DATASET) for key in (CLEAN, TOTAL)])
+    other = dataset_key("shop", source="shop", schema="public", table="other")
+
+    def tell(session: Session, key: CanonicalKey, origin: CanonicalKey) -> object:
+        said = ToldColumns(origins={"": {"x": frozenset({(origin, "amount")})}})
+        (told,) = writable(session, [key]).values()
+        ids = [told.id.value]
+        return bring_columns(session, ids, lambda some: dict.fromkeys(some, said), producer="p", by="p")
+
+    mine = open_store()
+    with ThreadPoolExecutor(1) as beside, mine.sessions.begin() as first:
+        seen_now(first, look_at(RAW, "amount", objects=("1",)))
+        later = beside.submit(store.sessions.perform, lambda session: tell(session, CLEAN, RAW))
+        time.sleep(0.3)
+    later.result()
+    assert up(store, CLEAN) == {("clean.x", "raw.amount")}
+    with ThreadPoolExecutor(1) as beside, mine.sessions.begin() as first:
+        tell(first, TOTAL, other)
+        seen = look_at(other, "amount", objects=("1",), known="o2")
+        later = beside.submit(store.sessions.perform, lambda session: seen_now(session, seen))
+        time.sleep(0.3)
+    later.result()
+    assert up(store, TOTAL) == {("total.x", "other.amount")}
 
 
 def test_a_graph_with_other_columns_has_another_digest() -> None:

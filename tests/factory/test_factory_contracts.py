@@ -1,8 +1,11 @@
 """Contracts: what a dataset promises is looked at before anybody reads it."""
 
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
@@ -266,6 +269,64 @@ def test_unique_across_partitions_is_as_against_all_that_is_published_and_made(
     assert set(published("days")) == {"a", "d"}
     _passed, told_, _failed = found(bench.run("days", partition_key="e", raise_on_error=False))
     assert "there is no column n" in told_
+
+
+WAITED = ACROSS.replace(
+    "python: code:days",
+    """checks: [{name: meanwhile, python: "code:meanwhile"}]
+    python: code:days""",
+)
+RACING = """
+import happening
+import polars as pl
+
+VALUES = {"a": 1, "b'": 2, "c": 2, "d": 5, "e": 6}
+
+def days(partition: str) -> pl.DataFrame:
+    return pl.DataFrame({"n": [VALUES[partition]]})
+
+def meanwhile(partition: str) -> bool:
+    happening.checked(partition)
+    return True
+"""
+
+
+def test_unique_across_partitions_holds_for_what_is_published_at_the_same_time(
+    workbench: Callable[..., Any],
+    published: Callable[[str], dict[str, object]],
+    store: MetadataStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One run publishes while another one has been checked and is not published yet."""
+    checked: list[str] = []
+    happening = ModuleType("happening")
+    monkeypatch.setitem(sys.modules, "happening", happening)
+    bench = workbench(WAITED, code=RACING)
+
+    def race(first: str, last: str, other: str) -> dg.ExecuteInProcessResult:
+        """Let the other begin and end while the last of these is checked: all that was there is compared by then."""
+
+        def look(partition: str) -> None:
+            checked.append(partition)
+            if partition == last:
+                with ThreadPoolExecutor(1) as beside:
+                    assert beside.submit(bench.run, "days", partition_key=other).result().success
+
+        happening.checked = look  # type: ignore[attr-defined]
+        return bench.run_range(first, last, "days", raise_on_error=False)
+
+    lost = race("a", "b'", "c")
+    assert not lost.success
+    told_ = {one.check_name: one.passed for one in lost.get_asset_check_evaluations()}
+    assert told_ == {"n_unique": False, "meanwhile": True}
+    assert set(published("days")) == {"c"}
+    key = dataset_key("lake", schema="nyc", table="days")
+    (refused,) = store.materializations(key, partition="b'")
+    results = [one.result for one in store.checks_of(refused.id).results if one.result.name == "n_unique"]
+    assert [one.passed for one in results] == [False, True], "the last one counts"
+    assert race("d", "e", "c").success, "nothing of that is there twice"
+    assert set(published("days")) == {"c", "d", "e"}
+    assert checked == ["a", "b'", "c", "d", "e", "c"], "no other check is asked twice"
 
 
 def test_values_of_partitions_with_other_types_are_compared_as_they_are(workbench: Callable[..., Any]) -> None:

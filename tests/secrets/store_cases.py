@@ -49,6 +49,9 @@ CASES: Mapping[str, Callable[[World, str], Iterator[Doing]]] = {
     "MetadataStore.begin_step_reading": lambda w, text: iter(
         [lambda: w.store.begin_step_reading([], {w.key("one"): [text]})]
     ),
+    "MetadataStore.stored_last": lambda w, text: iter(
+        [lambda: w.store.stored_last([text], [], w.store.entity(w.key("one")), [text])]
+    ),
     "MetadataStore.take_back": lambda w, text: iter([lambda: w.store.take_back(text, [])]),
     "MetadataStore.begin_step": lambda w, text: iter([lambda: w.store.begin_step([], w.key("one"), [text])]),
     "MetadataStore.read": lambda w, text: iter(

@@ -15,6 +15,7 @@ from resources.metadata.resolution import asked
 from resources.metadata.versions import _CURRENT
 from resources.metadata_store import MetadataStore
 from resources.postgres.errors import AmbiguousPublish, IdempotencyConflict, UnknownMaterialization
+from resources.postgres.refusals import NotAtVersion
 
 
 def test_publishing_makes_the_next_version(lake: Lake) -> None:
@@ -32,6 +33,33 @@ def test_publishing_makes_the_next_version(lake: Lake) -> None:
     assert [one.number for one in lake.store.versions(lake.key("delays"))] == [4, 3, 2, 1]
     (current,) = lake.store.current(lake.key("delays"))
     assert (current.partition, current.version, current.materialization_id) == ("p", 4, ids[3])
+
+
+def test_what_was_compared_with_a_version_is_published_at_that_one(
+    lake: Lake, open_store: Callable[..., MetadataStore]
+) -> None:
+    lake.datasets("delays")
+    one, other = (lake.committed("delays", name, intent="first") for name in "ab")
+    stores, start = [open_store() for _ in range(2)], threading.Barrier(2)
+
+    def publish(number: int) -> bool:
+        start.wait()
+        try:
+            return bool(stores[number].publish_at([(one, other)[number]], expected=0))
+        except NotAtVersion:
+            return False
+
+    with ThreadPoolExecutor(2) as together:
+        done = list(together.map(publish, range(2)))
+    assert sorted(done) == [False, True], "one of two that saw nothing"
+    first, second = (one, other) if done[0] else (other, one)
+    with pytest.raises(NotAtVersion, match="is at version 1, not 0"):
+        lake.store.publish_at([second], expected=0)
+    (answer,) = lake.store.publish_at([second], expected=1)
+    assert (answer.version, answer.published, answer.replayed) == (2, (second,), False)
+    for expected in (0, 7):
+        (again,) = lake.store.publish_at([first], expected=expected)
+        assert (again.version, again.replayed) == (1, True), "asked again it is told what it was told"
 
 
 def test_several_partitions_are_one_version(lake: Lake) -> None:

@@ -23,6 +23,32 @@ BEGIN
   RETURN QUERY SELECT a.*, v_replayed FROM metadata.published_by(v_tenant, p_key, p_materializations) a;
 END $$;
 
+-- metadata.publish of what one dataset gets, as long as that is at the version that the caller has compared it with.
+-- Errors: those, and MA409 expected_version: it is at another one. Asked again it is a replay, whatever is there by then.
+CREATE OR REPLACE FUNCTION metadata.publish_at(
+  p_key text, p_fingerprint bytea, p_publish_id uuid, p_materializations uuid[], p_expected bigint
+) RETURNS TABLE (dataset_id uuid, version bigint, published uuid[], fenced uuid[], replayed boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  v_tenant uuid := metadata.current_tenant();
+  v_present bigint;
+BEGIN
+  PERFORM metadata.hold_versions(v_tenant, p_materializations);
+  IF NOT EXISTS (
+    SELECT 1 FROM metadata.idempotency i WHERE i.tenant_id = v_tenant AND i.op = 'publish' AND i.key = p_key) THEN
+    SELECT d.published_version INTO v_present
+    FROM metadata.materialization m
+    JOIN metadata.dataset d ON d.tenant_id = v_tenant AND d.dataset_id = m.dataset_id
+    WHERE m.tenant_id = v_tenant AND m.materialization_id = ANY (p_materializations)
+      AND d.published_version <> p_expected LIMIT 1;
+    IF FOUND THEN
+      RAISE EXCEPTION 'what is to be published is at version %, not %', v_present, p_expected
+        USING ERRCODE = 'MA409', CONSTRAINT = 'expected_version';
+    END IF;
+  END IF;
+  RETURN QUERY SELECT p.* FROM metadata.publish(p_key, p_fingerprint, p_publish_id, p_materializations) p;
+END $$;
+
 -- Record what one attempt produced and publish it in the same transaction: metadata.commit_materializations, and then
 -- metadata.publish with p_key of all that was recorded. So both happen or neither does, and nobody sees the one without
 -- the other. Where any of it was recorded before, nothing is published: the caller looks at what is there first. Then
