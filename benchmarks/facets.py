@@ -1,10 +1,14 @@
 """Searching 3 facets among those of 50,000 jobs: a rare one with two common ones, and a page of 100 of common ones.
 
 Limits, in the same run: the raw SQL over a GIN index of the documents, as a superuser whom no policy holds back. The
-hits are the same.
+hits are the same. And what words cost: recording 500 events of ten facets with seven values each, of new runs and again
+of the same, against the same without the triggers that keep words.
 """
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from operator import ne
 from typing import Any
 from uuid import UUID
@@ -13,11 +17,13 @@ import psycopg
 
 from benchmarks.control_plane import control_plane
 from benchmarks.report import Exact, Result, measured
-from identity.ids import tenant_id
+from identity.ids import sha256_of, tenant_id
+from resources.lineage_records import Facet, LineageEvent
 from resources.metadata.facets import WantedFacet
 from resources.metadata_store import MetadataStore
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
+from resources.runs import RunFact
 
 MANY = 50_000
 TENANT = tenant_id("default")
@@ -59,6 +65,7 @@ def run() -> list[Result]:
         engine = app_engine(url)
         store = MetadataStore(Sessions(engine, TENANT, "bench"))
         results = [_case(name, wanted, store, raw) for name, wanted in CASES.items()]
+        results += _recording(store, raw)
         raw.close()
         engine.dispose()
         return results
@@ -92,3 +99,47 @@ def _case(name: str, wanted: Wanted, store: MetadataStore, raw: psycopg.Connecti
     )
     times = measured({case: lambda: ours, limit: lambda: bare})
     return times.result("facets", case, limit, at_most=2, exact=(different,))
+
+
+EVENTS = 500
+_BEGAN = datetime(2024, 5, 1, tzinfo=UTC)
+_numbers = count()
+
+
+def _recording(store: MetadataStore, raw: psycopg.Connection[Any]) -> list[Result]:
+    def with_words(words: bool, *, again: bool) -> Callable[[], Callable[[], object]]:
+        def prepared() -> Callable[[], object]:
+            for trigger in ("words_create", "words_update"):
+                change = f"ALTER TABLE metadata.facet {'ENABLE' if words else 'DISABLE'} TRIGGER {trigger}"
+                raw.execute(change.encode())
+            number = next(_numbers)
+            if again:
+                store.record_events(_events(number, _BEGAN))
+            events = _events(number, _BEGAN + timedelta(hours=1))
+            return lambda: store.record_events(events)
+
+        return prepared
+
+    found = []
+    for case, again in (("new runs", False), ("the same runs again", True)):
+        ours, limit = f"{EVENTS} events of {case}, ten facets each", "the same without words"
+        times = measured(
+            {ours: with_words(True, again=again), limit: with_words(False, again=again)}, rounds=7, calls=2
+        )
+        found.append(times.result("facets", ours, limit))
+    return found
+
+
+def _events(number: int, at: datetime) -> list[LineageEvent]:
+    return [_event(f"{number}-{one}", at) for one in range(EVENTS)]
+
+
+def _event(run: str, at: datetime) -> LineageEvent:
+    documents = {
+        f"f{one}": {f"v{part}": f"{run} {one}" if part < 4 else part for part in range(7)} for one in range(10)
+    }
+    facets = tuple(
+        Facet(about="run", name=name, document=said, sha256=sha256_of(json.dumps(said)))
+        for name, said in documents.items()
+    )
+    return LineageEvent(at=at, run=RunFact(run_id=run, name="load", as_of=at, status="running"), facets=facets)

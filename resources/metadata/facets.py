@@ -14,7 +14,6 @@ from psycopg.types.json import Jsonb
 from identity.errors import MetadataError, shown
 from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
-from resources.metadata.resolution import present_key
 from resources.postgres.session import Row
 
 MOST_WANTED: Final = 20
@@ -113,21 +112,25 @@ class FacetRun:
     ended_at: datetime | None
 
 
-_FOUND: Final = "metadata.subjects_with(%(of)s, %(wanted)s, %(after)s, %(limit)s) WITH ORDINALITY AS s (subject, place)"
-"""In the order of bytes, whatever the database sorts texts by: the next page begins behind the last of them."""
-_ASSETS: Final = f"""
-SELECT a.asset_id AS id, {present_key("a.qualified_name")} AS key, a.type, a.deleted_at AS closed_at,
-  a.deleted_at IS NOT NULL AND {present_key("a.qualified_name")} IS DISTINCT FROM metadata.leading_key(
-    a.asset_id, a.qualified_name, a.deleted_at, (SELECT metadata.endpoint_names())) AS name_taken
-FROM {_FOUND} CROSS JOIN LATERAL (
-  SELECT * FROM metadata.asset b WHERE b.tenant_id = %(tenant)s AND b.asset_id = s.subject::uuid LIMIT 1) a
-ORDER BY s.place
+_ASSETS: Final = """
+SELECT a.asset_id AS id, k.key, a.type, a.deleted_at AS closed_at, a.deleted_at IS NOT NULL
+  AND k.key IS DISTINCT FROM metadata.leading_key(a.asset_id, a.qualified_name, a.deleted_at, e.names) AS name_taken
+FROM (SELECT metadata.endpoint_names() AS names OFFSET 0) e
+CROSS JOIN metadata.asset a
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN e.names IS NULL THEN a.qualified_name
+    ELSE metadata.present_key(a.qualified_name, e.names) END AS key) k
+WHERE a.tenant_id = %(tenant)s AND a.asset_id = ANY (ARRAY(
+  SELECT f.subject::uuid FROM metadata.subjects_with(%(of)s, %(wanted)s, %(after)s, %(limit)s) f))
+ORDER BY a.asset_id
 """
-_RUNS: Final = f"""
+# In the order of bytes, whatever the database sorts texts by: the next page begins behind the last of them.
+_RUNS: Final = """
 SELECT j.run_id, j.name AS job, j.status, j.started_at, j.ended_at
-FROM {_FOUND} CROSS JOIN LATERAL (
-  SELECT * FROM metadata.job b WHERE b.tenant_id = %(tenant)s AND b.run_id = s.subject LIMIT 1) j
-ORDER BY s.place
+FROM metadata.job j
+WHERE j.tenant_id = %(tenant)s AND j.run_id = ANY (ARRAY(
+  SELECT f.subject FROM metadata.subjects_with(%(of)s, %(wanted)s, %(after)s, %(limit)s) f))
+ORDER BY j.run_id COLLATE "C"
 """
 
 

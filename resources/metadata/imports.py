@@ -260,9 +260,12 @@ def _field(row: Row) -> Field:
 
 
 def _edges(session: Session, look: Import, entities: Mapping[CanonicalKey, Entity]) -> EdgeChanges:
+    links: dict[str, list[Link]] = {endpoint: [] for endpoint in sorted(look.endpoints)}
+    for edge in look.edges:
+        if edge.source.endpoint in links:
+            links[edge.source.endpoint].append(Link(entities[edge.source], entities[edge.target]))
     opened = closed = 0
-    for endpoint in sorted(look.endpoints):
-        links = [Link(entities[e.source], entities[e.target]) for e in look.edges if e.source.endpoint == endpoint]
-        done = assert_edges(session, links, producer=look.producer, scope=look.scope(endpoint), complete=look.complete)
+    for endpoint, said in links.items():
+        done = assert_edges(session, said, producer=look.producer, scope=look.scope(endpoint), complete=look.complete)
         opened, closed = opened + done.opened, closed + done.closed
     return EdgeChanges(opened, closed)

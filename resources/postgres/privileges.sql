@@ -33,7 +33,7 @@ GRANT EXECUTE ON FUNCTION
   metadata.slugs_of, metadata.key_at, metadata.spellings, metadata.endpoint_names, metadata.present_key,
   metadata.below, metadata.is_provisional,
   metadata.names_within, metadata.sources_at, metadata.names_around, metadata.leading_key,
-  metadata.facet_word, metadata.subjects_with
+  metadata.word_of, metadata.part_of, metadata.subjects_with
 TO metadata_app, metadata_readonly;
 GRANT EXECUTE ON FUNCTION
   metadata.create_identity, metadata.ensure_identities, metadata.update_identity, metadata.delete_identity,

@@ -82,14 +82,8 @@ facet = Table(
 facet_word = Table(
     "facet_word",
     METADATA,
-    _of_tenant(),
-    Column(
-        "word",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="The digest of a part of the facet: metadata.facet_words",
-    ),
+    Column("tenant_id", UUID, primary_key=True),
+    Column("word", UUID, primary_key=True, comment="The digest of a part of the facet: metadata.words_of"),
     Column("subject", Text(collation="C"), primary_key=True, comment="The asset or the run that has it"),
     uuid("facet_id", key=True),
     comment="An index of facet: one of documents cannot be asked behind row-level security",
