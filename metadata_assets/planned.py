@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import dagster as dg
@@ -40,7 +41,7 @@ def before_others(step: Step, call: Callable[["Planned | None"], None], ended: C
     step.instance.add_event_listener(run_id, heard)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
     """A step that Dagster has begun, as the plan of this process has it."""
 
@@ -63,7 +64,7 @@ class Planned:
         compute = getattr(self._job.get_node(step.node_handle).definition, "compute_fn", None)
         return getattr(compute, "decorated_fn", compute)
 
-    @property
+    @cached_property
     def partitions(self) -> Mapping[dg.AssetKey, tuple[str | None, ...]]:
         """The assets of the step that the run is to materialize, each with its partition where the run has just one.
 

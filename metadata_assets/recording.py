@@ -61,27 +61,26 @@ class Recorder:
         """Whether records of this step may be made beside it: the run neither needs them nor goes on elsewhere."""
         return not self.required and not step.is_alone and may_go_beside()
 
-    def attempt(self, work: Callable[[Beside], _Answer], step: Step) -> _Answer | None:
+    def attempt(self, work: Callable[[], _Answer], step: Step) -> _Answer | None:
         """What `work` answers, None where the store does not; raises with `required`."""
-        beside = self.beside(step)
         if self._rests:
             return None
         try:
-            return work(beside)
+            return work()
         except UNREACHABLE as error:
             if self.required:
                 raise
             self._went_on(step, error)
             return None
 
-    def record(self, record: StepRecord, delivered: Delivered, step: Step) -> None:
+    def record(self, record: StepRecord, delivered: Delivered, beside: Beside, step: Step) -> None:
         """Record an output: beside the run where it may be, else now."""
         if not self.is_beside(step):
-            self.attempt(lambda _beside: record.record(delivered), step)
+            self.attempt(lambda: record.record(delivered), step)
             return
-        work = self.attempt(lambda _beside: record.prepared(delivered), step)
+        work = self.attempt(lambda: record.prepared(delivered), step)
         if work is not None:
-            self.beside(step).record(self._unless_it_rests(work), functools.partial(self._went_on, step))
+            beside.record(self._unless_it_rests(work), functools.partial(self._went_on, step))
 
     def _unless_it_rests(self, work: Callable[[], _Answer]) -> Callable[[], _Answer]:
         """The same work in turn with other work: what cannot reach the store speaks for all that is behind it."""
@@ -216,8 +215,8 @@ class Recording:
     """One step's results on their way to Dagster: each told of in its event, and recorded when its data are there."""
 
     def __init__(self, recorder: Recorder, step: Step) -> None:
-        self._recorder, self._step = recorder, step
-        self._record = recorder.attempt(lambda beside: StepRecord.begun(beside, step), step)
+        self._recorder, self._step, self._beside = recorder, step, recorder.beside(step)
+        self._record = recorder.attempt(lambda: StepRecord.begun(self._beside, step), step)
         self._pending: Delivered | None = None
 
     def of(self, results: Iterator[Any]) -> Iterator[Any]:
@@ -253,11 +252,11 @@ class Recording:
         )
         record = self._record
         if record is None:
-            self._recorder.beside(self._step).unrecorded.add(asset_key)
+            self._beside.unrecorded.add(asset_key)
         elif is_stored:
             self._pending = delivered
         else:
-            self._recorder.record(record, delivered, self._step)
+            self._recorder.record(record, delivered, self._beside, self._step)
         noted = delivered.event_metadata(record, self._shown(delivered, recorded=not is_stored))
         if isinstance(result, dg.DynamicOutput):
             return dg.DynamicOutput(
@@ -270,11 +269,11 @@ class Recording:
         record, recorded = self._record, recorded and not self._recorder.is_beside(self._step)
         if record is None:
             return {}
-        return self._recorder.attempt(lambda _beside: record.shown(delivered, recorded=recorded), self._step) or {}
+        return self._recorder.attempt(lambda: record.shown(delivered, recorded=recorded), self._step) or {}
 
     def stored(self) -> None:
         """Record what Dagster has stored."""
         delivered, record = self._pending, self._record
         self._pending = None
         if delivered is not None and record is not None:
-            self._recorder.record(record, delivered, self._step)
+            self._recorder.record(record, delivered, self._beside, self._step)
