@@ -20,9 +20,8 @@ from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.intent import intent_of
 from metadata_assets.mirror.materialized_columns import Noted, record_noted_columns
 from metadata_assets.needs import Needed
-from metadata_assets.noted import as_json
+from metadata_assets.noted import JOB_METADATA, as_json
 from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, is_checked
-from metadata_assets.writing import JOB_METADATA
 from resources.metadata_store import MetadataStore
 from resources.models import (
     METADATA_DEPTH,

@@ -10,15 +10,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Any, ClassVar, Final, get_args
 
 import dagster as dg
-import psycopg
-import sqlalchemy as sa
 from pydantic import PrivateAttr
 from upath import UPath
 
-from identity.errors import MetadataError
 from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, current_step, report_only
 from metadata_assets.attempts import Progress, begin, begun, outputs_of, progress_of
@@ -59,11 +56,10 @@ from resources.files.formats import as_frame, frame_of
 from resources.locations import EndpointLocation, place
 from resources.metadata_store import MetadataStore
 from resources.models import Committed, Current, PublishPolicy, Read
+from resources.postgres.errors import UNREACHABLE
 from resources.postgres.refusals import NotAtVersion
 from resources.version_records import Frame
 
-UNREACHABLE: Final = (MetadataError, psycopg.Error, sa.exc.SQLAlchemyError)
-"""What may keep a record from being made."""
 FRAME_METADATA: Final = "metadata_assets/as"
 MISSING_METADATA: Final = "metadata_assets/missing"
 
@@ -92,6 +88,8 @@ class MetadataIOManager(dg.ConfigurableIOManager, dg.IAttachDifferentObjectToOpC
     run over several partitions returns a dict from partition to table and becomes one version.
     """
 
+    records_itself: ClassVar[bool] = True
+    """What it stores needs no record by anybody else."""
     metadata: dg.ResourceDependency[MetadataResource]
     pin: str | None = None
     """What steps read at: each dataset that the pin has. The run tag metadata_assets/pin outranks it."""

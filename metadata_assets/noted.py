@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
 from metadata_assets._dagster import as_dict, is_record
 from resources.models import METADATA_DEPTH
+
+JOB_METADATA: Final = "metadata_assets/job"
+"""Where a materialization says which job made it, beside what its asset noted."""
 
 
 def as_json(metadata: Mapping[str, Any]) -> dict[str, Any]:

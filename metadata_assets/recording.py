@@ -20,9 +20,9 @@ from identity.errors import MetadataError
 from metadata_assets._dagster import Step, running_step
 from metadata_assets.beside import Beside, may_go_beside
 from metadata_assets.deliveries import Delivered, StepRecord
-from metadata_assets.io_manager import UNREACHABLE, MetadataIOManager
 from metadata_assets.planned import Planned, before_others
 from resources.configurable import MetadataResource
+from resources.postgres.errors import UNREACHABLE
 
 RECORDER: Final = "__metadata_assets_recorder__"
 """On a function whose results are recorded: by whom."""
@@ -239,7 +239,7 @@ class Recording:
         asset_key = self._step.materializes.get(output)
         is_stored = self._step.is_stored(output, value)
         if asset_key is None or (
-            is_stored and isinstance(self._step.io_manager_of(output, mapping_key), MetadataIOManager)
+            is_stored and getattr(self._step.io_manager_of(output, mapping_key), "records_itself", False)
         ):
             return result
         delivered = Delivered(

@@ -24,7 +24,6 @@ from metadata_assets.sensing import sensor_of
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
 from resources.models import Published
-from resources.tables import switching
 
 IN_STEP_METADATA: Final = "metadata_assets/in_step"
 """On a check that runs in the step of its asset and is recorded by it, before there is an event."""
@@ -148,8 +147,10 @@ def follow(metadata: MetadataResource, endpoints: Mapping[str, Collection[Entity
         tables = metadata.tables_of(endpoint)
         if tables is None:
             continue
+        from resources.tables.switching import settle  # and Polars, which steps without tables would wait for
+
         try:
-            refused = switching.settle(tables).refused
+            refused = settle(tables).refused
         except MetadataError as error:
             behind.append(Behind(error, bool(datasets)))
         else:

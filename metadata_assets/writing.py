@@ -15,7 +15,7 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step, parents_of, upstream_partitions
 from metadata_assets.attempts import Progress
 from metadata_assets.intent import intent_of
-from metadata_assets.noted import as_json
+from metadata_assets.noted import JOB_METADATA, as_json
 from resources.configurable import MetadataResource
 from resources.failpoints import reach
 from resources.files.marking import RootNotThere
@@ -31,8 +31,6 @@ from resources.tables.switching import settle
 
 LEASE: Final = timedelta(days=1)
 """How long an attempt may write before its files count as abandoned."""
-JOB_METADATA: Final = "metadata_assets/job"
-"""Where a materialization says which job made it, beside what its asset noted."""
 
 
 class EmptyPartition(MetadataError):

@@ -6,12 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import sqlalchemy as sa
 from pydantic import PrivateAttr
-from upath import UPath
 
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
@@ -23,11 +22,14 @@ from resources.models import Endpoint
 from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
-from resources.reading import PARTITION, Reader
 from resources.settings import Settings
-from resources.storage import FileStorage, Storage
-from resources.tables.store import TableStorage
 from resources.version_records import At, Frame
+
+if TYPE_CHECKING:  # Polars and Arrow, which every step of an adopted project would wait for, each in its own process
+    from upath import UPath
+
+    from resources.storage import Storage
+    from resources.tables.store import TableStorage
 
 
 class UnknownEndpoint(MetadataError):
@@ -139,20 +141,24 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
             file=config.file,
         )
 
-    def root_of(self, slug: str) -> UPath:
+    def root_of(self, slug: str) -> "UPath":
         """What is written for an endpoint is below this; for one that the project does not name, in the home."""
         known = {slug: self.location(slug)} if slug in self.endpoints else {}
         return root_of(slug, known, self.settings())
 
-    def storage_of(self, slug: str) -> Storage:
+    def storage_of(self, slug: str) -> "Storage":
         """Where an endpoint keeps data: tables of a postgres endpoint, else files below its root."""
+        from resources.storage import FileStorage
+
         return self.tables_of(slug) or FileStorage(slug, self.root_of(slug), lambda: self.store().located_lately(slug))
 
-    def tables_of(self, slug: str) -> TableStorage | None:
+    def tables_of(self, slug: str) -> "TableStorage | None":
         """The tables of a postgres endpoint of the project; None for any other."""
         if slug not in self.endpoints or self.endpoints[slug].system != "postgres":
             return None
         location = self.location(slug)
+        from resources.tables.store import TableStorage
+
         return TableStorage(slug, lambda: location.database_url(self.databases()), self.store())
 
     def read(
@@ -162,9 +168,11 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         at: At = None,
         partitions: Collection[str] | None = None,
         frame: Frame = "polars",
-        partition_column: str | None = PARTITION,
+        partition_column: str | None = "partition",
     ) -> Any:
         """The data of a dataset, in or outside Dagster: see `Reader.read`."""
+        from resources.reading import Reader
+
         return Reader(self.store(), self.storage_of).read(
             dataset, at=at, partitions=partitions, frame=frame, partition_column=partition_column
         )

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, assert_never
 
-from fsspec.registry import get_filesystem_class
 from sqlalchemy.engine import make_url
-from upath import UPath
 
 from identity.errors import MetadataError
 from identity.naming import Authority, authority
 from resources.postgres.databases import Databases
 from resources.postgres.engine import rendered, with_driver
 from resources.settings import Settings
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 System = Literal["postgres", "mysql", "mariadb", "duckdb", "sqlite", "files"]
 
@@ -54,6 +55,8 @@ def filesystem_problem(root: str) -> tuple[str, str] | None:
     scheme, separator, _place = root.partition("://")
     if not separator:
         return None
+    from fsspec.registry import get_filesystem_class
+
     try:
         get_filesystem_class(scheme)
     except ImportError as error:  # fsspec has a sentence for each: "Install s3fs to access S3"
@@ -85,13 +88,15 @@ def is_table(path: str) -> bool:
     return schema.endswith(VERSIONS) and bool(table) and "/" not in table
 
 
-def root_of(slug: str, locations: Mapping[str, "EndpointLocation"], settings: Settings) -> UPath:
+def root_of(slug: str, locations: Mapping[str, "EndpointLocation"], settings: Settings) -> "UPath":
     """What is written for an endpoint is below this; for one that the project does not name, in the home.
 
     Raises MissingVariable, FilesystemMissing.
     """
     if slug in locations:
         return locations[slug].root_path(settings)
+    from upath import UPath
+
     return UPath(settings.home / "lake" / slug)
 
 
@@ -137,8 +142,10 @@ class EndpointLocation:
         file = settings.variable(self.file[4:], wanted_by=f"endpoint {self.slug}") if given else self.file
         return settings.project / file
 
-    def root_path(self, settings: Settings) -> UPath:
+    def root_path(self, settings: Settings) -> "UPath":
         """Where the files of this endpoint are. Raises MissingVariable, FilesystemMissing."""
+        from upath import UPath
+
         if self.root is None:
             return UPath(settings.home / "lake" / self.slug)
         given = self.root.startswith("env:")

@@ -18,7 +18,6 @@ from metadata_assets.collection.profiling import profile_endpoint
 from metadata_assets.collection.scope import Scope
 from metadata_assets.collection.watching import Memory, Run, away, decide, resting
 from metadata_assets.datasets import KEY_METADATA, key_of
-from metadata_assets.io_manager import UNREACHABLE
 from metadata_assets.location_names import ALONE, LocationNames
 from metadata_assets.spec import Collect, ProjectEndpoint
 from resources.configurable import MetadataResource
@@ -26,6 +25,7 @@ from resources.locations import EndpointLocation
 from resources.metadata.catalogs import CatalogOvertaken
 from resources.metadata.plans import Collected
 from resources.metadata.profiles import Profile
+from resources.postgres.errors import UNREACHABLE
 
 RUN_KEY_TAG: Final = "dagster/run_key"
 _RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)

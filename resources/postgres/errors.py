@@ -4,10 +4,14 @@ from typing import ClassVar, Final
 
 import psycopg
 import psycopg.errors
+import sqlalchemy as sa
 
 from identity.credentials import scrub
 from identity.errors import MetadataError
 from resources.postgres.refusals import REFUSALS
+
+UNREACHABLE: Final = (MetadataError, psycopg.Error, sa.exc.SQLAlchemyError)
+"""What may keep something from being recorded: what a store raises, whatever is wrong with it."""
 
 
 class DatabaseUnreachable(MetadataError):
