@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from identity.errors import InvalidKey, shown
@@ -32,11 +32,16 @@ class Names:
 
     endpoint: str
     database: str | None
+    _kept: dict[Name, CanonicalKey] = field(default_factory=dict, repr=False, compare=False)
 
     def key(self, name: Name) -> CanonicalKey:
-        """The key of a relation. Raises InvalidKey."""
-        schema, table = name
-        return dataset_key(self.endpoint, source=self.database, schema=schema, table=table)
+        """The key of a relation, made once. Raises InvalidKey."""
+        found = self._kept.get(name)
+        if found is None:
+            schema, table = name
+            found = dataset_key(self.endpoint, source=self.database, schema=schema, table=table)
+            self._kept[name] = found
+        return found
 
     def keys(self, names: Iterable[Name]) -> tuple[dict[Name, CanonicalKey], list[Gap]]:
         """The keys of those relations that can have one, and gaps for the others."""
