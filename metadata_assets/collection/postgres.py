@@ -1,6 +1,7 @@
 """Look at the catalog of a PostgreSQL database: one read-only snapshot, a handful of statements."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,15 +68,18 @@ class PostgresLook:
         relations = sorted(self._rows(queries.RELATIONS), key=itemgetter(0, 1))
         keys, unnamable = self.names.keys((schema, name) for schema, name, *_ in relations)
         columns = self._rows(queries.COLUMNS)
+        with ThreadPoolExecutor(1) as beside:  # the source finds these while the columns are made of their rows
+            constraints, reads = (beside.submit(self._rows, one) for one in (queries.CONSTRAINTS, queries.READS))
+            fields = rows.fields_of(columns)
         found = rows.assets(
             keys,
             relations=relations,
-            columns=columns,
-            constraints=self._rows(queries.CONSTRAINTS),
+            fields=fields,
+            constraints=constraints.result(),
             estimates=self.estimates(),
             place=self.place,
         )
-        assets, edges = tuple(found), rows.edges(keys, self._rows(queries.READS))
+        assets, edges = tuple(found), rows.edges(keys, reads.result())
         return Catalog(
             endpoint=self.names.endpoint,
             fingerprint=fingerprint,

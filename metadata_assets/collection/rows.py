@@ -62,7 +62,7 @@ def assets(
     keys: Mapping[Name, CanonicalKey],
     *,
     relations: Iterable[Row],
-    columns: Iterable[Row],
+    fields: Mapping[Name, Sequence[Field]],
     constraints: Iterable[Row],
     estimates: Mapping[Name, int | None],
     place: str | None = None,
@@ -72,7 +72,7 @@ def assets(
     `place` says of what database the relations' oids are. Of a view whose query does not work any more, and of a
     virtual table whose module is not here, nobody knows the columns: what was known of them stays.
     """
-    fields, constraints_of = _fields(columns), _constraints(constraints)
+    constraints_of = _constraints(constraints)
     for schema, table, kind, comment, definition, partition_key, partitions, oid in relations:
         name = schema, table
         if name not in keys:
@@ -128,7 +128,8 @@ def _namable(column: str) -> bool:
     return True
 
 
-def _fields(columns: Iterable[Row]) -> Mapping[Name, list[Field]]:
+def fields_of(columns: Iterable[Row]) -> Mapping[Name, Sequence[Field]]:
+    """The columns of each relation in their order, without those that `unnamable_columns` tells."""
     rows = list(columns)
     refused = _unnamable(rows)
     found: dict[Name, list[Field]] = defaultdict(list)

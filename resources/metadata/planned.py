@@ -141,9 +141,10 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
     before = _own(session, plan, set(plan.replaced))
     written = _close_things(session, before.values()) + _rename_assets(session, plan)
     born = _births(session, plan)
+    made = _asset_parameters(session, plan.endpoint, plan.created, born)
     with ThreadPoolExecutor(1) as beside:
         to_bear = beside.submit(fields_to_bear, plan, born)  # while the database writes the assets
-        created = _create_assets(session, plan, born)
+        created = session.count(_CREATE_ASSETS, made) if born else 0
     declared = plan.created if created < len(plan.created) else ()  # by somebody, meanwhile
     ids = born | _own(session, plan, _keys_of(plan) - born.keys())
     touched = {ids[key] for key in _touched(plan)}
@@ -251,12 +252,6 @@ def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mappin
     parameters |= {"old": list(heirs), "new": list(heirs.values())}
     session.rows(_COLUMNS_MEANT, parameters)
     return session.count(_REDECLARE, parameters)
-
-
-def _create_assets(session: Session, plan: Plan, born: Mapping[CanonicalKey, Entity]) -> int:
-    if not plan.created:
-        return 0
-    return session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created, born))
 
 
 def _lock_assets(session: Session, things: Collection[Entity]) -> None:
