@@ -134,13 +134,14 @@ def fields_of(columns: Iterable[Row]) -> Mapping[Name, Sequence[Field]]:
     refused = _unnamable(rows)
     found: dict[Name, list[Field]] = defaultdict(list)
     plain: dict[tuple[Any, ...], Field] = {}  # values that are equal are made, and searched for credentials, once
-    for schema, table, position, column, kind, nullable, *details in rows:
+    for schema, table, position, column, kind, nullable, expression, identity, generated, comment in rows:
         if column in refused:
             continue
         facts = (column, kind, nullable, position)
-        field = None if any(details) else plain.get(facts)
+        is_plain = not (expression or identity or generated or comment)
+        field = plain.get(facts) if is_plain else None
         if field is None:
-            metadata = _field_metadata(*details) if any(details) else {}
+            metadata = {} if is_plain else _field_metadata(expression, identity, generated, comment)
             field = Field(name=column, type=kind, nullable=nullable, position=position, metadata=metadata)
             if not metadata:
                 plain[facts] = field

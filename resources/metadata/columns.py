@@ -171,7 +171,8 @@ def write_fields(
     Those of what was `born` in this very transaction are for `bear_fields`.
     """
     known = (*plan.fields_changed, *plan.fields_reopened)
-    there = [(key, field) for key, field in plan.fields_created if key not in born]
+    created = groupby(plan.fields_created, key=itemgetter(0))
+    there = [column for key, some in created if key not in born for column in some]
     if not there and not known:
         return 0
     assets = {key: ids[key].id for key in {key for key, _field in (*there, *known)}}
