@@ -194,8 +194,8 @@ def column_ids(dataset: EntityId, names: Iterable[str]) -> list[str]:
     """
     if not isinstance(dataset, EntityId):
         raise TypeError("the parent of a child id is an EntityId")
-    parent = dataset.value.bytes
-    return [_uuid5(hashlib.sha1(parent + _child("column", name)).digest()) for name in names]
+    parent = dataset.value.bytes + _counted("column")
+    return [_uuid5(hashlib.sha1(parent + _counted(name)).digest()) for name in names]
 
 
 def _uuid5(sha1: bytes) -> str:

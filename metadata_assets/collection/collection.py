@@ -58,8 +58,9 @@ def endpoint_fingerprint(location: EndpointLocation, databases: Databases, *, sc
 def _collect_once(store: MetadataStore, location: EndpointLocation, databases: Databases, scope: Scope) -> Collected:
     before = store.catalog_fingerprint(location.slug)
     with looking_at(location, databases, scope) as look, ThreadPoolExecutor(1) as beside:
-        asked = beside.submit(_short_look, look, before)  # two servers at once: the store is read meanwhile
-        known = replace(store.known_catalog(location.slug), fingerprint=before)
+        estimates, asked = beside.submit(look.estimates), beside.submit(_short_look, look, before)
+        known = replace(store.known_catalog(location.slug), fingerprint=before)  # while the source computes
+        look.names.keys(estimates.result())  # and so are the keys made, that are asked for below
         fingerprint, short = asked.result()
         seen = (short and _estimates_only(store, look, known, fingerprint, short)) or look.catalog(fingerprint)
     return _store(store, known, seen)

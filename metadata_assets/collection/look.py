@@ -10,8 +10,8 @@ from resources.models import Catalog, Gap
 class Look(Protocol):
     """One look at the catalog of a source. It writes nothing there, and takes no longer than its limits.
 
-    Ask for the fingerprint first: it is never newer than the rest, so whatever moved in between is found by the next
-    look.
+    Ask for the fingerprint before the rest: it is never newer, so whatever moved in between is found by the next look.
+    Only estimates may come earlier.
     """
 
     @property
@@ -26,7 +26,7 @@ class Look(Protocol):
         """Digest of all that `catalog` tells except row estimates: changes when and only when that does."""
 
     def estimates(self) -> Mapping[Name, int | None]:
-        """The row estimate of every relation that can be read, None where the source has none."""
+        """The row estimate of every relation that can be read, None where the source has none; asked for once."""
 
     def gaps(self) -> Sequence[Gap]:
         """What this login may not read, and what was asked for but is not there."""

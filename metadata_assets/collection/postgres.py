@@ -1,8 +1,10 @@
 """Look at the catalog of a PostgreSQL database: one read-only snapshot, a handful of statements."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, Final
 
@@ -29,12 +31,12 @@ LOCK_TIMEOUT: Final = "5s"
 """The text of a view is made under a lock on what it reads: we do not queue behind somebody who rewrites a table."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PostgresLook:
-    """One snapshot of a database's catalog. Ask for the fingerprint first.
+    """One snapshot of a database's catalog. Ask for the fingerprint before all but the estimates.
 
-    Names of types and text of views come from the newest catalog, not from the snapshot. Taken first, the fingerprint
-    is never newer than the rest, so whatever moved in between is found by the next look.
+    Names of types, text of views and privileges come from the newest catalog, not from the snapshot. Taken first, the
+    fingerprint is never newer than the rest, so whatever moved in between is found by the next look.
     """
 
     connection: psycopg.Connection[Any]
@@ -45,34 +47,39 @@ class PostgresLook:
 
     def fingerprint(self) -> str:
         """Digest of all that `catalog` tells except row estimates: changes when and only when that does."""
-        ((fingerprint,),) = self._rows(queries.FINGERPRINT)
-        return str(fingerprint)
+        fingerprint, _gaps = self._digested
+        return fingerprint
 
     def estimates(self) -> dict[Name, int | None]:
-        """The row estimate of every relation that can be read, None where the server has none.
+        """The row estimate of every relation that can be read, None where the server has none; asked for once.
 
         A partitioned table's is the sum over its partitions.
         """
-        return {(schema, name): estimate for schema, name, estimate in self._rows(queries.ESTIMATES)}
+        return self._estimates
 
     def gaps(self) -> list[Gap]:
-        """What this login may not read, and what was asked for but is not there."""
-        return [self.names.gap((schema, name), reason) for schema, name, reason in self._rows(queries.GAPS)]
+        """What this login may not read, and what is not there. Not asked for where the fingerprint saw none."""
+        _fingerprint, gaps = self._digested
+        return self._gaps() if gaps else []
 
     def catalog(self, fingerprint: str) -> Catalog:
         """Everything that can be read, with gaps for what cannot."""
-        estimates, gaps = self.estimates(), self.gaps()
-        keys, unnamable = self.names.keys(estimates)
+        gaps = self._gaps()  # not the fingerprint's: whoever lost the right to see a table since would find it gone
+        relations = sorted(self._rows(queries.RELATIONS), key=itemgetter(0, 1))
+        keys, unnamable = self.names.keys((schema, name) for schema, name, *_ in relations)
         columns = self._rows(queries.COLUMNS)
+        with ThreadPoolExecutor(1) as beside:  # the source finds these while the columns are made of their rows
+            constraints, reads = (beside.submit(self._rows, one) for one in (queries.CONSTRAINTS, queries.READS))
+            fields = rows.fields_of(columns)
         found = rows.assets(
             keys,
-            relations=sorted(self._rows(queries.RELATIONS), key=itemgetter(0, 1)),
-            columns=columns,
-            constraints=self._rows(queries.CONSTRAINTS),
-            estimates=estimates,
+            relations=relations,
+            fields=fields,
+            constraints=constraints.result(),
+            estimates=self.estimates(),
             place=self.place,
         )
-        assets, edges = tuple(found), rows.edges(keys, self._rows(queries.READS))
+        assets, edges = tuple(found), rows.edges(keys, reads.result())
         return Catalog(
             endpoint=self.names.endpoint,
             fingerprint=fingerprint,
@@ -81,6 +88,19 @@ class PostgresLook:
             origins=view_origins(keys, assets, edges, "postgres", {self.names.database or ""}),
             gaps=(*gaps, *unnamable, *rows.unnamable_columns(self.names, columns)),
         )
+
+    def _gaps(self) -> list[Gap]:
+        return [self.names.gap((schema, name), reason) for schema, name, reason in self._rows(queries.GAPS)]
+
+    @cached_property
+    def _digested(self) -> tuple[str, bool]:
+        """The fingerprint, and whether it saw gaps."""
+        ((fingerprint, gaps),) = self._rows(queries.FINGERPRINT)
+        return fingerprint, gaps
+
+    @cached_property
+    def _estimates(self) -> dict[Name, int | None]:
+        return {(schema, name): estimate for schema, name, estimate in self._rows(queries.ESTIMATES)}
 
     def _rows(self, query: sql.Composed) -> list[tuple[Any, ...]]:
         parameters: Mapping[str, Any] = {

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from identity.errors import InvalidKey, shown
@@ -32,11 +32,16 @@ class Names:
 
     endpoint: str
     database: str | None
+    _kept: dict[Name, CanonicalKey] = field(default_factory=dict, repr=False, compare=False)
 
     def key(self, name: Name) -> CanonicalKey:
-        """The key of a relation. Raises InvalidKey."""
-        schema, table = name
-        return dataset_key(self.endpoint, source=self.database, schema=schema, table=table)
+        """The key of a relation, made once. Raises InvalidKey."""
+        found = self._kept.get(name)
+        if found is None:
+            schema, table = name
+            found = dataset_key(self.endpoint, source=self.database, schema=schema, table=table)
+            self._kept[name] = found
+        return found
 
     def keys(self, names: Iterable[Name]) -> tuple[dict[Name, CanonicalKey], list[Gap]]:
         """The keys of those relations that can have one, and gaps for the others."""
@@ -57,7 +62,7 @@ def assets(
     keys: Mapping[Name, CanonicalKey],
     *,
     relations: Iterable[Row],
-    columns: Iterable[Row],
+    fields: Mapping[Name, Sequence[Field]],
     constraints: Iterable[Row],
     estimates: Mapping[Name, int | None],
     place: str | None = None,
@@ -67,7 +72,7 @@ def assets(
     `place` says of what database the relations' oids are. Of a view whose query does not work any more, and of a
     virtual table whose module is not here, nobody knows the columns: what was known of them stays.
     """
-    fields, constraints_of = _fields(columns), _constraints(constraints)
+    constraints_of = _constraints(constraints)
     for schema, table, kind, comment, definition, partition_key, partitions, oid in relations:
         name = schema, table
         if name not in keys:
@@ -123,18 +128,20 @@ def _namable(column: str) -> bool:
     return True
 
 
-def _fields(columns: Iterable[Row]) -> Mapping[Name, list[Field]]:
+def fields_of(columns: Iterable[Row]) -> Mapping[Name, Sequence[Field]]:
+    """The columns of each relation in their order, without those that `unnamable_columns` tells."""
     rows = list(columns)
     refused = _unnamable(rows)
     found: dict[Name, list[Field]] = defaultdict(list)
     plain: dict[tuple[Any, ...], Field] = {}  # values that are equal are made, and searched for credentials, once
-    for schema, table, position, column, kind, nullable, *details in rows:
+    for schema, table, position, column, kind, nullable, expression, identity, generated, comment in rows:
         if column in refused:
             continue
         facts = (column, kind, nullable, position)
-        field = None if any(details) else plain.get(facts)
+        is_plain = not (expression or identity or generated or comment)
+        field = plain.get(facts) if is_plain else None
         if field is None:
-            metadata = _field_metadata(*details) if any(details) else {}
+            metadata = {} if is_plain else _field_metadata(expression, identity, generated, comment)
             field = Field(name=column, type=kind, nullable=nullable, position=position, metadata=metadata)
             if not metadata:
                 plain[facts] = field

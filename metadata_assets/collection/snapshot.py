@@ -81,7 +81,7 @@ class Snapshot:
         found = rows.assets(
             keys,
             relations=read.relations,
-            columns=read.columns,
+            fields=rows.fields_of(read.columns),
             constraints=read.constraints,
             estimates=read.estimates,
         )

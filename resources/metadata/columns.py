@@ -1,6 +1,7 @@
 """Columns: the fields of an asset in a catalog. Their ids hang off the asset's, and stay when they are renamed."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import count, groupby
 from operator import itemgetter
@@ -37,7 +38,7 @@ WHERE (schema_field.type, schema_field.nullable, schema_field.position, schema_f
 _BEAR_FIELDS = """
 INSERT INTO metadata.schema_field (tenant_id, asset_id, field_id, name, type, nullable, position, metadata)
 SELECT %(tenant)s, a.asset_id, f.*
-FROM jsonb_to_recordset(%(assets)s) AS a (asset_id uuid, field_ids uuid[], names text[], types text[],
+FROM jsonb_to_recordset(%(assets)s::jsonb) AS a (asset_id uuid, field_ids uuid[], names text[], types text[],
   nullable boolean[], positions integer[], metadata jsonb[])
 CROSS JOIN LATERAL unnest(a.field_ids, a.names, a.types, a.nullable, a.positions, a.metadata) AS f
 """
@@ -167,43 +168,50 @@ def write_fields(
 ) -> int:
     """Write the columns that are new, changed or back. What is gone is closed before, so names are free.
 
-    What was `born` in this very transaction has no columns yet.
+    Those of what was `born` in this very transaction are for `bear_fields`.
     """
     known = (*plan.fields_changed, *plan.fields_reopened)
-    created = [(key, [field for _key, field in some]) for key, some in groupby(plan.fields_created, key=itemgetter(0))]
-    there = [(key, fields) for key, fields in created if key not in born]
-    written = _bear_fields(session, [(ids[key].id, fields) for key, fields in created if key in born])
+    created = groupby(plan.fields_created, key=itemgetter(0))
+    there = [column for key, some in created if key not in born for column in some]
     if not there and not known:
-        return written
-    assets = {key: ids[key].id for key in {*(key for key, _some in there), *(key for key, _field in known)}}
+        return 0
+    assets = {key: ids[key].id for key in {key for key, _field in (*there, *known)}}
     parents = sorted(asset.value for asset in assets.values())
     stored = session.rows(_STORED_FIELDS, {"tenant": session.tenant_value, "assets": parents})
     names = {(row["asset_id"], row["name"]): row["field_id"] for row in stored}  # an open one last, so it stays
     taken = {row["field_id"] for row in stored}
     rows = [_field_row(assets[key], field, names[assets[key].value, field.name]) for key, field in known]
-    rows += [
-        _field_row(assets[key], field, _new_field(assets[key], field.name, taken))
-        for key, fields in there
-        for field in fields
-    ]
-    return written + session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
+    rows += [_field_row(assets[key], field, _new_field(assets[key], field.name, taken)) for key, field in there]
+    return session.count(_WRITE_FIELDS, {"tenant": session.tenant_value, "fields": Jsonb(rows)})
 
 
-def _bear_fields(session: Session, born: Iterable[tuple[EntityId, Sequence[Field]]]) -> int:
-    """Column by column, not row by row: there are tens of thousands at a time."""
-    assets = [
-        {
-            "asset_id": asset.value.hex,
-            "field_ids": column_ids(asset, [field.name for field in fields]),
-            "names": [field.name for field in fields],
-            "types": [field.type for field in fields],
-            "nullable": [field.nullable for field in fields],
-            "positions": [field.position for field in fields],
-            "metadata": [field.metadata for field in fields],
-        }
-        for asset, fields in born
-    ]
-    return session.count(_BEAR_FIELDS, {"tenant": session.tenant_value, "assets": Jsonb(assets)}) if assets else 0
+def fields_to_bear(plan: Plan, born: Mapping[CanonicalKey, Entity]) -> str | None:
+    """The new columns of what is `born`, as `bear_fields` takes them; None where there are none.
+
+    Column by column, not row by row: there are tens of thousands at a time.
+    """
+    assets = []
+    for key, some in groupby(plan.fields_created, key=itemgetter(0)):
+        if key not in born:
+            continue
+        fields = [field for _key, field in some]
+        assets.append(
+            {
+                "asset_id": born[key].id.value.hex,
+                "field_ids": column_ids(born[key].id, [field.name for field in fields]),
+                "names": [field.name for field in fields],
+                "types": [field.type for field in fields],
+                "nullable": [field.nullable for field in fields],
+                "positions": [field.position for field in fields],
+                "metadata": [field.metadata for field in fields],
+            }
+        )
+    return json.dumps(assets) if assets else None
+
+
+def bear_fields(session: Session, fields: str | None) -> int:
+    """Write the columns of what was born in this very transaction, so that it has none yet."""
+    return session.count(_BEAR_FIELDS, {"tenant": session.tenant_value, "assets": fields}) if fields else 0
 
 
 def _new_field(asset: EntityId, name: str, taken: Collection[UUID]) -> UUID:

@@ -1,6 +1,7 @@
 """What a collection changes in a catalog: a plan, written in one transaction."""
 
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -19,7 +20,14 @@ from resources.graph.column_edges import (
 from resources.graph.edges import FOLLOWING, EdgeChanges, Link, assert_edges
 from resources.metadata.aliases import rename
 from resources.metadata.catalogs import CatalogOvertaken, endpoint_parameters
-from resources.metadata.columns import close_all_fields, close_fields, rename_fields, write_fields
+from resources.metadata.columns import (
+    bear_fields,
+    close_all_fields,
+    close_fields,
+    fields_to_bear,
+    rename_fields,
+    write_fields,
+)
 from resources.metadata.plans import COLLECTED_KEYS, NO_EDGES, Collected, Plan, outcome
 from resources.metadata.resolution import births, hold_names, owners, present_key
 from resources.models import Asset
@@ -133,7 +141,10 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
     before = _own(session, plan, set(plan.replaced))
     written = _close_things(session, before.values()) + _rename_assets(session, plan)
     born = _births(session, plan)
-    created = _create_assets(session, plan, born)
+    made = _asset_parameters(session, plan.endpoint, plan.created, born)
+    with ThreadPoolExecutor(1) as beside:
+        to_bear = beside.submit(fields_to_bear, plan, born)  # while the database writes the assets
+        created = session.count(_CREATE_ASSETS, made) if born else 0
     declared = plan.created if created < len(plan.created) else ()  # by somebody, meanwhile
     ids = born | _own(session, plan, _keys_of(plan) - born.keys())
     touched = {ids[key] for key in _touched(plan)}
@@ -153,6 +164,7 @@ def apply_plan(session: Session, plan: Plan) -> Collected:
             close_fields(session, plan.fields_closed, ids),
             rename_fields(session, plan, ids),
             write_fields(session, plan, ids, born={} if declared else born),
+            0 if declared else bear_fields(session, to_bear.result()),
             _close_assets(session, [ids[key] for key in plan.closed]),
         )
     )
@@ -240,12 +252,6 @@ def _redeclare(session: Session, old: Mapping[CanonicalKey, Entity], new: Mappin
     parameters |= {"old": list(heirs), "new": list(heirs.values())}
     session.rows(_COLUMNS_MEANT, parameters)
     return session.count(_REDECLARE, parameters)
-
-
-def _create_assets(session: Session, plan: Plan, born: Mapping[CanonicalKey, Entity]) -> int:
-    if not plan.created:
-        return 0
-    return session.count(_CREATE_ASSETS, _asset_parameters(session, plan.endpoint, plan.created, born))
 
 
 def _lock_assets(session: Session, things: Collection[Entity]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from psycopg import sql
@@ -15,12 +16,17 @@ from sqlalchemy.engine import make_url
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.collection.postgres import looking
 from metadata_assets.collection.scope import EVERYTHING, Scope
+from metadata_assets.collection.sensors import collection_definitions
+from metadata_assets.spec import load_project
+from resources.configurable import MetadataResource, close_all
 from resources.locations import EndpointLocation
 from resources.metadata.plans import Collected
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, Catalog
 from resources.postgres.databases import Databases
+from resources.postgres.embedded import Server
 from resources.settings import Settings
+from tests.collection.daemons import PROJECT, Clock, Daemon, NoOutputs
 from tests.collection.places import (
     MariaDB,
     Place,
@@ -190,3 +196,34 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, make_database: Callabl
     server = request.getfixturevalue("mariadb")
     assert isinstance(server, MariaDB)
     return server.place("shop")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def definitions(
+    source: Source, metadata_url: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> Iterator[dg.Definitions]:
+    source.run("CREATE TABLE customer (id int PRIMARY KEY)")
+    (tmp_path / "metadata.yml").write_text(PROJECT.format(database=source.database))
+    monkeypatch.setenv("METADATA_DATABASE_URL", metadata_url)
+    for name in ("DAGSTER_POSTGRES_URL", "DATA_DATABASE_URL"):
+        monkeypatch.setenv(name, server.url("postgres"))
+    resources = dg.Definitions(resources={"metadata": MetadataResource(), "io_manager": NoOutputs()})
+    endpoints = load_project(tmp_path).endpoints.values()
+    yield dg.Definitions.merge(resources, collection_definitions(endpoints, clock=clock))
+    close_all()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+@pytest.fixture
+def daemon(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Daemon:
+    return Daemon(definitions, instance)

@@ -8,6 +8,8 @@ import pytest
 
 from identity.errors import WITHHELD
 from identity.keys import CanonicalKey, dataset_key
+from metadata_assets.collection import queries
+from metadata_assets.collection.postgres import looking
 from metadata_assets.collection.scope import Scope
 from resources.metadata.plans import COLLECTED_KEYS
 from resources.models import Asset, AssetType, Edge, Field
@@ -310,6 +312,39 @@ def test_a_named_schema_that_is_not_there_is_a_gap(source: Source) -> None:
     catalog = source.look(scope=Scope.of(["public", "salse", "none_*"]))
     assert [gap.name for gap in catalog.gaps] == ["shop/salse"]
     assert len(catalog.assets) == 1
+
+
+def test_what_is_granted_after_the_estimates_were_asked_for_is_seen(source: Source, reader: str) -> None:
+    source.run("CREATE TABLE old (x int)", "CREATE TABLE new (x int)", f"GRANT SELECT ON old TO {reader}")
+    with psycopg.connect(source.url_for(reader)) as connection, looking(connection, "shop") as look:
+        assert look.estimates().keys() == {("public", "old")}
+        source.run(f"GRANT SELECT ON new TO {reader}")
+        catalog = look.catalog(look.fingerprint())
+    assert list(by_name(catalog)) == ["public.new", "public.old"]
+    assert catalog.gaps == ()
+
+
+def test_gaps_are_asked_for_only_where_the_fingerprint_saw_some(source: Source, reader: str) -> None:
+    source.run("CREATE TABLE t (x int)")
+    asked: list[object] = []
+
+    class Counting(psycopg.Cursor[Any]):
+        def execute(self, *given: Any, **named: Any) -> Self:
+            asked.append(given[0])
+            return super().execute(*given, **named)
+
+    def look_again(user: str | None) -> int:
+        with (
+            psycopg.connect(source.url_for(user), cursor_factory=Counting) as connection,
+            looking(connection, "shop") as look,
+        ):
+            assert look.fingerprint() == look.fingerprint()
+            return len(look.gaps())
+
+    assert look_again(None) == 0
+    assert asked[-1] == queries.FINGERPRINT
+    assert look_again(reader) == 1
+    assert asked[-2:] == [queries.FINGERPRINT, queries.GAPS]
 
 
 def test_two_hundred_tables_take_as_many_statements_as_two(make_source: Callable[..., Source]) -> None:

@@ -258,6 +258,21 @@ def test_the_database_derives_the_ids_that_identity_derives(forger: psycopg.Conn
     assert together.fetchall() == [([identifier for _name, identifier in ours],)]
 
 
+def test_ids_of_many_births_are_derived_once(forger: psycopg.Connection[Any]) -> None:
+    """A function within the statement that compares them is asked by its planner, too."""
+    entities = [Entity(TENANT, dataset_key("lake", table=f"once {number}")) for number in range(600)]
+    forger.execute("SET LOCAL track_functions = 'pl'")
+    forger.execute("SET LOCAL ROLE metadata_app")
+    statement = """INSERT INTO metadata.asset
+      (tenant_id, asset_id, type, name, qualified_name, key_sha256, created_by)
+      SELECT %s, g.id, 'TABLE', 'x', g.name, sha256(convert_to(g.name, 'UTF8')), 'forger'
+      FROM unnest(%s::uuid[], %s::text[]) AS g (id, name)"""
+    forger.execute(statement, [TENANT.value, [one.id.value for one in entities], [str(one.key) for one in entities]])
+    forger.execute("RESET ROLE")
+    counted = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'derived_ids'"
+    assert forger.execute(counted).fetchall() == [(1,)]
+
+
 @pytest.mark.parametrize("forged", [None, "id", "digest"])
 def test_of_many_births_every_id_is_looked_at(forger: psycopg.Connection[Any], forged: str | None) -> None:
     """Their ids are derived together."""
