@@ -1,10 +1,11 @@
-"""What the adoption in one line adds to a run of 200 assets that compute nothing, in one process.
+"""What the adoption in one line adds to a run of 200 assets that compute nothing, in one process; and to one of few in
+a process for each step, as Dagster executes them unless it is told otherwise.
 
 The gate is our share of an adopted run: the time that Dagster waits for our code, and the CPU time of what we do beside
 it in the same process, against the rest of the same run, which is Dagster's. The same project without us is run in
 turn; the ratio of the two runs also has what our metadata cost Dagster, what the server does for us, and all of the
-machine's noise. Half of the assets are stored by an I/O manager of the project's own, the others by themselves; each is
-made from the two before.
+machine's noise. In a process for each step the ratio of the two runs is all there is: each step waits until its process
+has loaded us, and for its record.
 """
 
 import functools
@@ -23,7 +24,9 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
+from benchmarks import adopted_project, trivial_project
 from benchmarks.report import Exact, Result
+from benchmarks.trivial_project import FEW, FILES, project
 from metadata_assets import with_metadata
 from metadata_assets.datasets import key_of
 from metadata_assets.deliveries import StepRecord
@@ -35,6 +38,7 @@ from resources.postgres.engine import plain_engine
 
 ASSETS = 200
 ROUNDS = 4
+ROUNDS_IN_PROCESSES = 3
 AT_MOST = 0.05
 _OURS: dict[type, tuple[str, ...]] = {
     Recording: ("__init__", "told", "stored"),
@@ -43,6 +47,7 @@ _OURS: dict[type, tuple[str, ...]] = {
     Needs: ("begun",),
 }
 """Where Dagster calls us, and what may be done beside it."""
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _spent: list[float] = []
 _inside = threading.local()
 
@@ -52,7 +57,7 @@ def run() -> list[Result]:
     home = Path(tempfile.mkdtemp(prefix="metadata-bench-"))
     shutil.copy(Path(__file__).parents[1] / "dagster.yaml", home)
     before = dict(os.environ)
-    os.environ |= {"METADATA_HOME": str(home / "home"), "DAGSTER_HOME": str(home)}
+    os.environ |= {"METADATA_HOME": str(home / "home"), "DAGSTER_HOME": str(home), FILES: str(home / "pickled")}
     logging.disable(logging.CRITICAL)
     real = {(owner, name): getattr(owner, name) for owner, names in _OURS.items() for name in names}
     for (owner, name), one in real.items():
@@ -60,7 +65,7 @@ def run() -> list[Result]:
     try:
         with dg.DagsterInstance.get() as instance, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _measured(instance, home)
+            return [*_measured(instance), _in_processes(instance)]
     finally:
         for (owner, name), one in real.items():
             setattr(owner, name, one)
@@ -72,8 +77,8 @@ def run() -> list[Result]:
         shutil.rmtree(home)
 
 
-def _measured(instance: dg.DagsterInstance, home: Path) -> list[Result]:
-    plain = _project(home)
+def _measured(instance: dg.DagsterInstance) -> list[Result]:
+    plain = project(ASSETS)
     jobs = {name: one.resolve_implicit_global_asset_job_def() for name, one in _both(plain).items()}
     for job in jobs.values():  # servers, caches, registered datasets
         assert job.execute_in_process(instance=instance).success
@@ -100,6 +105,20 @@ def _measured(instance: dg.DagsterInstance, home: Path) -> list[Result]:
         _result("what the adoption adds", f"the rest of {what}", inside, rest, at_most=AT_MOST, exact=exact),
         _result(f"{what}, adopted", "the same without", found["adopted"], found["plain"]),
     ]
+
+
+def _in_processes(instance: dg.DagsterInstance) -> Result:
+    jobs = {"plain": dg.reconstructable(trivial_project.job), "adopted": dg.reconstructable(adopted_project.job)}
+    found: dict[str, list[float]] = {name: [] for name in jobs}
+    for number in range(1 + ROUNDS_IN_PROCESSES):
+        for name in sorted(jobs, reverse=bool(number % 2)):
+            begin = time.perf_counter()
+            with dg.execute_job(jobs[name], instance=instance, run_config=_QUIET) as done:
+                assert done.success
+            found[name].append(time.perf_counter() - begin)
+    measured = {name: some[1:] for name, some in found.items()}
+    what = f"a run of {FEW} trivial assets, a process for each"
+    return _result(f"{what}, adopted", "the same without", measured["adopted"], measured["plain"], at_most=1 + AT_MOST)
 
 
 def _both(plain: dg.Definitions) -> dict[str, dg.Definitions]:
@@ -136,29 +155,6 @@ def _timed(method: Callable[..., Any]) -> Callable[..., Any]:
                 _spent.append(clock() - begin)
 
     return timed
-
-
-def _project(home: Path) -> dg.Definitions:
-    """Assets as a project has them that has never heard of us."""
-    files = dg.FilesystemIOManager(base_dir=str(home / "pickled"))
-    return dg.Definitions(assets=[_asset(number) for number in range(ASSETS)], resources={"io_manager": files})
-
-
-def _asset(number: int) -> dg.AssetsDefinition:
-    before = [f"asset_{one}" for one in (number - 1, number - 2) if one >= 0]
-    if number % 2:
-
-        @dg.asset(name=f"asset_{number}", deps=before)
-        def stores_itself() -> dg.MaterializeResult:
-            return dg.MaterializeResult(metadata={"dagster/row_count": number})
-
-        return stores_itself
-
-    @dg.asset(name=f"asset_{number}", deps=before)
-    def stored() -> int:
-        return number
-
-    return stored
 
 
 def _analyze() -> None:
