@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import psycopg
 import pytest
-from store_inputs import Counts, Lake
+from store_inputs import Counts, Lake, Look, attempt
 
 from resources.metadata.resolution import asked
 from resources.metadata.versions import _CURRENT
@@ -254,3 +254,30 @@ def test_what_is_published_is_found_by_an_index_whatever_else_is_published(lake:
     (found,) = [after for line, after in pairwise(lines) if "on version_partition p" in line]
     assert "dataset_id =" in found
     assert "partition_key =" in found
+
+
+def test_a_process_that_began_on_a_small_database_reads_no_table_whole(lake: Lake, look: Look) -> None:
+    """Its statements are planned once, when an index is not worth it, and go on until somebody analyzes."""
+    lake.datasets("delays")
+    tables = ["dataset", "idempotency", "materialization", "materialization_input", "version", "version_partition"]
+
+    def whole() -> int:
+        look("SELECT pg_stat_force_next_flush()")
+        with lake.store.session() as session:  # the one connection of the pool
+            session.rows("SELECT pg_stat_force_next_flush()")
+        asked = (
+            "SELECT sum(seq_scan) AS read FROM pg_stat_all_tables WHERE schemaname = 'metadata' AND relname = ANY (%s)"
+        )
+        (row,) = look(f"{counted} schemaname = 'metadata' AND relname = ANY (%s)", tables)
+        return int(row["read"])
+
+    def deliver(number: int) -> None:
+        lake.store.commit_and_publish(attempt(), [lake.staged("delays", "a", intent=f"both {number}")], {})
+        lake.store.publish([lake.committed("delays", "b", intent=str(number))])
+
+    deliver(0)
+    look("ANALYZE " + ", ".join(f"metadata.{one}" for one in tables))
+    before = whole()
+    for number in range(1, 8):
+        deliver(number)
+    assert whole() == before
