@@ -265,10 +265,8 @@ def test_a_process_that_began_on_a_small_database_reads_no_table_whole(lake: Lak
         look("SELECT pg_stat_force_next_flush()")
         with lake.store.session() as session:  # the one connection of the pool
             session.rows("SELECT pg_stat_force_next_flush()")
-        asked = (
-            "SELECT sum(seq_scan) AS read FROM pg_stat_all_tables WHERE schemaname = 'metadata' AND relname = ANY (%s)"
-        )
-        (row,) = look(f"{counted} schemaname = 'metadata' AND relname = ANY (%s)", tables)
+        of_these = "schemaname = 'metadata' AND relname = ANY (%s)"
+        (row,) = look(f"SELECT sum(seq_scan) AS read FROM pg_stat_all_tables WHERE {of_these}", tables)
         return int(row["read"])
 
     def deliver(number: int) -> None:

@@ -28,7 +28,8 @@ END $$;
 CREATE OR REPLACE FUNCTION metadata.publish_at(
   p_key text, p_fingerprint bytea, p_publish_id uuid, p_materializations uuid[], p_expected bigint
 ) RETURNS TABLE (dataset_id uuid, version bigint, published uuid[], fenced uuid[], replayed boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off AS $$
 DECLARE
   v_tenant uuid := metadata.current_tenant();
   v_present bigint;
