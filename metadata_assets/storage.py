@@ -56,10 +56,11 @@ def _tables(url: str) -> Iterator[bool]:
 
     dagster-postgres creates tables and then migrates what is in them, which fails where another process has written.
     """
-    engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
-    with retry_pg_connection_fn(engine.connect) as connection:  # its locks end with it
-        connection.execute(sa.text(f"SELECT pg_advisory_lock_shared({_CREATION})"))
-        if not connection.scalar(sa.text(_HAS_TABLES)):
-            connection.execute(sa.text(f"SELECT pg_advisory_unlock_shared({_CREATION})"))
-            connection.execute(sa.text(f"SELECT pg_advisory_lock({_CREATION})"))
-        yield bool(connection.scalar(sa.text(_HAS_TABLES)))
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    for lock in ("pg_advisory_xact_lock_shared", "pg_advisory_xact_lock"):  # no lock is left behind a connection pooler
+        with retry_pg_connection_fn(engine.connect) as connection, connection.begin():
+            connection.execute(sa.text(f"SELECT {lock}({_CREATION})"))
+            has_tables = bool(connection.scalar(sa.text(_HAS_TABLES)))
+            if has_tables or lock == "pg_advisory_xact_lock":
+                yield has_tables
+                return
