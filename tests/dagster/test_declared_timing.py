@@ -15,7 +15,7 @@ name: timed
 endpoints:
   lake: {system: files}
 schedules:
-  each_minute: {cron: "* * * * *", select: rows}
+  every_minute: {cron: "* * * * *", select: rows}
 """
 DATASETS = """
 datasets:
@@ -43,7 +43,7 @@ def runs_of(store: MetadataStore, key: object) -> list[str | None]:
 
 def test_schedules_and_conditions_launch_runs_that_deliver_once(deployment: Deployment, stored: MetadataStore) -> None:
     assert deployment.look_at_conditions(minute=0) == [], "nothing is newer than anything"
-    due = deployment.tick_schedule("each_minute", minutes=3)  # the first look of the daemon begins to count
+    due = deployment.tick_schedule("every_minute", minutes=3)  # the first look of the daemon begins to count
     assert [run.is_success for run in due] == [True, True]
     assert sorted(map(str, runs_of(stored, ROWS))) == sorted(run.run_id for run in due), "a record for each tick"
     (automated,) = deployment.look_at_conditions(minute=5)
