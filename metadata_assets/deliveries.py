@@ -17,7 +17,7 @@ from metadata_assets._dagster import Step
 from metadata_assets.attempts import Progress, begin, begun
 from metadata_assets.beside import Beside
 from metadata_assets.datasets import key_of, publish_policy_of
-from metadata_assets.intent import intent_of
+from metadata_assets.intent import goes_on_with, intent_of
 from metadata_assets.mirror.materialized_columns import Noted, record_noted_columns
 from metadata_assets.needs import Needed
 from metadata_assets.noted import JOB_METADATA, as_json
@@ -250,10 +250,8 @@ class StepRecord:
         """
         if self._policy(parent) == "immediately":
             return {partition: one.materialization_id for partition, one in current.items()}
-        run = self.step.run
-        runs = {one for one in (run.run_id, run.parent_run_id, run.root_run_id) if one}
         published = [current[one] for one in partitions if one in current]
-        return self.store.stored_last(runs, published, entity, partitions)
+        return self.store.stored_last(goes_on_with(self.step.instance, self.step.run), published, entity, partitions)
 
 
 def kept(noted: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,6 +108,19 @@ def first_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return _first(instance, run, materialized=lambda _parent: False, refused=lambda _parent: False)[0]
 
 
+def goes_on_with(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
+    """The ids of a run and of all that it goes on with, one after the other, whatever each of them delivered."""
+    found = {run.run_id, run.root_run_id or run.run_id}
+    known: dg.DagsterRun | None = run
+    for _hop in range(_LONGEST_CHAIN):
+        parent_id = known.parent_run_id if known is not None else None
+        if not parent_id:
+            break
+        found.add(parent_id)
+        known = instance.get_run_by_id(parent_id)
+    return found
+
+
 def _first(
     instance: dg.DagsterInstance,
     run: dg.DagsterRun,

@@ -221,10 +221,18 @@ def _batches(cursor: Any) -> Iterator[Sequence[Sequence[Any]]]:
 
 def _without_unions(answer: Any) -> Any:
     """The same where columns of DuckDB's unions are text: DuckDB itself does not take them from Arrow."""
-    columns = ((quoted(name), kind.id) for name, kind in zip(answer.columns, answer.types, strict=True))
+    columns = ((quoted(name), kind) for name, kind in zip(answer.columns, answer.types, strict=True))
     return answer.project(
-        ", ".join(f"{name}::VARCHAR AS {name}" if kind == "union" else name for name, kind in columns)
+        ", ".join(f"{name}::VARCHAR AS {name}" if _has_union(kind) else name for name, kind in columns)
     )
+
+
+def _has_union(kind: Any) -> bool:
+    """Whether a type of DuckDB is a union, or has one inside."""
+    if kind.id == "union":
+        return True
+    inside = [one for _name, one in kind.children] if kind.id in {"list", "array", "struct", "map"} else []
+    return any(_has_union(one) for one in inside if hasattr(one, "id"))
 
 
 def _is_foreign(kind: pa.DataType) -> bool:

@@ -59,6 +59,7 @@ def _tables(url: str) -> Iterator[bool]:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     for lock in ("pg_advisory_xact_lock_shared", "pg_advisory_xact_lock"):  # no lock is left behind a connection pooler
         with retry_pg_connection_fn(engine.connect) as connection, connection.begin():
+            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(sa.text(f"SELECT {lock}({_CREATION})"))
             has_tables = bool(connection.scalar(sa.text(_HAS_TABLES)))
             if has_tables or lock == "pg_advisory_xact_lock":

@@ -231,13 +231,14 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
     )
     def on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = Memory.parse(context.cursor)
+        last_run = _last_run(context.instance, job.name, memory.run_key)
         try:
-            return look(context, watched.metadata(context.resources), memory)
+            return look(watched.metadata(context.resources), memory, last_run)
         except UNREACHABLE as error:  # our own store: that says nothing of the endpoint
             skipped = f"{error}; this was about the metadata store, endpoint {slug} is looked at again the next time"
             return dg.SensorResult(skip_reason=skipped, cursor=memory.cursor)
 
-    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource, memory: Memory) -> dg.SensorResult:
+    def look(metadata: MetadataResource, memory: Memory, last_run: Run) -> dg.SensorResult:
         now = watched.clock()
         if rest := resting(memory, now):
             return dg.SensorResult(skip_reason=rest.skip, cursor=rest.memory.cursor)
@@ -252,7 +253,7 @@ def _sensor(watched: _Watched, job: dg.JobDefinition) -> dg.SensorDefinition:
             memory,
             seen=seen,
             collected=stored.schema_fingerprint if stored else None,
-            last_run=_last_run(context.instance, job.name, memory.run_key),
+            last_run=last_run,
             name=slug,
             now=now,
         )

@@ -27,9 +27,13 @@ ORDER BY f.asset_id, f.as_of DESC, f.sha256 DESC, f.facet_id
 """
 
 
-def bring_facets(session: Session, assets: Collection[UUID], *, producer: str) -> tuple[int, int]:
+def bring_facets(session: Session, assets: Collection[UUID], *, producer: str, names_held: bool) -> tuple[int, int]:
     """Bring columns and their edges to what the facets of these datasets say; how many rows of each that wrote."""
-    return bring_columns(session, assets, lambda some: _read(session, some, producer), producer=producer, by=producer)
+
+    def read(some: Collection[UUID]) -> dict[UUID, ToldColumns]:
+        return _read(session, some, producer)
+
+    return bring_columns(session, assets, read, producer=producer, by=producer, names_held=names_held)
 
 
 def column_words(one: Facet) -> Any:

@@ -20,6 +20,7 @@ from resources.metadata.event_columns import (
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import hold_names, writable
 from resources.metadata.runs import attempt_item, run_item
+from resources.metadata.told_columns import with_names
 from resources.models import Asset, AssetType
 from resources.postgres.session import Row, Session
 
@@ -56,7 +57,7 @@ class LineageEvents(Noun):
         nothing new writes nothing. Nothing is ever closed but columns and edges between columns that a newer word of
         the same job lacks: an event is a look at one run and never at everything.
         """
-        return self.sessions.perform(lambda session: _record(session, events))
+        return with_names(self.sessions, lambda session, held: _record(session, events, names_held=held))
 
     def record_materialized_columns(self, told: Sequence[MaterializedColumns]) -> int:
         """Record what materializations said of columns; how many edges between columns that wrote.
@@ -64,7 +65,7 @@ class LineageEvents(Noun):
         Of each dataset the newest word counts, in whatever order they come: one without origins takes back what was
         said, and is nothing where nothing was. Datasets that nobody registered are left out, and nothing is registered.
         """
-        return self.sessions.perform(lambda session: _record_materialized(session, told))
+        return with_names(self.sessions, lambda session, held: _record_materialized(session, told, names_held=held))
 
     def refuse_events(self, refused: Iterable[RefusedEvent]) -> int:
         """Keep events that could not be read, with the reason; how many that wrote.
@@ -98,7 +99,7 @@ class LineageEvents(Noun):
         return written
 
 
-def _record(session: Session, events: Sequence[LineageEvent]) -> RecordedLineage:
+def _record(session: Session, events: Sequence[LineageEvent], *, names_held: bool) -> RecordedLineage:
     written, entities = _registered(session, {key for event in events for key in _keys(event)})
     parameters = {
         "producer": EVENTS,
@@ -111,12 +112,12 @@ def _record(session: Session, events: Sequence[LineageEvent]) -> RecordedLineage
     (row,) = session.rows(_RECORD, parameters)
     described = {one.asset for event in events for one in event.facets if (one.fields, one.origins) != (None, None)}
     assets = {entities[key].id.value for key in described if key is not None}
-    columns, column_edges = bring_facets(session, assets, producer=EVENTS)
+    columns, column_edges = bring_facets(session, assets, producer=EVENTS, names_held=names_held)
     cut = sum(one.is_cut for event in events for one in event.facets)
     return RecordedLineage(assets=written, columns=columns, column_edges=column_edges, cut=cut, **row)
 
 
-def _record_materialized(session: Session, told: Sequence[MaterializedColumns]) -> int:
+def _record_materialized(session: Session, told: Sequence[MaterializedColumns], *, names_held: bool) -> int:
     silent = {one.dataset for one in told if not one.origins} - {one.dataset for one in told if one.origins}
     if silent:
         rows = session.rows(_NOTED, {"tenant": session.tenant_value, "keys": [*map(key_text, sorted(silent))]})
@@ -133,7 +134,7 @@ def _record_materialized(session: Session, told: Sequence[MaterializedColumns]) 
     given = {"jobs": nothing, "attempts": nothing, "datasets": nothing, "links": nothing}
     session.rows(_RECORD, {**given, "producer": MATERIALIZED, "facets": Jsonb(facets)})
     assets = {entity.id.value for entity in entities.values()}
-    _columns, edges = bring_facets(session, assets, producer=MATERIALIZED)
+    _columns, edges = bring_facets(session, assets, producer=MATERIALIZED, names_held=names_held)
     return edges
 
 

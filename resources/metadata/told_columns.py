@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from identity.ids import Entity
@@ -19,7 +19,9 @@ from resources.metadata.imports import declare_columns, undeclared
 from resources.metadata.noun import Noun
 from resources.metadata.resolution import hold_names, writable
 from resources.models import Field
-from resources.postgres.session import Session
+from resources.postgres.session import Session, Sessions
+
+_Answer = TypeVar("_Answer")
 
 UNKNOWN: Final = "unknown"
 """The type of a column that nobody told."""
@@ -68,11 +70,15 @@ class ColumnWords(Noun):
         """
         check_name(producer)
         check_name(scope)
-        return self.sessions.perform(lambda session: _recorded(session, told, producer=producer, scope=scope))
+
+        def work(session: Session, names_held: bool) -> tuple[int, int]:
+            return _recorded(session, told, producer=producer, scope=scope, names_held=names_held)
+
+        return with_names(self.sessions, work)
 
 
 def _recorded(
-    session: Session, told: Mapping[CanonicalKey, ToldColumns], *, producer: str, scope: str
+    session: Session, told: Mapping[CanonicalKey, ToldColumns], *, producer: str, scope: str, names_held: bool
 ) -> tuple[int, int]:
     by = f"{producer}:{scope}"
     held = {entity.id.value: told[key] for key, entity in writable(session, told.keys()).items()}
@@ -81,7 +87,28 @@ def _recorded(
     def read(assets: Iterable[UUID]) -> dict[UUID, ToldColumns]:
         return {one: held[one] for one in assets if one in held}
 
-    return bring_columns(session, held.keys() | declared, read, producer=producer, by=by, scope=scope)
+    ids = held.keys() | declared
+    return bring_columns(session, ids, read, producer=producer, by=by, scope=scope, names_held=names_held)
+
+
+class NamesNeeded(Exception):
+    """a word is about a name that nobody has: its transaction has to begin with the names held"""
+
+
+def with_names(sessions: Sessions, work: Callable[[Session, bool], _Answer]) -> _Answer:
+    """What `work` answers in a transaction of its own: begun anew with the names held where it needs them.
+
+    `work` is told whether they are, and raises NamesNeeded: names come before rows, so they cannot be held later.
+    """
+
+    def holding(session: Session) -> _Answer:
+        hold_names(session, exclusive=True)
+        return work(session, True)
+
+    try:
+        return sessions.perform(lambda session: work(session, False))
+    except NamesNeeded:
+        return sessions.perform(holding)
 
 
 def bring_columns(
@@ -92,6 +119,7 @@ def bring_columns(
     producer: str,
     by: str,
     scope: str | None = None,
+    names_held: bool,
 ) -> tuple[int, int]:
     """Bring the columns of some datasets and their edges to what is told; how many rows of each that wrote.
 
@@ -100,7 +128,8 @@ def bring_columns(
     asked again then, because who told something of them meanwhile is to be read whole. With a `scope` it is all that
     the producer has to say there: edges of that scope which are not told are closed, of whatever dataset. What a
     collection saw of columns stands, and a column that it did not see has no edges: what is told of it is kept until it
-    does.
+    does. Raises NamesNeeded where a word is about what nobody has and the names are not held: whoever gives such a name
+    either sees this word or is seen by it.
     """
     ids = frozenset(ids)
     if not ids and scope is None:
@@ -116,9 +145,8 @@ def bring_columns(
     told = look()
     if told.is_stored and not undeclared(session, fields(told, ids), by=by, complete=True):
         return 0, 0
-    if any(word.holder is None for word in told.words):  # who gives such a name either sees this word or is seen by it
-        hold_names(session, exclusive=True)
-        told = look()
+    if not names_held and any(word.holder is None for word in told.words):
+        raise NamesNeeded
     held = told.around
     _lock(session, held)
     told = look()

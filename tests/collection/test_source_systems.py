@@ -225,7 +225,8 @@ def test_sql_reads_tables_with_types_that_polars_has_not(deployment: Path, order
         f"ALTER TABLE {orders.quoted('Orders')} ADD COLUMN span INTERVAL DEFAULT INTERVAL 1 MONTH",
         f"ALTER TABLE {orders.quoted('Orders')} ADD COLUMN either UNION(n int, t varchar)",
         f"ALTER TABLE {orders.quoted('Orders')} ADD COLUMN spans INTERVAL[]",
-        f"UPDATE {orders.quoted('Orders')} SET either = 7, spans = [INTERVAL 1 DAY]",
+        f"ALTER TABLE {orders.quoted('Orders')} ADD COLUMN eithers STRUCT(of UNION(n int, t varchar)[])",
+        f"UPDATE {orders.quoted('Orders')} SET either = 7, spans = [INTERVAL 1 DAY], eithers = {{'of': [7]}}",
     )
     selects = {
         "counted": "sum(amount) AS amount",

@@ -18,8 +18,8 @@ from metadata_assets.spec import load_project
 from resources.graph_store import GraphStore
 from resources.metadata.catalogs import current_catalog
 from resources.metadata.planned import apply_plan
-from resources.metadata.resolution import writable
-from resources.metadata.told_columns import ToldColumns, bring_columns
+from resources.metadata.resolution import hold_names, writable
+from resources.metadata.told_columns import ToldColumns, bring_columns, with_names
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType, Catalog, Endpoint, Field
 from resources.postgres.session import Session
@@ -151,21 +151,26 @@ def test_a_word_about_what_is_just_being_made_is_not_lost(
     store.register_assets([Asset(key=key, type=AssetType.DATASET) for key in (CLEAN, TOTAL)])
     other = dataset_key("shop", source="shop", schema="public", table="other")
 
-    def tell(session: Session, key: CanonicalKey, origin: CanonicalKey) -> object:
+    def tell(session: Session, key: CanonicalKey, origin: CanonicalKey, *, names_held: bool) -> object:
         said = ToldColumns(origins={"": {"x": frozenset({(origin, "amount")})}})
         (told,) = writable(session, [key]).values()
         ids = [told.id.value]
-        return bring_columns(session, ids, lambda some: dict.fromkeys(some, said), producer="p", by="p")
+        return bring_columns(
+            session, ids, lambda some: dict.fromkeys(some, said), producer="p", by="p", names_held=names_held
+        )
 
     mine = open_store()
     with ThreadPoolExecutor(1) as beside, mine.sessions.begin() as first:
         seen_now(first, look_at(RAW, "amount", objects=("1",)))
-        later = beside.submit(store.sessions.perform, lambda session: tell(session, CLEAN, RAW))
+        later = beside.submit(
+            with_names, store.sessions, lambda session, held: tell(session, CLEAN, RAW, names_held=held)
+        )
         time.sleep(0.3)
     later.result()
     assert up(store, CLEAN) == {("clean.x", "raw.amount")}
     with ThreadPoolExecutor(1) as beside, mine.sessions.begin() as first:
-        tell(first, TOTAL, other)
+        hold_names(first, exclusive=True)
+        tell(first, TOTAL, other, names_held=True)
         seen = look_at(other, "amount", objects=("1",), known="o2")
         later = beside.submit(store.sessions.perform, lambda session: seen_now(session, seen))
         time.sleep(0.3)

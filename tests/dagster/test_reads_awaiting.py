@@ -71,6 +71,23 @@ def test_a_run_that_goes_on_has_read_what_the_first_one_made(
     assert read_by(stored, report) == [(newest.id, 2)], "what was published is newer than what that run had made"
 
 
+def test_a_run_goes_on_with_all_before_it(
+    deployment: Deployment, stored: MetadataStore, metadata: MetadataResource, tmp_path: Path
+) -> None:
+    """The second one of four made it anew, and is neither the last nor the first."""
+    settled(deployment, metadata, "in_process")
+    (tmp_path / "fail").touch()
+    run = deployment.launch_job("in_process")
+    for strategy in ("ALL_STEPS", "FROM_FAILURE"):
+        (tmp_path / "fail").touch()
+        run = deployment.reexecute(run, strategy)
+        assert not run.is_success
+    assert deployment.reexecute(run, "FROM_FAILURE").is_success
+    (*_, made), (*_, report) = records(stored, "orders"), records(stored, "report")
+    assert made.run_id not in {run.root_run_id, run.run_id}
+    assert read_by(stored, report) == [(made.id, None)]
+
+
 def test_partitions_that_nobody_published_are_what_was_read(deployment: Deployment, stored: MetadataStore) -> None:
     """Of each the same one; and a version that is published later than what a run made is what it reads."""
     assert deployment.launch("orders", "report").is_success

@@ -10,8 +10,10 @@ import pytest
 from identity.keys import CanonicalKey, dataset_key
 from resources.graph_store import GraphStore
 from resources.lineage_records import MaterializedColumns
+from resources.metadata import told_columns
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType
+from resources.postgres.session import Session
 
 READERS = [f"out{number}" for number in range(4)]
 
@@ -99,3 +101,20 @@ def test_words_of_a_name_that_nothing_had_mean_what_is_renamed_to_it(told: Metad
     assert origins(told, "out0") == set()
     told.rename({key("raw"): key("later")})
     assert origins(told, "out0") == {"later.a"}
+
+
+def test_names_that_nobody_has_are_held_before_any_row(told: MetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two that tell of such names at once would wait for one another."""
+    hold, had_written = told_columns.hold_names, []
+
+    def held(session: Session, *, exclusive: bool) -> None:
+        (row,) = session.rows("SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS has_written")
+        had_written.append(row["has_written"])
+        hold(session, exclusive=exclusive)
+
+    monkeypatch.setattr(told_columns, "hold_names", held)
+    told.record_materialized_columns([note("out0", "a", of="nobody")])
+    told.record_materialized_columns([note("out1", "a", of="raw")])
+    assert had_written == [False]
+    told.rename({key("raw"): key("nobody")})
+    assert origins(told, "out0") == {"nobody.a"}

@@ -279,3 +279,11 @@ def test_a_process_that_began_on_a_small_database_reads_no_table_whole(lake: Lak
     for number in range(1, 8):
         deliver(number)
     assert whole() == before
+
+
+def test_what_was_stored_last_follows_from_its_token(lake: Lake) -> None:
+    """Not from when it was recorded: the event log may tell of older data later."""
+    lake.datasets("delays")
+    newer, _older = (lake.committed("delays", "p", intent=str(token), token=token) for token in (5, 3))
+    by = attempt().run_id
+    assert lake.store.stored_last({by}, [], lake.entity("delays"), ["p"]) == {"p": newer}
