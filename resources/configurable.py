@@ -23,7 +23,7 @@ from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 from resources.settings import Settings
-from resources.version_records import At, Frame
+from resources.version_records import PARTITION, At, Frame
 
 if TYPE_CHECKING:  # Polars and Arrow, which every step of an adopted project would wait for, each in its own process
     from upath import UPath
@@ -168,7 +168,7 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         at: At = None,
         partitions: Collection[str] | None = None,
         frame: Frame = "polars",
-        partition_column: str | None = "partition",
+        partition_column: str | None = PARTITION,
     ) -> Any:
         """The data of a dataset, in or outside Dagster: see `Reader.read`."""
         from resources.reading import Reader

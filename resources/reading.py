@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -14,11 +14,10 @@ from resources.files.scanning import Manifested
 from resources.locations import place
 from resources.models import Committed, Current
 from resources.storage import FileStorage, Storage
-from resources.version_records import At, Frame
+from resources.version_records import PARTITION, At, Frame
 
 Storages = Callable[[str], Storage]
 """Where an endpoint keeps data, by its slug."""
-PARTITION: Final = "partition"
 
 
 class NothingToRead(MetadataError):
