@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import psycopg
+from sqlalchemy.engine import make_url
 
 from metadata_assets import with_metadata
 from metadata_assets.datasets import key_of
 from metadata_assets.mirror.materialized import record_materializations
 from resources.metadata_store import MetadataStore
 from resources.models import Materialization
+from resources.postgres.embedded import Server
 
 
 def records(store: MetadataStore, name: str, partition: str | None = None) -> list[Materialization]:
@@ -42,6 +45,32 @@ def told(instance: dg.DagsterInstance, name: str, *runs: dg.DagsterRun) -> list[
         for one in events
         if one is not None and one.asset_key == dg.AssetKey(name)
     ]
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A database that nobody can reach for a while."""
+
+    name: str
+    admin: psycopg.Connection[Any]
+
+    def begin(self) -> None:
+        self.admin.execute(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS false".encode())
+        self.admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self.name])
+
+    def end(self) -> None:
+        self.admin.execute(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS true".encode())
+
+
+@contextmanager
+def outages(server: Server, url: str) -> Iterator[Outage]:
+    """Outages of the database at a URL; the last one ends with this block."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        outage = Outage(str(make_url(url).database), admin)
+        try:
+            yield outage
+        finally:
+            outage.end()
 
 
 @contextmanager

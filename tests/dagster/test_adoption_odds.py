@@ -3,10 +3,8 @@
 from typing import Any
 
 import dagster as dg
-import psycopg
 import pytest
-import sqlalchemy as sa
-from adopting import from_log, materialized, records, told
+from adopting import from_log, materialized, outages, records, told
 
 from metadata_assets import with_metadata
 from metadata_assets.deliveries import DELIVERY_METADATA
@@ -53,20 +51,15 @@ def test_a_store_that_goes_away_during_a_step_stops_nobody(
 ) -> None:
     assert environment
     monkeypatch.setattr("resources.postgres.session._BEGIN_SECONDS", 0.5)
-    name = sa.make_url(metadata_url).database
-    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+    with outages(server, metadata_url) as outage:
 
         @dg.asset
         def a() -> dg.MaterializeResult:
-            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            outage.begin()
             return dg.MaterializeResult(metadata={"n": 1})
 
         others = [dg.asset(name="b", deps=[a])(lambda: None)] if beside else []
-        try:
-            defs = materialized(ephemeral, a, *others)
-        finally:
-            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+        defs = materialized(ephemeral, a, *others)
     close_all()
     store = MetadataResource().store()
     assert records(store, "a") == []
@@ -85,14 +78,13 @@ def test_a_step_that_must_be_recorded_fails_where_the_store_goes_away(
 ) -> None:
     assert environment
     monkeypatch.setitem(Sessions.call.__kwdefaults__, "deadline_seconds", 0.5)
-    name, after, goes_away = sa.make_url(metadata_url).database, [], [False]
-    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+    after, goes_away = [], [False]
+    with outages(server, metadata_url) as outage:
 
         @dg.asset
         def a() -> None:
             if goes_away.pop():
-                admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
-                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                outage.begin()
 
         @dg.asset(deps=[a])
         def b() -> None:
@@ -101,10 +93,7 @@ def test_a_step_that_must_be_recorded_fails_where_the_store_goes_away(
         job = with_metadata(dg.Definitions(assets=[a, b]), required=True).resolve_implicit_global_asset_job_def()
         assert job.execute_in_process(instance=ephemeral).success, "it is known by then"
         goes_away.append(True)
-        try:
-            result = job.execute_in_process(instance=ephemeral, raise_on_error=False)
-        finally:
-            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+        result = job.execute_in_process(instance=ephemeral, raise_on_error=False)
     close_all()
     assert [one.step_key for one in result.get_step_failure_events()] == ["a"]
     assert after == ["b"]

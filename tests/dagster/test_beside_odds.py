@@ -7,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
-import psycopg
 import pytest
-import sqlalchemy as sa
-from adopting import from_log, held, materialized, records, told
+from adopting import from_log, held, materialized, outages, records, told
 from run_processes import end_before_a_run
 
 from metadata_assets import recording, with_metadata
@@ -34,14 +32,13 @@ def test_a_store_that_is_away_is_asked_once_for_all_that_is_on_its_way(
     """However many records that are: what could not be reached a moment ago is left alone for a minute."""
     assert environment
     monkeypatch.setitem(Sessions.call.__kwdefaults__, "deadline_seconds", 0.5)
-    name, goes_away = sa.make_url(metadata_url).database, [False]
-    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+    goes_away = [False]
+    with outages(server, metadata_url) as outage:
 
         @dg.multi_asset(specs=[dg.AssetSpec(one) for one in "abcd"])
         def several() -> Iterator[Any]:
             if goes_away.pop():
-                admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
-                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                outage.begin()
             for one in "abcd":
                 yield dg.MaterializeResult(asset_key=one)
 
@@ -50,10 +47,7 @@ def test_a_store_that_is_away_is_asked_once_for_all_that_is_on_its_way(
 
         materialized(ephemeral, several, after)
         goes_away.append(True)
-        try:
-            defs = materialized(ephemeral, several, after)
-        finally:
-            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+        defs = materialized(ephemeral, several, after)
     close_all()
     assert capsys.readouterr().err.count("not recorded yet") == 1
     assert from_log(MetadataResource().store(), ephemeral, defs) == 5
@@ -143,29 +137,24 @@ def test_a_step_does_not_claim_to_have_read_what_its_run_has_replaced(
     assert environment
     monkeypatch.setitem(Sessions.call.__kwdefaults__, "deadline_seconds", 0.5)
     monkeypatch.setattr(recording, "_REST_SECONDS", 0.0)
-    name = sa.make_url(metadata_url).database
     goes_away: list[bool] = []
-    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+    with outages(server, metadata_url) as outage:
 
         @dg.asset
         def a() -> None:
             if goes_away:
-                admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
-                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                outage.begin()
 
         @dg.asset(deps=[a])
         def b() -> None:
-            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+            outage.end()
 
         @dg.asset(deps=[a, b])
         def c() -> None: ...
 
         materialized(ephemeral, a, b, c)
         goes_away.append(True)
-        try:
-            materialized(ephemeral, a, b, c)
-        finally:
-            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+        materialized(ephemeral, a, b, c)
     store = MetadataResource().store()
     assert [len(records(store, one)) for one in "abc"] == [1, 1, 2]
     before, now = records(store, "c")
