@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metadata_assets.location import code_location as code_location
     from metadata_assets.location import metadata_resource as metadata_resource
     from metadata_assets.recording import recorded as recorded
-    from metadata_assets.settling import checks_sensor as checks_sensor
+    from metadata_assets.sensors import checks_sensor as checks_sensor
     from metadata_assets.source_table import SourceTable as SourceTable
     from metadata_assets.spec import load_project as load_project
     from metadata_assets.translating import DatasetProps as DatasetProps
@@ -42,7 +42,7 @@ _HOMES: Final = {
     "Reader": "resources.reading",
     "Settings": "resources.settings",
     "SourceTable": "metadata_assets.source_table",
-    "checks_sensor": "metadata_assets.settling",
+    "checks_sensor": "metadata_assets.sensors",
     "code_location": "metadata_assets.location",
     "dataset_key": "identity.keys",
     "load_project": "metadata_assets.spec",

@@ -9,12 +9,8 @@ from typing import Any, TypeGuard
 import dagster as dg
 
 from metadata_assets._dagster import DecoratedOpFunction
-from metadata_assets.mirror.lineage import lineage_sensor
-from metadata_assets.mirror.materialized import materializations_sensor
-from metadata_assets.mirror.runs import runs_sensor
 from metadata_assets.recording import Recorder, recorder_of
-from metadata_assets.sensing import is_ours
-from metadata_assets.settling import checks_sensor
+from metadata_assets.sensors import checks_sensor, is_ours, lineage_sensor, materializations_sensor, runs_sensor
 from resources.configurable import MetadataResource
 
 Through = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -15,8 +15,8 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step
 from metadata_assets.datasets import key_of
 from resources.metadata.steps import Begun
-from resources.metadata_store import MetadataStore
 from resources.models import Attempt, Read
+from resources.step_store import StepStore
 
 _KEPT = 256
 _lock = threading.Lock()
@@ -61,7 +61,7 @@ class Progress:
         return replace(read, metadata={"rows_read": sum(rows.values()) if only else rows[(partition,)]})
 
 
-def progress_of(step: Step, store: MetadataStore, token: int | None = None) -> Progress:
+def progress_of(step: Step, store: StepStore, token: int | None = None) -> Progress:
     """The attempt that is running in this step.
 
     The first call takes its fencing token, so call it before any work; after some work, give a `token` from before it.

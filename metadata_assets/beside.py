@@ -19,7 +19,7 @@ from metadata_assets.needs import Needs, Partitions
 from metadata_assets.planned import Planned
 from resources.configurable import MetadataResource
 from resources.metadata.steps import Begun
-from resources.metadata_store import MetadataStore
+from resources.step_store import StepStore
 
 MOST: Final = 64
 """So many records may be on their way for a run; whoever has one more waits for the first."""
@@ -48,15 +48,15 @@ class Beside:
     metadata: MetadataResource
     unrecorded: set[dg.AssetKey] = field(default_factory=set)
     """What the run has made, and its record is not there: nobody knows what is read of it."""
-    _store: MetadataStore | None = None
+    _store: StepStore | None = None
     _records: deque[tuple[Future[None], Callable[[BaseException], None]]] = field(default_factory=deque)
     _begun: tuple[str, Needs, "Future[Begun]"] | None = None
 
     @property
-    def store(self) -> MetadataStore:
-        """The store of the run's records, opened when first asked for; raises what `MetadataResource.store` does."""
+    def store(self) -> StepStore:
+        """The store of the run's records, opened when first asked for; raises what `open_once` does."""
         if self._store is None:
-            self._store = self.metadata.store()
+            self._store = self.metadata.step_store()
         return self._store
 
     def record(self, work: Callable[[], None], failed: Callable[[BaseException], None]) -> None:

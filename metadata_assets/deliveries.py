@@ -18,11 +18,9 @@ from metadata_assets.attempts import Progress, begin, begun
 from metadata_assets.beside import Beside
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.intent import goes_on_with, intent_of
-from metadata_assets.mirror.materialized_columns import Noted, record_noted_columns
 from metadata_assets.needs import Needed
-from metadata_assets.noted import JOB_METADATA, as_json
+from metadata_assets.noted import JOB_METADATA, Noted, as_json
 from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, is_checked
-from resources.metadata_store import MetadataStore
 from resources.models import (
     METADATA_DEPTH,
     Asset,
@@ -87,12 +85,11 @@ class Made:
 class StepRecord:
     """The record of one try of one step: what it was before its work began, and what was recorded since."""
 
-    store: MetadataStore
+    beside: Beside
     step: Step
     progress: Progress
     needed: Mapping[dg.AssetKey, Needed]
     found: Mapping[CanonicalKey, Mapping[str | None, Current]]
-    unrecorded: set[dg.AssetKey]
     made: dict[tuple[dg.AssetKey, str], Made] = field(default_factory=dict)
     _entities: dict[CanonicalKey, Entity] = field(default_factory=dict)
     _deliveries: dict[tuple[dg.AssetKey, str, str | None], Delivery] = field(default_factory=dict)
@@ -106,7 +103,7 @@ class StepRecord:
         for one in first.found:
             found.setdefault(one.dataset.key, {})[one.partition] = one
         progress = begun(step) or begin(step, first)
-        return cls(beside.store, step, progress, needs.needed, found, beside.unrecorded, {}, dict(first.outputs))
+        return cls(beside, step, progress, needs.needed, found, {}, dict(first.outputs))
 
     @property
     def attempt(self) -> Attempt:
@@ -130,7 +127,7 @@ class StepRecord:
 
     def prepared(self, delivered: Delivered) -> Callable[[], None]:
         """What records an output when it is called: in whatever thread, also when the step is over."""
-        self.unrecorded.add(delivered.asset_key)
+        self.beside.unrecorded.add(delivered.asset_key)
         policy = self._policy(delivered.asset_key)
         staged = [self._staged(delivered, partition) for partition in delivered.partitions]
         checked = bool(self.step.checks(delivered.asset_key)[0])
@@ -147,23 +144,28 @@ class StepRecord:
         except NotRegistered:
             self._register(delivered.asset_key)
             inputs = {read.asset.key for some in reads.values() for read in some}
-            self.store.register_assets(Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs))
+            self.beside.metadata.store().register_assets(
+                Asset(key=key, type=AssetType.DATASET) for key in sorted(inputs)
+            )
             made = self._committed(staged, reads, policy)
         self.made[delivered.asset_key, delivered.output] = made
-        self.unrecorded.discard(delivered.asset_key)
+        self.beside.unrecorded.discard(delivered.asset_key)
         if checked and is_checked(self.step, delivered.asset_key, made.published):
             awaited, complete = awaited_checks(self.step, delivered.asset_key)
             ids = [one.materialization_id for one in made.committed]
             deciding = awaited if policy == "when_checks_pass" else None
-            self.store.await_checks(self.step.run.run_id, ids, deciding, complete=complete)
-        record_noted_columns(self.store, self.step.asset_graph, [noted])
+            self.beside.store.await_checks(self.step.run.run_id, ids, deciding, complete=complete)
+        if noted.says_columns:
+            from metadata_assets.mirror.materialized_columns import record_noted_columns
+
+            record_noted_columns(self.beside.metadata.store(), self.step.asset_graph, [noted])
 
     def _committed(
         self, staged: Sequence[Staged], reads: Mapping[str | None, Sequence[Read]], policy: PublishPolicy
     ) -> Made:
         if policy == "immediately":
-            return Made(*self.store.commit_and_publish(self.attempt, staged, reads))
-        return Made(self.store.commit(self.attempt, staged, reads), None)
+            return Made(*self.beside.store.commit_and_publish(self.attempt, staged, reads))
+        return Made(self.beside.store.commit(self.attempt, staged, reads), None)
 
     def _staged(self, delivered: Delivered, partition: str | None) -> Staged:
         noted = self._noted(delivered, partition)
@@ -197,13 +199,13 @@ class StepRecord:
         key = _key(self.step, asset_key)
         if key not in self._entities:
             self._register(asset_key)
-            self._entities[key] = self.store.entity(key)
+            self._entities[key] = self.beside.store.entity(key)
         return self._entities[key]
 
     def _register(self, asset_key: dg.AssetKey) -> None:
         description = self.step.asset_graph.get(asset_key).description
         asset = Asset(key=_key(self.step, asset_key), type=AssetType.DATASET, description=description)
-        self.store.register_datasets([(asset, self._policy(asset_key))])
+        self.beside.metadata.store().register_datasets([(asset, self._policy(asset_key))])
 
     def _policy(self, asset_key: dg.AssetKey) -> PublishPolicy:
         return publish_policy_of(self.step.asset_graph.get(asset_key).metadata)
@@ -223,8 +225,8 @@ class StepRecord:
         }
         entity = self._entities.get(key)
         if entity is None:
-            entity = self._entities[key] = self.store.entity(key)
-        if parent in self.unrecorded:
+            entity = self._entities[key] = self.beside.store.entity(key)
+        if parent in self.beside.unrecorded:
             return [Read(asset=entity)]
         current = self.found.get(key, {})
         stored = self._stored(parent, entity, partitions, current)
@@ -251,7 +253,9 @@ class StepRecord:
         if self._policy(parent) == "immediately":
             return {partition: one.materialization_id for partition, one in current.items()}
         published = [current[one] for one in partitions if one in current]
-        return self.store.stored_last(goes_on_with(self.step.instance, self.step.run), published, entity, partitions)
+        return self.beside.store.stored_last(
+            goes_on_with(self.step.instance, self.step.run), published, entity, partitions
+        )
 
 
 def kept(noted: Mapping[str, Any]) -> dict[str, Any]:

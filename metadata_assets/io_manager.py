@@ -27,7 +27,8 @@ from metadata_assets.io_manager_errors import (
     NothingToDeliver,
     SourceElsewhere,
 )
-from metadata_assets.mirror.materialized_columns import Noted, record_noted_columns
+from metadata_assets.mirror.materialized_columns import record_noted_columns
+from metadata_assets.noted import Noted
 from metadata_assets.pinned import pin_of, read_at
 from metadata_assets.reporting import report
 from metadata_assets.settling import (

@@ -10,10 +10,8 @@ from metadata_assets.collection.sensors import collection_definitions, observabl
 from metadata_assets.factory import definitions_for
 from metadata_assets.io_manager import MetadataIOManager
 from metadata_assets.location_names import ALONE, LocationNames
-from metadata_assets.mirror.lineage import lineage_sensor
-from metadata_assets.mirror.runs import runs_sensor
 from metadata_assets.scheduling import automation_sensors, schedule_definitions
-from metadata_assets.settling import checks_sensor
+from metadata_assets.sensors import checks_sensor, lineage_sensor, runs_sensor
 from metadata_assets.spec import Project, asset_key
 from metadata_assets.translating import MetadataTranslator, asset_keys, translated
 from resources.configurable import EndpointConfig, MetadataResource

@@ -10,7 +10,7 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import upstream_partitions
 from metadata_assets.datasets import key_of
 from resources.metadata.steps import Begun
-from resources.metadata_store import MetadataStore
+from resources.step_store import StepStore
 
 Partitions = tuple[str | None, ...]
 Needed = Mapping[str | None, Mapping[dg.AssetKey, Sequence[str | None]]]
@@ -36,7 +36,7 @@ class Needs:
         keys = {one: key_of(one, asset_graph.get(one).metadata) for one in parents | partitions.keys()}
         return cls(partitions, needed, keys)
 
-    def begun(self, store: MetadataStore) -> Begun:
+    def begun(self, store: StepStore) -> Begun:
         """Take a fencing token, and see what the inputs are: before any work, in one round trip."""
         reads: dict[CanonicalKey, set[str | None]] = {}
         for by_partition in self.needed.values():

@@ -1,7 +1,9 @@
-"""Metadata of Dagster as JSON data: what assets and checks note is kept as it can be searched."""
+"""What assets and checks note in Dagster: what it says, and all of it as JSON data, as it can be searched."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -11,6 +13,39 @@ from resources.models import METADATA_DEPTH
 
 JOB_METADATA: Final = "metadata_assets/job"
 """Where a materialization says which job made it, beside what its asset noted."""
+
+COLUMN_LINEAGE: Final = "dagster/column_lineage"
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a materialization of an asset noted, and when."""
+
+    asset_key: dg.AssetKey
+    at: datetime
+    metadata: Mapping[str, Any]
+
+    @classmethod
+    def of_partitions(
+        cls, asset_key: dg.AssetKey, at: datetime, noted: Mapping[str | None, Mapping[str, Any]]
+    ) -> "Noted":
+        """What a run noted of an asset, from what it noted of each partition: the word of one, whole.
+
+        It is the last one, by its name, of those that say where columns come from.
+        """
+        saying = [one for one, metadata in noted.items() if value_of(metadata, COLUMN_LINEAGE) is not None]
+        return cls(asset_key, at, noted[max(saying or noted, key=lambda one: one or "")])
+
+    @property
+    def says_columns(self) -> bool:
+        """Whether it says where columns come from."""
+        return value_of(self.metadata, COLUMN_LINEAGE) is not None
+
+
+def value_of(metadata: Mapping[str, Any], name: str) -> Any:
+    """What metadata have under a name, with or without Dagster's wrapping."""
+    given = metadata.get(name)
+    return given.value if isinstance(given, dg.MetadataValue) else given
 
 
 def as_json(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ and the database answers it once.
 """
 
 import json
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +19,6 @@ from metadata_assets._dagster import Step
 from metadata_assets.datasets import key_of
 from metadata_assets.event_log import Evaluation, evaluations_after, evaluations_in, materialized_in, planned_in
 from metadata_assets.noted import as_json, as_text
-from metadata_assets.sensing import sensor_of
 from resources.check_models import CheckEvaluation, CheckResult, CheckSeverity, Settled
 from resources.configurable import MetadataResource
 from resources.models import Published
@@ -177,50 +175,33 @@ def check_results(
     ]
 
 
-def checks_sensor(
-    *,
-    name: str = "settle_checks",
-    clock: Callable[[], float] = time.time,
-    metadata: MetadataResource | None = None,
-) -> dg.SensorDefinition:
-    """A sensor that records what asset checks found, and publishes what waited for them, exactly once.
-
-    For what no process noticed: runs without a step downstream, runs of checks alone, runs that died. It reads the
-    event log from where it was, and again what is younger than five minutes: a number may be drawn long before it is
-    seen. What was recorded is not recorded again. `metadata` as in `sensor_of`.
-    """
-
-    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
-        repository = context.repository_def
-        assert repository is not None
-        graph = repository.asset_graph
-        datasets = {key: key_of(key, graph.get(key).metadata) for key in graph.get_all_asset_keys()}
-        recorded = {key for key in graph.asset_check_keys if is_recorded_by_its_step(graph.get_check_spec(key))}
-        after = int(json.loads(context.cursor)["after"]) if context.cursor else -1
-        settled, seen, problems = 0, 0, []
-        read = after
-        for _page in range(_PAGES):
-            found = evaluations_after(context.instance, read, limit=_PAGE)
-            outcome = settle(context.instance, metadata, datasets, found, recorded=recorded)
-            settled += sum(one.settled for one in outcome)
-            problems += [_refusal(one) for one in outcome if one.refused]
-            seen += len(found)
-            after = max([after, *(one.number for one in found if one.at < clock() - OVERLAP_SECONDS)])
-            if len(found) < _PAGE:
-                break
-            read = found[-1].number
-        context.update_cursor(json.dumps({"after": after}))
-        made = [key for key in datasets if graph.get(key).is_materializable]
-        problems += [str(one.error) for one in follow(metadata, {datasets[key].endpoint: () for key in made})]
-        words = [f"{seen} evaluations of checks read, {settled} versions published", *dict.fromkeys(problems)]
-        return dg.SkipReason("; ".join(words))
-
-    return sensor_of(
-        look,
-        name=name,
-        description="Publishes what has passed its asset checks, and records what they found.",
-        metadata=metadata,
-    )
+def look_at_checks(
+    context: dg.SensorEvaluationContext, metadata: MetadataResource, *, clock: Callable[[], float]
+) -> dg.SkipReason:
+    """A tick of the sensor that settles what asset checks decide about."""
+    repository = context.repository_def
+    assert repository is not None
+    graph = repository.asset_graph
+    datasets = {key: key_of(key, graph.get(key).metadata) for key in graph.get_all_asset_keys()}
+    recorded = {key for key in graph.asset_check_keys if is_recorded_by_its_step(graph.get_check_spec(key))}
+    after = int(json.loads(context.cursor)["after"]) if context.cursor else -1
+    settled, seen, problems = 0, 0, []
+    read = after
+    for _page in range(_PAGES):
+        found = evaluations_after(context.instance, read, limit=_PAGE)
+        outcome = settle(context.instance, metadata, datasets, found, recorded=recorded)
+        settled += sum(one.settled for one in outcome)
+        problems += [_refusal(one) for one in outcome if one.refused]
+        seen += len(found)
+        after = max([after, *(one.number for one in found if one.at < clock() - OVERLAP_SECONDS)])
+        if len(found) < _PAGE:
+            break
+        read = found[-1].number
+    context.update_cursor(json.dumps({"after": after}))
+    made = [key for key in datasets if graph.get(key).is_materializable]
+    problems += [str(one.error) for one in follow(metadata, {datasets[key].endpoint: () for key in made})]
+    words = [f"{seen} evaluations of checks read, {settled} versions published", *dict.fromkeys(problems)]
+    return dg.SkipReason("; ".join(words))
 
 
 def _result(one: Evaluation) -> CheckResult:

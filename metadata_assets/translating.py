@@ -10,7 +10,7 @@ import dagster as dg
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
 from metadata_assets.datasets import KEY_METADATA, PUBLISH_METADATA, key_of
-from metadata_assets.mirror.columns import LINEAGE
+from metadata_assets.noted import COLUMN_LINEAGE
 from metadata_assets.spec import Dataset, Project, asset_key
 
 
@@ -70,8 +70,8 @@ def translated(
 
     def as_shown(spec: dg.AssetSpec) -> dg.AssetSpec:
         wanted = by_new_key[spec.key]
-        lineage = spec.metadata.get(LINEAGE)
-        is_ours = lineage is not None and wanted.metadata.get(LINEAGE) == lineage
+        lineage = spec.metadata.get(COLUMN_LINEAGE)
+        is_ours = lineage is not None and wanted.metadata.get(COLUMN_LINEAGE) == lineage
         return spec.replace_attributes(
             group_name=wanted.group_name,
             owners=wanted.owners,
@@ -92,7 +92,7 @@ def _renamed(lineage: Any, keys: Mapping[dg.AssetKey, dg.AssetKey]) -> dict[str,
     """The column lineage of a SELECT by the keys that the translator gives to what it reads."""
     said: dg.TableColumnLineage = getattr(lineage, "value", lineage)
     return {
-        LINEAGE: dg.TableColumnLineage(
+        COLUMN_LINEAGE: dg.TableColumnLineage(
             {
                 column: [dg.TableColumnDep(keys.get(one.asset_key, one.asset_key), one.column_name) for one in deps]
                 for column, deps in said.deps_by_column.items()

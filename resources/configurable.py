@@ -15,19 +15,21 @@ from pydantic import PrivateAttr
 from identity.errors import MetadataError
 from identity.keys import CanonicalKey
 from resources import failpoints
-from resources.graph_store import GraphStore
 from resources.locations import EndpointLocation, System, root_of
-from resources.metadata_store import MetadataStore
+from resources.metadata.endpoints import Endpoints
 from resources.models import Endpoint
 from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 from resources.settings import Settings
+from resources.step_store import StepStore
 from resources.version_records import PARTITION, At, Frame
 
-if TYPE_CHECKING:  # Polars and Arrow, which every step of an adopted project would wait for, each in its own process
+if TYPE_CHECKING:  # every step of an adopted project would wait for these, each in its own process
     from upath import UPath
 
+    from resources.graph_store import GraphStore
+    from resources.metadata_store import MetadataStore
     from resources.storage import Storage
     from resources.tables.store import TableStorage
 
@@ -72,7 +74,7 @@ def open_once(settings: Settings, actor: str, locations: tuple[EndpointLocation,
     engine = app_engine(databases.metadata)
     _engines.append(engine)
     sessions = Sessions(engine, settings.tenant, actor)
-    MetadataStore(sessions).register_endpoints(
+    Endpoints(sessions).register_endpoints(
         Endpoint(slug=location.slug, system=location.system, attributes=location.attributes()) for location in locations
     )
     return Opened(databases, sessions)
@@ -115,12 +117,20 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         """Where this process's databases are. The URLs may hold passwords."""
         return self._opened().databases
 
-    def store(self) -> MetadataStore:
+    def store(self) -> "MetadataStore":
         """The metadata store of this process's tenant."""
+        from resources.metadata_store import MetadataStore
+
         return MetadataStore(self._opened().sessions)
 
-    def graph(self) -> GraphStore:
+    def step_store(self) -> StepStore:
+        """The part of it that every step asks."""
+        return StepStore(self._opened().sessions)
+
+    def graph(self) -> "GraphStore":
         """The graph store of this process's tenant."""
+        from resources.graph_store import GraphStore
+
         return GraphStore(self._opened().sessions)
 
     def locations(self) -> list[EndpointLocation]:

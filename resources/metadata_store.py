@@ -9,7 +9,6 @@ from resources.metadata.aliases import Aliases
 from resources.metadata.assets import Assets
 from resources.metadata.attempts import Attempts
 from resources.metadata.catalogs import Catalogs
-from resources.metadata.check_results import CheckResults
 from resources.metadata.code_locations import CodeLocations
 from resources.metadata.columns import Columns
 from resources.metadata.data_plane import DataPlaneReferences
@@ -28,14 +27,15 @@ from resources.metadata.profiles import Profiles
 from resources.metadata.publishing import Publishing
 from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
-from resources.metadata.steps import Steps
 from resources.metadata.telling import Telling
 from resources.metadata.told_columns import ColumnWords
+from resources.step_store import StepStore
 from resources.version_records import At, Frame
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataStore(
+    StepStore,
     Legacy,
     EndpointAliases,
     Assets,
@@ -45,7 +45,6 @@ class MetadataStore(
     Datasets,
     Declarations,
     Attempts,
-    Steps,
     Runs,
     CodeLocations,
     DataPlaneReferences,
@@ -53,7 +52,6 @@ class MetadataStore(
     Publishing,
     Releases,
     Invalidations,
-    CheckResults,
     Explanations,
     Impacts,
     Imports,

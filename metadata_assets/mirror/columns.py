@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 
 from identity.errors import InvalidKey
 from identity.keys import CanonicalKey, check_name
 from metadata_assets.datasets import key_of
-from metadata_assets.noted import as_text
+from metadata_assets.noted import COLUMN_LINEAGE, as_text, value_of
 from resources.lineage_records import Origin
 from resources.metadata.told_columns import UNKNOWN, ToldColumns
 from resources.models import Field
 
-LINEAGE: Final = "dagster/column_lineage"
 _HERE = ""
 """The scope, as long as nobody says in which code location this is."""
 
@@ -26,7 +25,7 @@ def columns_of(metadata: Mapping[str, Any], keys: Mapping[dg.AssetKey, Canonical
     whose name no column can have is left out.
     """
     schema = value_of(metadata, "dagster/column_schema")
-    lineage = value_of(metadata, LINEAGE)
+    lineage = value_of(metadata, COLUMN_LINEAGE)
     fields = _fields(schema) if isinstance(schema, dg.TableSchema) else None
     origins: dict[str, frozenset[Origin]] = {}
     if isinstance(lineage, dg.TableColumnLineage):
@@ -67,12 +66,6 @@ def _fields(schema: dg.TableSchema) -> tuple[Field, ...]:
         )
         for position, one in enumerate(reversed(named.values()), 1)
     )
-
-
-def value_of(metadata: Mapping[str, Any], name: str) -> Any:
-    """What metadata have under a name, with or without Dagster's wrapping."""
-    given = metadata.get(name)
-    return given.value if isinstance(given, dg.MetadataValue) else given
 
 
 def _is_name(name: str) -> bool:

@@ -14,7 +14,6 @@ from identity.keys import CanonicalKey
 from metadata_assets.datasets import key_of, publish_policy_of
 from metadata_assets.mirror.columns import columns_of, columns_text, scoped
 from metadata_assets.mirror.locations import entry_of
-from metadata_assets.sensing import sensor_of
 from resources.configurable import MetadataResource
 from resources.graph.edges import EdgeChanges, Link
 from resources.graph_store import GraphStore
@@ -136,45 +135,26 @@ def mirror(
     return Mirrored(written, changes, taken_back.closed, entities, columns, column_edges)
 
 
-def lineage_sensor(
-    *, name: str = "mirror_lineage", code_location: str | None = None, metadata: MetadataResource | None = None
-) -> dg.SensorDefinition:
-    """A sensor that mirrors the asset graph of its code location once for each change of it, and of the store.
-
-    Names are a part of that: what is declared about a name is meant for whatever has it, so when another thing got it
-    (the old one was renamed and the name taken again, two were swapped) the edges are asserted anew. A tick that finds
-    nothing new asks one question and writes nothing.
-
-    Its cursor is in Dagster's storage, which several tenants and stores may share: it says what was mirrored where.
-
-    Definitions are loaded again in every step process, so loading them writes nothing; the daemon's sensor does.
-    Without a `code_location` it is what Dagster calls it; `metadata` as in `sensor_of`.
-    """
-
-    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
-        repository, origin = context.repository_def, context.code_location_origin
-        assert repository is not None
-        location = code_location or (origin.location_name if origin is not None else repository.name)
-        current = snapshot(repository.asset_graph, jobs_in(repository))
-        store = metadata.store()
-        incarnation, holders = store.standing(current.keys)
-        if context.cursor == _done(incarnation, current, holders):
-            return dg.SkipReason("the asset graph has not changed")
-        mirrored = mirror(store, metadata.graph(), current, code_location=location)
-        # Of the names as they were mirrored: one that changed hands since is another cursor at the next tick.
-        context.update_cursor(_done(incarnation, current, mirrored.entities))
-        edges = mirrored.edges
-        closed = f", {mirrored.assets_closed} closed" if mirrored.assets_closed else ""
-        return dg.SkipReason(
-            f"mirrored: {mirrored.assets_written} assets written{closed}, "
-            f"{edges.opened} edges opened, {edges.closed} closed"
-        )
-
-    return sensor_of(
-        look,
-        name=name,
-        description="Mirrors the asset graph into the canonical graph when the code location changed.",
-        metadata=metadata,
+def look_at_definitions(
+    context: dg.SensorEvaluationContext, metadata: MetadataResource, *, code_location: str | None
+) -> dg.SkipReason:
+    """A tick of the sensor that mirrors the asset graph."""
+    repository, origin = context.repository_def, context.code_location_origin
+    assert repository is not None
+    location = code_location or (origin.location_name if origin is not None else repository.name)
+    current = snapshot(repository.asset_graph, jobs_in(repository))
+    store = metadata.store()
+    incarnation, holders = store.standing(current.keys)
+    if context.cursor == _done(incarnation, current, holders):
+        return dg.SkipReason("the asset graph has not changed")
+    mirrored = mirror(store, metadata.graph(), current, code_location=location)
+    # Of the names as they were mirrored: one that changed hands since is another cursor at the next tick.
+    context.update_cursor(_done(incarnation, current, mirrored.entities))
+    edges = mirrored.edges
+    closed = f", {mirrored.assets_closed} closed" if mirrored.assets_closed else ""
+    return dg.SkipReason(
+        f"mirrored: {mirrored.assets_written} assets written{closed}, "
+        f"{edges.opened} edges opened, {edges.closed} closed"
     )
 
 

@@ -24,9 +24,9 @@ from metadata_assets.deliveries import DELIVERY_METADATA, kept
 from metadata_assets.event_log import storage_of
 from metadata_assets.intent import intent_of_run
 from metadata_assets.mirror.asset_events import LoggedAsset, Page, asset_events_after, asset_events_in
-from metadata_assets.mirror.materialized_columns import MALFORMED, Noted, record_noted_columns
+from metadata_assets.mirror.materialized_columns import MALFORMED, record_noted_columns
 from metadata_assets.mirror.runs import OVERLAP, PAGE, Position
-from metadata_assets.sensing import sensor_of
+from metadata_assets.noted import Noted
 from metadata_assets.settling import MATERIALIZATION_METADATA
 from resources.configurable import MetadataResource
 from resources.metadata_store import MetadataStore
@@ -184,26 +184,14 @@ def _noted(asset_graph: Any, events: Iterable[LoggedAsset]) -> Iterator[Noted]:
         yield Noted.of_partitions(asset_key, at, {one.event.partition: one.event.metadata for one in some})
 
 
-def materializations_sensor(*, metadata: MetadataResource | None = None) -> dg.SensorDefinition:
-    """A sensor that records what Dagster's event log says was materialized or observed, and no process has recorded.
-
-    How far it has read is kept in the store. `metadata` as in `sensor_of`.
-    """
-
-    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
-        repository, origin = context.repository_def, context.code_location_origin
-        assert repository is not None
-        location = origin.location_name if origin is not None else None
-        done = record_materializations(metadata.store(), context.instance, repository.asset_graph, location=location)
-        more = "" if done.complete else "; there is more"
-        return dg.SkipReason(f"{done.seen} events read, {done.recorded} recorded{more}")
-
-    return sensor_of(
-        look,
-        name="record_materializations",
-        description="Records what was materialized or observed and no process has recorded, from Dagster's event log.",
-        metadata=metadata,
-    )
+def look_at_materializations(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
+    """A tick of the sensor that records from the event log."""
+    repository, origin = context.repository_def, context.code_location_origin
+    assert repository is not None
+    location = origin.location_name if origin is not None else None
+    done = record_materializations(metadata.store(), context.instance, repository.asset_graph, location=location)
+    more = "" if done.complete else "; there is more"
+    return dg.SkipReason(f"{done.seen} events read, {done.recorded} recorded{more}")
 
 
 def _told(

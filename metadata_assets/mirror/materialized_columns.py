@@ -1,41 +1,21 @@
 """Where columns come from, as materializations say it: `dagster/column_lineage` that no definition has."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import dagster as dg
 
 from identity.errors import MetadataError
 from metadata_assets.datasets import key_of
-from metadata_assets.mirror.columns import LINEAGE, columns_of, columns_text, value_of
+from metadata_assets.mirror.columns import columns_of, columns_text
+from metadata_assets.noted import COLUMN_LINEAGE, Noted, value_of
 from resources.lineage_records import MaterializedColumns
 from resources.metadata_store import MetadataStore
 
 MALFORMED: Final = (LookupError, TypeError, ValueError, AttributeError, MetadataError)
 """What reading an event raises that somebody else wrote."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What a materialization of an asset noted, and when."""
-
-    asset_key: dg.AssetKey
-    at: datetime
-    metadata: Mapping[str, Any]
-
-    @classmethod
-    def of_partitions(
-        cls, asset_key: dg.AssetKey, at: datetime, noted: Mapping[str | None, Mapping[str, Any]]
-    ) -> "Noted":
-        """What a run noted of an asset, from what it noted of each partition: the word of one, whole.
-
-        It is the last one, by its name, of those that say where columns come from.
-        """
-        saying = [one for one, metadata in noted.items() if value_of(metadata, LINEAGE) is not None]
-        return cls(asset_key, at, noted[max(saying or noted, key=lambda one: one or "")])
 
 
 def record_noted_columns(store: MetadataStore, asset_graph: Any, noted: Iterable[Noted]) -> int:
@@ -59,7 +39,7 @@ def record_noted_columns(store: MetadataStore, asset_graph: Any, noted: Iterable
 
 
 def _told(asset_graph: Any, one: Noted) -> Iterator[MaterializedColumns]:
-    lineage = value_of(one.metadata, LINEAGE)
+    lineage = value_of(one.metadata, COLUMN_LINEAGE)
     if not isinstance(lineage, dg.TableColumnLineage):
         return
     named = {

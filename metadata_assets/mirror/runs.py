@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, Self
 
 import dagster as dg
@@ -18,7 +17,6 @@ from metadata_assets._dagster import location_of
 from metadata_assets.event_log import log_of_run, logged_after, storage_of
 from metadata_assets.mirror.lineage import snapshot
 from metadata_assets.mirror.run_events import KINDS, attempt_facts, run_fact
-from metadata_assets.sensing import sensor_of
 from resources.configurable import MetadataResource
 from resources.metadata_store import MetadataStore
 from resources.runs import AttemptFact, RunFact
@@ -153,35 +151,16 @@ def content_of(repository: dg.RepositoryDefinition) -> bytes:
     return sha256_of(snapshot(repository.asset_graph).digest, json.dumps(jobs))
 
 
-def runs_sensor(
-    *,
-    name: str = "mirror_runs",
-    every: timedelta = timedelta(seconds=30),
-    code_location: str | None = None,
-    metadata: MetadataResource | None = None,
-) -> dg.SensorDefinition:
-    """A sensor that mirrors the runs of its own code location, and what that location is by now.
-
-    How far it has read is kept in the store, in the transaction that records what was read: a restored store goes on
-    from where it was, and two sensors that read the same write it once. Without a `code_location` the location is what
-    Dagster calls it; `metadata` as in `sensor_of`.
-    """
-
-    def look(context: dg.SensorEvaluationContext, metadata: MetadataResource) -> dg.SkipReason:
-        repository, origin = context.repository_def, context.code_location_origin
-        assert repository is not None
-        location = origin.location_name if origin is not None else None
-        store = metadata.store()
-        store.activate_dag(
-            code_location or location or repository.name, content_of(repository), {"repository": repository.name}
-        )
-        mirrored = mirror_runs(store, context.instance, location=location, code_location=code_location)
-        return dg.SkipReason(f"mirrored: {mirrored.runs} runs read, {mirrored.rows_written} rows written")
-
-    return sensor_of(
-        look,
-        name=name,
-        description="Records runs, steps and attempts, from Dagster's event log.",
-        seconds=int(every.total_seconds()),
-        metadata=metadata,
+def look_at_runs(
+    context: dg.SensorEvaluationContext, metadata: MetadataResource, *, code_location: str | None
+) -> dg.SkipReason:
+    """A tick of the sensor that mirrors runs."""
+    repository, origin = context.repository_def, context.code_location_origin
+    assert repository is not None
+    location = origin.location_name if origin is not None else None
+    store = metadata.store()
+    store.activate_dag(
+        code_location or location or repository.name, content_of(repository), {"repository": repository.name}
     )
+    mirrored = mirror_runs(store, context.instance, location=location, code_location=code_location)
+    return dg.SkipReason(f"mirrored: {mirrored.runs} runs read, {mirrored.rows_written} rows written")

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from metadata_assets.mirror.lineage import lineage_sensor
+from metadata_assets.sensors import lineage_sensor
 from resources.configurable import MetadataResource
 
 NOTHING = "the asset graph has not changed"

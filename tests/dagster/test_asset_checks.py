@@ -18,7 +18,8 @@ from deployment import deployed
 from metadata_assets.datasets import PUBLISH_METADATA, key_of
 from metadata_assets.event_log import evaluations_after
 from metadata_assets.io_manager_errors import NoChecksToPass
-from metadata_assets.settling import checks_sensor, settle_run
+from metadata_assets.sensors import checks_sensor
+from metadata_assets.settling import settle_run
 from resources.check_models import CheckResult
 from resources.metadata_store import MetadataStore
 

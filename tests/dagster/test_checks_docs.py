@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from metadata_assets.location import code_location
-from metadata_assets.settling import checks_sensor
+from metadata_assets.sensors import checks_sensor
 from metadata_assets.spec import load_project
 from resources.configurable import close_all
 

@@ -10,7 +10,8 @@ import pytest
 from metadata_assets.datasets import PUBLISH_METADATA, key_of
 from metadata_assets.intent import IDEMPOTENCY_KEY_TAG
 from metadata_assets.io_manager import Audited
-from metadata_assets.settling import IN_STEP_METADATA, checks_sensor
+from metadata_assets.sensors import checks_sensor
+from metadata_assets.settling import IN_STEP_METADATA
 from resources.check_models import CheckResult
 from resources.metadata_store import MetadataStore
 from resources.postgres.refusals import ChecksRefuse

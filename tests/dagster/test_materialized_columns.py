@@ -14,7 +14,8 @@ from metadata_assets import with_metadata
 from metadata_assets.datasets import DAGSTER_ENDPOINT
 from metadata_assets.location import code_location
 from metadata_assets.mirror.lineage import mirror, snapshot
-from metadata_assets.mirror.materialized_columns import Noted, record_noted_columns
+from metadata_assets.mirror.materialized_columns import record_noted_columns
+from metadata_assets.noted import Noted
 from metadata_assets.spec import load_project
 from metadata_assets.translating import DatasetProps, MetadataTranslator
 from resources.graph_store import GraphStore

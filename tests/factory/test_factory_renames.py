@@ -13,7 +13,7 @@ from identity.keys import CanonicalKey, dataset_key
 from metadata_assets.collection.collection import collect_endpoint
 from metadata_assets.factory import definitions_for
 from metadata_assets.io_manager import MetadataIOManager
-from metadata_assets.mirror.lineage import lineage_sensor
+from metadata_assets.sensors import lineage_sensor
 from metadata_assets.source_table import SourceTable
 from metadata_assets.writing import stored
 from resources.configurable import EndpointConfig, MetadataResource

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from metadata_assets.io_manager import MetadataIOManager
-from metadata_assets.settling import checks_sensor
+from metadata_assets.sensors import checks_sensor
 from resources.configurable import MetadataResource
 
 FAILING = Path(os.environ["METADATA_PROJECT"]) / "failing"

@@ -3,7 +3,8 @@
 import dagster as dg
 
 from metadata_assets.datasets import KEY_METADATA
-from metadata_assets.mirror.lineage import lineage_sensor, snapshot
+from metadata_assets.mirror.lineage import snapshot
+from metadata_assets.sensors import lineage_sensor
 
 ORDERS = "mid1:dataset:shop:{database}/public/orders"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from metadata_assets.mirror.runs import runs_sensor
+from metadata_assets.sensors import runs_sensor
 from resources.configurable import MetadataResource
 
 
