@@ -17,13 +17,12 @@ from identity.keys import CanonicalKey
 from resources import failpoints
 from resources.locations import EndpointLocation, System, root_of
 from resources.metadata.endpoints import Endpoints
-from resources.models import Endpoint
+from resources.models import PARTITION, Endpoint
 from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
 from resources.postgres.session import Sessions
 from resources.settings import Settings
 from resources.step_store import StepStore
-from resources.version_records import PARTITION, At, Frame
 
 if TYPE_CHECKING:  # every step of an adopted project would wait for these, each in its own process
     from upath import UPath
@@ -32,6 +31,7 @@ if TYPE_CHECKING:  # every step of an adopted project would wait for these, each
     from resources.metadata_store import MetadataStore
     from resources.storage import Storage
     from resources.tables.store import TableStorage
+    from resources.version_records import At, Frame
 
 
 class UnknownEndpoint(MetadataError):
@@ -175,9 +175,9 @@ class MetadataResource(dg.ConfigurableResource["MetadataResource"]):
         self,
         dataset: CanonicalKey | str,
         *,
-        at: At = None,
+        at: "At" = None,
         partitions: Collection[str] | None = None,
-        frame: Frame = "polars",
+        frame: "Frame" = "polars",
         partition_column: str | None = PARTITION,
     ) -> Any:
         """The data of a dataset, in or outside Dagster: see `Reader.read`."""

@@ -29,6 +29,7 @@ from resources.metadata.releases import Releases
 from resources.metadata.runs import Runs
 from resources.metadata.telling import Telling
 from resources.metadata.told_columns import ColumnWords
+from resources.models import PARTITION
 from resources.step_store import StepStore
 from resources.version_records import At, Frame
 
@@ -74,7 +75,7 @@ class MetadataStore(
         at: At = None,
         partitions: Collection[str] | None = None,
         frame: Frame = "polars",
-        partition_column: str | None = "partition",
+        partition_column: str | None = PARTITION,
     ) -> Any:
         """The data of a dataset from where `storages` says that endpoints keep them: see `Reader.read`.
 

@@ -16,6 +16,9 @@ from identity.keys import CanonicalKey, ColumnKey, check_name
 UNPARTITIONED = ""
 """The partition key of a dataset without partitions, in tables and in files' paths."""
 
+PARTITION: Final = "partition"
+"""The column of the partitions, where several are read as one table."""
+
 PublishPolicy = Literal["immediately", "when_checks_pass", "manually"]
 VersionKind = Literal["publish", "rollback", "retract"]
 Direction = Literal["up", "down"]

@@ -12,9 +12,9 @@ from identity.keys import CanonicalKey, short_name
 from resources.files.formats import as_frame
 from resources.files.scanning import Manifested
 from resources.locations import place
-from resources.models import Committed, Current
+from resources.models import PARTITION, Committed, Current
 from resources.storage import FileStorage, Storage
-from resources.version_records import PARTITION, At, Frame
+from resources.version_records import At, Frame
 
 Storages = Callable[[str], Storage]
 """Where an endpoint keeps data, by its slug."""

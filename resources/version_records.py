@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 
 from identity.ids import EntityId
@@ -14,9 +14,6 @@ At = int | str | datetime | None
 
 Frame = Literal["polars", "lazy", "pandas", "arrow"]
 """What a table is read as."""
-
-PARTITION: Final = "partition"
-"""The column of the partitions, where several are read as one table."""
 
 PinState = Literal["open", "expired", "removed"]
 

@@ -10,7 +10,7 @@ from identity.ids import Entity, EntityId
 from identity.keys import check_name
 from resources.check_models import Checked, CheckEvaluation, CheckResult, CheckVerdict, Settled
 from resources.metadata.noun import Noun
-from resources.metadata.versions import current_of
+from resources.metadata.published import current_of
 from resources.models import UNPARTITIONED, Current
 from resources.postgres.session import Row
 

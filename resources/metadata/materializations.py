@@ -12,8 +12,8 @@ from identity.errors import MetadataError
 from identity.ids import Entity, EntityId
 from identity.keys import CanonicalKey, check_name, key_text
 from resources.metadata.noun import Noun
+from resources.metadata.published import publish_request
 from resources.metadata.resolution import HOLDER, asked, present_key
-from resources.metadata.versions import publish_request
 from resources.models import UNPARTITIONED, Attempt, Committed, Input, Materialization, Published, Read, Staged
 from resources.postgres.session import BOUND, Row
 

@@ -10,8 +10,8 @@ from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
+from resources.metadata.published import published_of
 from resources.metadata.resolution import HOLDER, asked
-from resources.metadata.versions import published
 from resources.models import UNPARTITIONED, Published
 from resources.version_records import Unpublished
 
@@ -77,4 +77,4 @@ class Publishing(Noun):
                 "despite_checks": despite_checks,
             },
         )
-        return [published(row) for row in rows]
+        return [published_of(row) for row in rows]

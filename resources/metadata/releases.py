@@ -9,8 +9,8 @@ from identity.errors import MetadataError
 from identity.ids import Entity, sha256_of
 from identity.keys import CanonicalKey, check_name
 from resources.metadata.noun import Noun
+from resources.metadata.published import published_of
 from resources.metadata.resolution import HOLDER, asked, present_key
-from resources.metadata.versions import published
 from resources.version_records import DatasetVersion, Release, Released
 
 _RELEASE = "SELECT * FROM metadata.release(%(name)s, %(fingerprint)s, %(materializations)s, %(reason)s)"
@@ -68,7 +68,7 @@ class Releases(Noun):
         return Released(
             id=rows[0]["release_id"],
             name=name,
-            datasets=tuple(published(row) for row in rows),
+            datasets=tuple(published_of(row) for row in rows),
             replayed=rows[0]["replayed"],
         )
 

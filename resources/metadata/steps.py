@@ -9,7 +9,7 @@ from uuid import UUID
 from identity.ids import Entity
 from identity.keys import CanonicalKey, key_text
 from resources.metadata.noun import Noun
-from resources.metadata.versions import current_of
+from resources.metadata.published import current_of
 from resources.models import UNPARTITIONED, Current
 from resources.postgres.session import BOUND
 

@@ -1,6 +1,6 @@
 """Versions: the published state of a dataset, what a reader finds in it, and the way back."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,9 +8,10 @@ from uuid import UUID
 
 from identity.credentials import scrubbed
 from identity.errors import MetadataError
-from identity.ids import Entity, EntityId, TenantId, sha256_of
+from identity.ids import Entity, TenantId, sha256_of
 from identity.keys import CanonicalKey, check_name, short_name
 from resources.metadata.noun import Noun
+from resources.metadata.published import current_in, publish_request, published_of
 from resources.metadata.resolution import HOLDER, asked, present_key
 from resources.models import UNPARTITIONED, Current, Published, Version
 from resources.postgres.session import BOUND, Row
@@ -145,7 +146,7 @@ class Versions(Noun):
         """
         check_name(key or "")
         rows = self.sessions.call(_PUBLISH, {**self.sessions.binding, **publish_request(materializations, key)})
-        return [published(row) for row in rows]
+        return [published_of(row) for row in rows]
 
     def publish_at(self, materializations: Collection[UUID], *, expected: int) -> list[Published]:
         """`publish` of what one dataset gets, if it is at the version `expected`, 0 for none yet; raises NotAtVersion.
@@ -153,7 +154,7 @@ class Versions(Noun):
         So what was found out about it beside that version still holds when readers get it.
         """
         said = {**publish_request(materializations), "expected": expected}
-        return [published(row) for row in self.sessions.call(_PUBLISH_AT, {**self.sessions.binding, **said})]
+        return [published_of(row) for row in self.sessions.call(_PUBLISH_AT, {**self.sessions.binding, **said})]
 
     def rollback(
         self, dataset: CanonicalKey, *, to: int, expected: int, reason: str | None = None, key: str | None = None
@@ -259,53 +260,6 @@ def current_asked(
     wanted = None if partitions is None else [partition or UNPARTITIONED for partition in partitions]
     parameters = {"tenant": tenant.value, "partitions": wanted, **at_parameters(dataset, at)}
     return (_CURRENT if at is None else _AS_OF), parameters
-
-
-def current_in(tenant: TenantId, dataset: CanonicalKey | Entity, rows: Iterable[Row]) -> list[Current]:
-    """The answer of `current` in the rows of its statement."""
-    key = dataset.key if isinstance(dataset, Entity) else dataset
-    return [
-        current_of(Entity.from_database(tenant, key, row["dataset_id"], row["birth_sha256"]), row)
-        for row in rows
-        if row["materialization_id"] is not None
-    ]
-
-
-def current_of(dataset: Entity, row: Row) -> Current:
-    """What a row says that a partition of the dataset has."""
-    return Current(
-        dataset=dataset,
-        partition=row["partition_key"] or None,
-        version=row["version"],
-        materialization_id=row["materialization_id"],
-        location=row["location"],
-        manifest_sha256=row["manifest_sha256"],
-        row_count=row["row_count"],
-        data_version=row["data_version"],
-    )
-
-
-def publish_request(materializations: Collection[UUID], key: str | None = None) -> Row:
-    """What a publish of these is known by: without a key the same set is the same request."""
-    ordered = sorted(set(materializations))
-    content = sha256_of("publish", *(one.bytes for one in ordered))
-    return {
-        "key": key or content.hex(),
-        "fingerprint": content,
-        "publish_id": UUID(bytes=content[:16]),
-        "materializations": ordered,
-    }
-
-
-def published(row: Row) -> Published:
-    """One row of an answer of metadata.publish or metadata.release."""
-    return Published(
-        dataset=EntityId.from_database(row["dataset_id"]),
-        version=row["version"],
-        published=tuple(row["published"]),
-        fenced=tuple(row["fenced"]),
-        replayed=row["replayed"],
-    )
 
 
 def _retraction(row: Row) -> Retraction:

@@ -1,13 +1,14 @@
 """The three databases of a deployment: control plane, Dagster's own storage, and the data plane."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-import sqlalchemy as sa
+import psycopg
 
 from identity.ids import DEFAULT_TENANT
 from resources.postgres import embedded
-from resources.postgres.engine import APP_ROLE, check_server, plain_engine, with_driver
+from resources.postgres.engine import APP_ROLE, check_server, plain_engine, reached, with_driver
 from resources.postgres.errors import SchemaNotCurrent
 from resources.postgres.release import NO_SCHEMA, check_current
 from resources.settings import Plane, Settings
@@ -26,10 +27,11 @@ class Databases:
     @cached_property
     def metadata(self) -> str:
         """The control plane, for the app. A configured one must have been migrated: SchemaNotCurrent, TenantUnknown."""
-        url = self._found("metadata", user=APP_ROLE)
-        if self.settings.url("metadata") is not None:
-            check_current(plain_engine(url), tenant=self.settings.tenant_slug)
-        return url
+        configured = self.settings.url("metadata")
+        if configured is not None:
+            with reached(configured, "metadata") as connection:
+                check_current(connection, tenant=self.settings.tenant_slug)
+        return locate(self.settings, "metadata", user=APP_ROLE)
 
     @cached_property
     def dagster(self) -> str:
@@ -46,11 +48,11 @@ class Databases:
         for plane in ("metadata", "dagster", "data"):
             getattr(self, plane)
 
-    def _found(self, plane: Plane, *, user: str = "postgres") -> str:
+    def _found(self, plane: Plane) -> str:
         configured = self.settings.url(plane)
         if configured is not None:
             check_server(configured, plane)
-        return locate(self.settings, plane, user=user)
+        return locate(self.settings, plane)
 
 
 def locate(settings: Settings, plane: Plane, *, user: str = "postgres") -> str:
@@ -62,22 +64,32 @@ def locate(settings: Settings, plane: Plane, *, user: str = "postgres") -> str:
     if configured is not None:
         return configured
     server = embedded.attach(settings.home / "postgres")
-    embedded.ensure_databases(server, [plane])
     if plane == "metadata":
-        _bring_up_to_date(plain_engine(server.url(plane)), settings.tenant_slug)
+        _bring_up_to_date(server, settings.tenant_slug)
+    else:
+        embedded.ensure_databases(server, [plane])
     return server.url(plane, user=user)
 
 
-def _bring_up_to_date(engine: sa.Engine, tenant: str) -> None:
-    """Migrate the embedded control plane unless it is current; one round trip when it is.
+def _bring_up_to_date(server: embedded.Server, tenant: str) -> None:
+    """Migrate the embedded control plane unless it is current; one connection when it is, as nearly always.
 
     A new one is made for the tenant that asks. In one that is there a tenant that nobody made is more likely a typing
     error: TenantUnknown.
     """
+    url = server.url("metadata")
+    with suppress(psycopg.OperationalError, SchemaNotCurrent):
+        return _check(url, tenant)
+    embedded.ensure_databases(server, ["metadata"])
     try:
-        check_current(engine, tenant=tenant)
+        _check(url, tenant)
     except SchemaNotCurrent as behind:
         from resources.postgres.migrate import migrate  # and Alembic, which every step would wait for
 
-        migrate(engine, tenants=(DEFAULT_TENANT, tenant) if behind.found == NO_SCHEMA else (DEFAULT_TENANT,))
-        check_current(engine, tenant=tenant)
+        migrate(plain_engine(url), tenants=(DEFAULT_TENANT, tenant) if behind.found == NO_SCHEMA else (DEFAULT_TENANT,))
+        _check(url, tenant)
+
+
+def _check(url: str, tenant: str) -> None:
+    with psycopg.connect(url) as connection:
+        check_current(connection, tenant=tenant)

@@ -1,5 +1,7 @@
 """Connections: engines that act as the app's role, and the first look at a server that somebody configured."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import psycopg
@@ -39,6 +41,7 @@ def app_engine(url: str) -> sa.Engine:
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=15,
+        use_native_hstore=False,  # it would be looked for on each first connection
         connect_args={"options": options, "prepare_threshold": 2, "application_name": "metadata-assets"},
     )
 
@@ -77,16 +80,15 @@ def libpq(url: str) -> str:
 
 def check_server(url: str, plane: Plane, *, timeout_seconds: int = 10) -> None:
     """Raise DatabaseUnreachable or DatabaseTooOld unless a connection can be made now. Never repeats a password."""
-    found = _server_version(url, plane, timeout_seconds)
-    if found // 10000 < OLDEST_SERVER:
-        raise DatabaseTooOld(database=plane, found=str(found // 10000), needed=str(OLDEST_SERVER))
+    with reached(url, plane, timeout_seconds=timeout_seconds):
+        pass
 
 
-def _server_version(url: str, plane: Plane, timeout_seconds: int) -> int:
-    plain = libpq(url)
+@contextmanager
+def reached(url: str, plane: Plane, *, timeout_seconds: int = 10) -> Iterator[psycopg.Connection]:
+    """A connection for a first look at a server that somebody configured. Raises as `check_server`."""
     try:
-        with psycopg.connect(plain, connect_timeout=timeout_seconds) as connection:
-            return connection.info.server_version
+        connection = psycopg.connect(libpq(url), connect_timeout=timeout_seconds)
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable(
             database=plane, where=str(authority(url)), reason=connection_problem(error), variable=VARIABLE[plane]
@@ -95,3 +97,8 @@ def _server_version(url: str, plane: Plane, timeout_seconds: int) -> int:
         raise InvalidUrl(
             reason="libpq does not know what it says after ?", fix=f"correct the parameters in {VARIABLE[plane]}"
         ) from None
+    with connection:
+        found = connection.info.server_version
+        if found // 10000 < OLDEST_SERVER:
+            raise DatabaseTooOld(database=plane, found=str(found // 10000), needed=str(OLDEST_SERVER))
+        yield connection

@@ -4,7 +4,7 @@ import functools
 import hashlib
 from importlib import resources as package_files
 
-import sqlalchemy as sa
+import psycopg
 
 from identity.ids import tenant_id
 from resources.postgres.errors import SchemaNotCurrent, SchemaTooNew, TenantUnknown
@@ -16,24 +16,19 @@ NO_SCHEMA = "nothing"
 PACKAGE = package_files.files("resources.postgres")
 
 
-def check_current(engine: sa.Engine, *, tenant: str) -> None:
-    """Raise SchemaNotCurrent, SchemaTooNew or TenantUnknown unless `migrate` of this very release ran here.
-
-    One round trip.
-    """
-    with engine.connect() as connection:
-        found = connection.execute(
-            sa.text("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace')"), {"schema": SCHEMA}
-        ).scalar()
-        if found != stamp():
-            check_known(_revision_of(found), found=str(found))
-            raise SchemaNotCurrent(found=str(found or NO_SCHEMA), needed=stamp())
-        identifier = str(tenant_id(tenant))
-        connection.execute(sa.text("SELECT set_config('metadata.tenant', :tenant, true)"), {"tenant": identifier})
-        # By its id: a superuser sees the rows of every tenant.
-        known = sa.text("SELECT 1 FROM metadata.tenant WHERE tenant_id = CAST(:tenant AS uuid)")
-        if connection.execute(known, {"tenant": identifier}).scalar() is None:
-            raise TenantUnknown(tenant=identifier)
+def check_current(connection: psycopg.Connection, *, tenant: str) -> None:
+    """Raise SchemaNotCurrent, SchemaTooNew or TenantUnknown unless `migrate` of this very release ran here."""
+    stamped = connection.execute("SELECT obj_description(to_regnamespace(%s), 'pg_namespace')", (SCHEMA,))
+    ((found,),) = stamped.fetchall()
+    if found != stamp():
+        check_known(_revision_of(found), found=str(found))
+        raise SchemaNotCurrent(found=str(found or NO_SCHEMA), needed=stamp())
+    identifier = str(tenant_id(tenant))
+    connection.execute("SELECT set_config('metadata.tenant', %s, true)", (identifier,))
+    # By its id: a superuser sees the rows of every tenant.
+    known = connection.execute("SELECT FROM metadata.tenant WHERE tenant_id = %s::text::uuid", (identifier,))
+    if not known.rowcount:
+        raise TenantUnknown(tenant=identifier)
 
 
 def head() -> str:

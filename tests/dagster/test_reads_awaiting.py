@@ -35,7 +35,7 @@ def read_by(store: MetadataStore, record: Materialization) -> list[tuple[object,
     return [(one.materialization_id, one.version) for one in store.inputs(record.id)]
 
 
-@pytest.mark.parametrize("job", ["in_process", "processes"])
+@pytest.mark.parametrize("job", ["in_process", pytest.param("processes", marks=pytest.mark.proof)])
 def test_what_awaits_its_checks_is_what_the_step_downstream_has_read(
     deployment: Deployment, stored: MetadataStore, metadata: MetadataResource, job: str
 ) -> None:

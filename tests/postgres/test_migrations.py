@@ -21,7 +21,7 @@ from identity.keys import dataset_key
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType
 from resources.postgres.embedded import Server, attach, stop
-from resources.postgres.engine import app_engine, plain_engine
+from resources.postgres.engine import app_engine, libpq, plain_engine, rendered
 from resources.postgres.errors import SchemaNotCurrent, SchemaTooNew, TenantUnknown
 from resources.postgres.migrate import migrate
 from resources.postgres.release import check_current, head, revisions, stamp
@@ -105,7 +105,7 @@ def test_migrations_lead_to_the_tables_in_code_and_repeating_them_changes_nothin
     url = make_database()
     engine = plain_engine(url)
     with pytest.raises(SchemaNotCurrent, match="metadata-assets migrate") as refused:
-        check_current(engine, tenant="default")
+        checked(engine, tenant="default")
     assert (refused.value.found, refused.value.needed) == ("nothing", stamp())
 
     first = migrate(engine)
@@ -115,7 +115,7 @@ def test_migrations_lead_to_the_tables_in_code_and_repeating_them_changes_nothin
     second = migrate(engine)
     assert (first.before, first.after, second.before, second.changed) == (None, head(), head(), False)
     assert run(url, _INVENTORY) == before
-    check_current(engine, tenant="default")
+    checked(engine, tenant="default")
 
 
 @pytest.mark.parametrize(
@@ -160,17 +160,17 @@ def test_a_failed_migration_leaves_nothing(make_database: Callable[..., str]) ->
 
 def test_a_schema_of_another_release_is_brought_up_to_date(metadata_url: str) -> None:
     engine = plain_engine(metadata_url)
-    check_current(engine, tenant="default")
+    checked(engine, tenant="default")
     run(metadata_url, "COMMENT ON SCHEMA metadata IS 'metadata-assets 0001 of another release'")
     run(
         metadata_url,
         "CREATE OR REPLACE FUNCTION metadata.next_fencing_token() RETURNS bigint LANGUAGE sql AS 'SELECT 7'",
     )
     with pytest.raises(SchemaNotCurrent, match="0001 of another release"):
-        check_current(engine, tenant="default")
+        checked(engine, tenant="default")
 
     migrate(engine)
-    check_current(engine, tenant="default")
+    checked(engine, tenant="default")
     (body,) = run(metadata_url, "SELECT prosrc FROM pg_proc WHERE proname = 'next_fencing_token'")
     assert "nextval" in body
 
@@ -180,10 +180,10 @@ def test_a_schema_of_a_newer_release_is_left_alone(metadata_url: str) -> None:
     run(metadata_url, "UPDATE metadata.alembic_version SET version_num = '0099'")
     with pytest.raises(SchemaTooNew, match="0099, of a newer release"):
         migrate(engine)
-    check_current(engine, tenant="default")
+    checked(engine, tenant="default")
     run(metadata_url, "COMMENT ON SCHEMA metadata IS 'metadata-assets 0099 0123456789ab'")
     before = run(metadata_url, _INVENTORY)
-    for use in (lambda: migrate(engine), lambda: check_current(engine, tenant="default")):
+    for use in (lambda: migrate(engine), lambda: checked(engine, tenant="default")):
         with pytest.raises(SchemaTooNew) as refused:
             use()
         assert "metadata-assets migrate" not in str(refused.value)
@@ -202,15 +202,15 @@ def test_other_functions_or_another_revision_are_another_release(
 ) -> None:
     monkeypatch.setattr(f"resources.postgres.release.{part}", lambda: "of another release")
     with pytest.raises(SchemaNotCurrent):
-        check_current(plain_engine(migrated_url), tenant="default")
+        checked(plain_engine(migrated_url), tenant="default")
 
 
 def test_a_tenant_exists_when_a_migration_named_it(metadata_url: str) -> None:
     engine = plain_engine(metadata_url)
     with pytest.raises(TenantUnknown, match=str(tenant_id("newcomer"))):
-        check_current(engine, tenant="newcomer")
+        checked(engine, tenant="newcomer")
     migrate(engine, tenants=("default", "newcomer"))
-    check_current(engine, tenant="newcomer")
+    checked(engine, tenant="newcomer")
 
 
 def test_a_login_that_may_create_roles_migrates_several_databases_of_an_untouched_server_at_once(
@@ -259,11 +259,17 @@ def test_the_oldest_server_is_new_enough() -> None:
             stop(Path(home), remove=True)
 
 
+def checked(engine: sa.Engine, *, tenant: str) -> None:
+    """Whether this release is in the database of an engine."""
+    with psycopg.connect(libpq(rendered(engine.url))) as connection:
+        check_current(connection, tenant=tenant)
+
+
 def assert_usable(url: str) -> None:
     """Migrate twice, then write through the app's role."""
     migrate(plain_engine(url))
     migrate(plain_engine(url))
-    check_current(plain_engine(url), tenant="default")
+    checked(plain_engine(url), tenant="default")
     engine = app_engine(url)
     asset = Asset(key=dataset_key("lake", schema="nyc", table="flights"), type=AssetType.DATASET)
     assert MetadataStore(Sessions(engine, tenant_id("default"), "test")).register_assets([asset]) == 1
