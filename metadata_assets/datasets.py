@@ -12,6 +12,7 @@ from resources.models import PublishPolicy
 
 KEY_METADATA: Final = "metadata_assets/key"
 PUBLISH_METADATA: Final = "metadata_assets/publish"
+_POLICIES: Final[Mapping[str | None, PublishPolicy]] = {policy: policy for policy in get_args(PublishPolicy)}
 DAGSTER_ENDPOINT: Final = "dagster"
 """Where assets live that no project declares: their only name is the one that Dagster has for them."""
 
@@ -34,12 +35,7 @@ def _own_key(path: tuple[str, ...]) -> CanonicalKey:
 
 def publish_policy_of(metadata: Mapping[str, Any] | None) -> PublishPolicy:
     """When the asset's materializations are published; `immediately` where nothing is said."""
-    declared = _text(metadata, PUBLISH_METADATA)
-    for policy in get_args(PublishPolicy):
-        if policy == declared:
-            found: PublishPolicy = policy
-            return found
-    return "immediately"
+    return _POLICIES.get(_text(metadata, PUBLISH_METADATA), "immediately")
 
 
 def is_dataset(metadata: Mapping[str, Any] | None) -> bool:

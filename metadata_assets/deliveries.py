@@ -16,9 +16,9 @@ from identity.keys import CanonicalKey
 from metadata_assets._dagster import Step
 from metadata_assets.attempts import Progress, begin, begun
 from metadata_assets.beside import Beside
-from metadata_assets.datasets import key_of, publish_policy_of
+from metadata_assets.datasets import publish_policy_of
 from metadata_assets.intent import goes_on_with, intent_of
-from metadata_assets.needs import Needed
+from metadata_assets.needs import Needs
 from metadata_assets.noted import JOB_METADATA, Noted, as_json
 from metadata_assets.settling import MATERIALIZATION_METADATA, awaited_checks, is_checked
 from resources.models import (
@@ -88,7 +88,7 @@ class StepRecord:
     beside: Beside
     step: Step
     progress: Progress
-    needed: Mapping[dg.AssetKey, Needed]
+    needs: Needs
     found: Mapping[CanonicalKey, Mapping[str | None, Current]]
     made: dict[tuple[dg.AssetKey, str], Made] = field(default_factory=dict)
     _entities: dict[CanonicalKey, Entity] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class StepRecord:
         for one in first.found:
             found.setdefault(one.dataset.key, {})[one.partition] = one
         progress = begun(step) or begin(step, first)
-        return cls(beside, step, progress, needs.needed, found, {}, dict(first.outputs))
+        return cls(beside, step, progress, needs, found, {}, dict(first.outputs))
 
     @property
     def attempt(self) -> Attempt:
@@ -129,9 +129,9 @@ class StepRecord:
         """What records an output when it is called: in whatever thread, also when the step is over."""
         self.beside.unrecorded.add(delivered.asset_key)
         policy = self._policy(delivered.asset_key)
-        staged = [self._staged(delivered, partition) for partition in delivered.partitions]
-        checked = bool(self.step.checks(delivered.asset_key)[0])
         said = {partition: self._noted(delivered, partition) for partition in delivered.partitions}
+        staged = [self._staged(delivered, partition, noted) for partition, noted in said.items()]
+        checked = bool(self.step.checks(delivered.asset_key)[0])
         noted = Noted.of_partitions(delivered.asset_key, datetime.now(UTC), said)
         return lambda: self._record(delivered, staged, policy, noted, checked=checked)
 
@@ -167,8 +167,7 @@ class StepRecord:
             return Made(*self.beside.store.commit_and_publish(self.attempt, staged, reads))
         return Made(self.beside.store.commit(self.attempt, staged, reads), None)
 
-    def _staged(self, delivered: Delivered, partition: str | None) -> Staged:
-        noted = self._noted(delivered, partition)
+    def _staged(self, delivered: Delivered, partition: str | None, noted: Mapping[str, Any]) -> Staged:
         rows = noted.get("dagster/row_count")
         rows = getattr(rows, "value", rows)
         return Staged(
@@ -196,7 +195,7 @@ class StepRecord:
         return made
 
     def _entity(self, asset_key: dg.AssetKey) -> Entity:
-        key = _key(self.step, asset_key)
+        key = self.needs.keys[asset_key]
         if key not in self._entities:
             self._register(asset_key)
             self._entities[key] = self.beside.store.entity(key)
@@ -204,7 +203,7 @@ class StepRecord:
 
     def _register(self, asset_key: dg.AssetKey) -> None:
         description = self.step.asset_graph.get(asset_key).description
-        asset = Asset(key=_key(self.step, asset_key), type=AssetType.DATASET, description=description)
+        asset = Asset(key=self.needs.keys[asset_key], type=AssetType.DATASET, description=description)
         self.beside.metadata.store().register_datasets([(asset, self._policy(asset_key))])
 
     def _policy(self, asset_key: dg.AssetKey) -> PublishPolicy:
@@ -214,12 +213,12 @@ class StepRecord:
         """What Dagster says that a partition is made from, as it was when the step began or as this step made it."""
         noted = self.progress.reads  # what our own I/O manager has loaded for the step, it knows exactly
         reads: list[Read] = []
-        for parent, partitions in self.needed.get(delivered.asset_key, {}).get(partition, {}).items():
+        for parent, partitions in self.needs.needed.get(delivered.asset_key, {}).get(partition, {}).items():
             reads += list(noted[parent].values()) if parent in noted else self._read(parent, partitions)
         return reads
 
     def _read(self, parent: dg.AssetKey, partitions: Sequence[str | None]) -> list[Read]:
-        key = _key(self.step, parent)
+        key = self.needs.keys[parent]
         here = {
             one.partition: one for (asset, _out), made in self.made.items() if asset == parent for one in made.committed
         }
@@ -286,7 +285,3 @@ def _depth(value: object) -> int:
             return depth
         depth += 1
     return depth
-
-
-def _key(step: Step, asset_key: dg.AssetKey) -> CanonicalKey:
-    return key_of(asset_key, step.asset_graph.get(asset_key).metadata)
