@@ -1,5 +1,5 @@
-"""What the adoption in one line adds to a run of 200 assets that compute nothing, in one process; and to one of few in
-a process for each step, as Dagster executes them unless it is told otherwise.
+"""What the adoption in one line adds to a run of 200 assets that compute nothing, in one process; and to a few of them
+in a process for each step, as Dagster executes them unless it is told otherwise.
 
 The gate is our share of an adopted run: the time that Dagster waits for our code, and the CPU time of what we do beside
 it in the same process, against the rest of the same run, which is Dagster's. The same project without us is run in
@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from benchmarks import adopted_project, trivial_project
 from benchmarks.report import Exact, Result
-from benchmarks.trivial_project import FEW, FILES, project
+from benchmarks.trivial_project import ASSETS, FEW, FILES, project
 from metadata_assets import with_metadata
 from metadata_assets.datasets import key_of
 from metadata_assets.deliveries import StepRecord
@@ -36,9 +36,8 @@ from resources.configurable import MetadataResource, close_all
 from resources.postgres.embedded import attach, stop
 from resources.postgres.engine import plain_engine
 
-ASSETS = 200
-ROUNDS = 4
-ROUNDS_IN_PROCESSES = 3
+ROUNDS = 5
+ROUNDS_IN_PROCESSES = 6
 AT_MOST = 0.05
 _OURS: dict[type, tuple[str, ...]] = {
     Recording: ("__init__", "told", "stored"),
@@ -78,7 +77,7 @@ def run() -> list[Result]:
 
 
 def _measured(instance: dg.DagsterInstance) -> list[Result]:
-    plain = project(ASSETS)
+    plain = project()
     jobs = {name: one.resolve_implicit_global_asset_job_def() for name, one in _both(plain).items()}
     for job in jobs.values():  # servers, caches, registered datasets
         assert job.execute_in_process(instance=instance).success
@@ -117,7 +116,7 @@ def _in_processes(instance: dg.DagsterInstance) -> Result:
                 assert done.success
             found[name].append(time.perf_counter() - begin)
     measured = {name: some[1:] for name, some in found.items()}
-    what = f"a run of {FEW} trivial assets, a process for each"
+    what = f"{FEW} of {ASSETS} trivial assets, a process for each"
     return _result(f"{what}, adopted", "the same without", measured["adopted"], measured["plain"], at_most=1 + AT_MOST)
 
 

@@ -23,6 +23,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from resources.files import places, staging
+from resources.metadata.materializations import Materializations
 from resources.metadata_store import MetadataStore
 
 Moment = Literal[
@@ -158,7 +159,7 @@ def _arm(strike: Strike) -> None:
 
     match strike.moment:
         case "leased":
-            _wrap(MetadataStore, "lease", after=hit)
+            _wrap(Materializations, "lease", after=hit)
         case "half written":
             _wrap(places, "put", instead=functools.partial(_half, hit))
         case "without manifest":
@@ -166,12 +167,12 @@ def _arm(strike: Strike) -> None:
         case "written":
             _wrap(staging, "write", after=hit)
         case "committed":
-            _wrap(MetadataStore, "commit", after=hit)
+            _wrap(Materializations, "commit", after=hit)
         case "published":
             _wrap(MetadataStore, "publish", after=hit)
         case "published at once":
             os.environ["WITHOUT_AUDIT"] = "1"
-            _wrap(MetadataStore, "commit_and_publish", after=hit)
+            _wrap(Materializations, "commit_and_publish", after=hit)
         case "told":
             _wrap(dg.DagsterInstance, "handle_new_event", instead=functools.partial(_tell, hit))
         case "never":

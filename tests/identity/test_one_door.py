@@ -39,7 +39,7 @@ ALLOWED = {
         "identity/ids.py": "the root of all ids",
         "identity/nodes.py": "the id in `identity:<id>`",
         "resources/graph/held.py": "an id as our own table sends it, sixteen bytes",
-        "resources/metadata/versions.py": "the id of a publish, from the digest of what it publishes",
+        "resources/metadata/published.py": "the id of a publish, from the digest of what it publishes",
         "metadata_assets/mirror/materialized.py": "ids of a materialization and its attempt, as an event carries them",
         "metadata_assets/cli/choosing.py": "the id of a materialization, as a person writes it",
         "metadata_assets/cli/history.py": "the id of a materialization, as a person writes it",
@@ -79,6 +79,7 @@ ALLOWED = {
         "identity/naming/systems.py": "a rule of naming that fills in its own default",
     },
     "by name": {
+        "identity/external/__init__.py": "the catalogs, loaded when somebody asks for one",
         "metadata_assets/__init__.py": "the public names, loaded when somebody asks for one",
         "metadata_assets/project_code.py": "the functions of a project, which its YAML names",
     },

@@ -53,6 +53,15 @@ def test_server_is_private_durable_and_speaks_utf8(home: Path) -> None:
         assert server_process.username() == "postgres"
 
 
+@pytest.mark.proof
+def test_a_server_of_a_few_seconds_has_statistics(home: Path) -> None:
+    """It stops with the run that it was started for: what is planned without any gets slow as tables grow."""
+    with psycopg.connect(attach(home).url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE grown AS SELECT generate_series(1, 1000)")
+        known = "SELECT FROM pg_stats WHERE tablename = 'grown'"
+        wait_for(lambda: connection.execute(known).rowcount > 0, seconds=20)
+
+
 def test_both_drivers_reach_it_whatever_the_environment_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGPORT": "6543", "PGHOST": "db.example", "PGDATA": "/nowhere", "PGUSER": "x"}.items():
         monkeypatch.setenv(name, value)

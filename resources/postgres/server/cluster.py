@@ -27,6 +27,7 @@ _SETTINGS = """
 # Set when this cluster was made; yours to change.
 max_connections = 200
 shared_buffers = 128MB
+autovacuum_naptime = 5s  # it may run for the seconds of a run only, and plans need statistics
 """
 
 
