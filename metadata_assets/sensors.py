@@ -14,7 +14,7 @@ from resources.configurable import MetadataResource
 
 _OURS: Final = "metadata_assets/sensor"
 
-Look = Callable[[dg.SensorEvaluationContext, MetadataResource], dg.SkipReason]
+_Look = Callable[[dg.SensorEvaluationContext, MetadataResource], dg.SkipReason]
 
 
 def lineage_sensor(
@@ -124,7 +124,7 @@ def is_ours(sensor: Any) -> bool:
 
 
 def _sensor_of(
-    look: Look, *, name: str, description: str, seconds: int = 30, metadata: MetadataResource | None = None
+    look: _Look, *, name: str, description: str, seconds: int = 30, metadata: MetadataResource | None = None
 ) -> dg.SensorDefinition:
     """A sensor that looks every so often, running from the start.
 

@@ -16,7 +16,6 @@ from identity.errors import MetadataError
 from identity.keys import CanonicalKey
 from resources import failpoints
 from resources.locations import EndpointLocation, System, root_of
-from resources.metadata.endpoints import Endpoints
 from resources.models import PARTITION, Endpoint
 from resources.postgres.databases import Databases
 from resources.postgres.engine import app_engine
@@ -64,19 +63,22 @@ _engines: list[sa.Engine] = []
 
 @lru_cache(maxsize=8)
 def open_once(settings: Settings, actor: str, locations: tuple[EndpointLocation, ...]) -> Opened:
-    """Connect this process and register the project's endpoints; the second call with the same arguments is free.
+    """Find the store and register the project's endpoints; the second call with the same arguments is free.
 
     The data plane is looked for when an endpoint is on it.
 
-    Raises DatabaseUnreachable, DatabaseTooOld, SchemaNotCurrent, TenantUnknown.
+    Raises DatabaseUnreachable, DatabaseTooOld, SchemaNotCurrent, TenantUnknown, EndpointAliasRefused.
     """
     databases = Databases(settings)
     engine = app_engine(databases.metadata)
     _engines.append(engine)
     sessions = Sessions(engine, settings.tenant, actor)
-    Endpoints(sessions).register_endpoints(
-        Endpoint(slug=location.slug, system=location.system, attributes=location.attributes()) for location in locations
-    )
+    if locations:
+        from resources.metadata.endpoint_aliases import EndpointAliases
+
+        EndpointAliases(sessions).register_endpoints(
+            Endpoint(slug=one.slug, system=one.system, attributes=one.attributes()) for one in locations
+        )
     return Opened(databases, sessions)
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 
-import psycopg
 import sqlalchemy as sa
 
 from identity.errors import MetadataError
@@ -27,10 +26,10 @@ from resources.metadata.health import Health
 from resources.metadata_store import MetadataStore
 from resources.models import PublishPolicy
 from resources.postgres import embedded
-from resources.postgres.databases import Databases, locate
-from resources.postgres.engine import APP_ROLE, app_engine, check_server, libpq, plain_engine
+from resources.postgres.databases import Databases, check, locate
+from resources.postgres.engine import APP_ROLE, app_engine, check_server, plain_engine
 from resources.postgres.isolation import isolation_problems
-from resources.postgres.release import check_current, stamp
+from resources.postgres.release import stamp
 from resources.postgres.session import Sessions
 from resources.settings import VARIABLE, Plane, Settings
 from resources.tables.store import TableStorage
@@ -106,8 +105,7 @@ class Deployment:
         self.answering.add(plane)
 
     def look_at_schema(self) -> Iterator[Answer]:
-        with psycopg.connect(libpq(locate(self.settings, "metadata"))) as connection:
-            check_current(connection, tenant=self.settings.tenant_slug)
+        check(locate(self.settings, "metadata"), tenant=self.settings.tenant_slug)
         yield Answer(f"is at {stamp()}, and tenant {self.settings.tenant_slug} is there")
 
     def look_at_isolation(self) -> Iterator[Answer]:

@@ -1,6 +1,5 @@
 """The three databases of a deployment: control plane, Dagster's own storage, and the data plane."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +7,7 @@ import psycopg
 
 from identity.ids import DEFAULT_TENANT
 from resources.postgres import embedded
-from resources.postgres.engine import APP_ROLE, check_server, plain_engine, reached, with_driver
+from resources.postgres.engine import APP_ROLE, check_server, libpq, plain_engine, reached, with_driver
 from resources.postgres.errors import SchemaNotCurrent
 from resources.postgres.release import NO_SCHEMA, check_current
 from resources.settings import Plane, Settings
@@ -78,18 +77,29 @@ def _bring_up_to_date(server: embedded.Server, tenant: str) -> None:
     error: TenantUnknown.
     """
     url = server.url("metadata")
-    with suppress(psycopg.OperationalError, SchemaNotCurrent):
-        return _check(url, tenant)
-    embedded.ensure_databases(server, ["metadata"])
-    try:
-        _check(url, tenant)
-    except SchemaNotCurrent as behind:
+    found = _found_in(server, tenant)
+    if found is not None:
         from resources.postgres.migrate import migrate  # and Alembic, which every step would wait for
 
-        migrate(plain_engine(url), tenants=(DEFAULT_TENANT, tenant) if behind.found == NO_SCHEMA else (DEFAULT_TENANT,))
-        _check(url, tenant)
+        migrate(plain_engine(url), tenants=(DEFAULT_TENANT, tenant) if found == NO_SCHEMA else (DEFAULT_TENANT,))
+        check(url, tenant=tenant)
 
 
-def _check(url: str, tenant: str) -> None:
-    with psycopg.connect(url) as connection:
+def _found_in(server: embedded.Server, tenant: str) -> str | None:
+    """What is in the embedded control plane, which is made where it is not there; None for this very release."""
+    url = server.url("metadata")
+    try:
+        try:
+            check(url, tenant=tenant)
+        except psycopg.OperationalError:
+            embedded.ensure_databases(server, ["metadata"])
+            check(url, tenant=tenant)
+    except SchemaNotCurrent as behind:
+        return behind.found
+    return None
+
+
+def check(url: str, *, tenant: str) -> None:
+    """`check_current` of a database."""
+    with psycopg.connect(libpq(url)) as connection:
         check_current(connection, tenant=tenant)

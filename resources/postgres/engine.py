@@ -41,7 +41,6 @@ def app_engine(url: str) -> sa.Engine:
         isolation_level="READ COMMITTED",
         pool_size=1,
         max_overflow=15,
-        pool_reset_on_return=None,  # `Sessions` ends every transaction that it begins
         use_native_hstore=False,  # it would be looked for on each first connection
         connect_args={"options": options, "prepare_threshold": 2, "application_name": "metadata-assets"},
     )

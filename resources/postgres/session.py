@@ -4,19 +4,17 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 from psycopg.rows import dict_row, tuple_row
 from sqlalchemy.exc import DBAPIError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from identity.credentials import scrub
 from identity.ids import TenantId
 from resources.postgres.errors import is_outcome_unknown, is_taken_back, redacted, translated
-
-if TYPE_CHECKING:  # only what goes wrong is asked again
-    from tenacity import Retrying
 
 Row = dict[str, Any]
 _Answer = TypeVar("_Answer")
@@ -230,10 +228,8 @@ def _refusal_behind(error: psycopg.OperationalError) -> psycopg.Error:
     return refusal if isinstance(refusal, psycopg.Error) and refusal.sqlstate is not None else error
 
 
-def _until(deadline_seconds: float, when: Callable[[BaseException], bool] | None = None) -> "Retrying":
+def _until(deadline_seconds: float, when: Callable[[BaseException], bool] | None = None) -> Retrying:
     """Asks again with jitter until it may not, or the time is up; then the last error is raised."""
-    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
-
     return Retrying(
         retry=retry_if_exception(when or _may_ask_again),
         wait=wait_random_exponential(multiplier=0.05, max=2.0),

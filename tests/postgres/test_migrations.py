@@ -20,11 +20,12 @@ from identity.ids import tenant_id
 from identity.keys import dataset_key
 from resources.metadata_store import MetadataStore
 from resources.models import Asset, AssetType
+from resources.postgres.databases import check
 from resources.postgres.embedded import Server, attach, stop
-from resources.postgres.engine import app_engine, libpq, plain_engine, rendered
+from resources.postgres.engine import app_engine, plain_engine, rendered
 from resources.postgres.errors import SchemaNotCurrent, SchemaTooNew, TenantUnknown
 from resources.postgres.migrate import migrate
-from resources.postgres.release import check_current, head, revisions, stamp
+from resources.postgres.release import head, revisions, stamp
 from resources.postgres.server import binaries
 from resources.postgres.server import cluster as clusters
 from resources.postgres.server.account import server_account
@@ -261,8 +262,7 @@ def test_the_oldest_server_is_new_enough() -> None:
 
 def checked(engine: sa.Engine, *, tenant: str) -> None:
     """Whether this release is in the database of an engine."""
-    with psycopg.connect(libpq(rendered(engine.url))) as connection:
-        check_current(connection, tenant=tenant)
+    check(rendered(engine.url), tenant=tenant)
 
 
 def assert_usable(url: str) -> None:
