@@ -244,7 +244,13 @@ class Answering(BaseHTTPRequestHandler):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("loaded", "told"), [("WorkspaceLocationEntry", "loaded anew"), ("PythonError", "in its UI")])
+@pytest.mark.parametrize(
+    ("loaded", "told"),
+    [
+        ("WorkspaceLocationEntry", "loaded anew"),
+        pytest.param("PythonError", "in its UI", marks=pytest.mark.proof),
+    ],
+)
 def test_what_changes_while_it_is_looked_at_is_looked_at_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: str, told: str
 ) -> None:

@@ -20,7 +20,9 @@ from resources.failpoints import COLLECTING, LOCAL_ONLY, WRITING
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("where", ["disk", pytest.param("s3", marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    "where", [pytest.param("disk", marks=pytest.mark.proof), pytest.param("s3", marks=pytest.mark.chaos)]
+)
 def test_nothing_is_lost_doubled_or_torn(where: str) -> None:
     """In a process of its own: trials are forks of it, and what was forked beside threads may wait for ever."""
     command = [sys.executable, Path(__file__).with_name("failpoint_trials.py"), "--trials", "1", "--places", where]
