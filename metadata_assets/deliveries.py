@@ -1,7 +1,7 @@
 """What a step of somebody else's project materializes, as our store records it: deliveries, versions, inputs."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -93,6 +93,8 @@ class StepRecord:
     made: dict[tuple[dg.AssetKey, str], Made] = field(default_factory=dict)
     _entities: dict[CanonicalKey, Entity] = field(default_factory=dict)
     _deliveries: dict[tuple[dg.AssetKey, str, str | None], Delivery] = field(default_factory=dict)
+    _runs: Collection[str] | None = None
+    """This one and those that it goes on with, once somebody asked."""
 
     @classmethod
     def begun(cls, beside: Beside, step: Step) -> "StepRecord":

@@ -113,12 +113,16 @@ def goes_on_with(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
     found = {run.run_id, run.root_run_id or run.run_id}
     known: dg.DagsterRun | None = run
     for _hop in range(_LONGEST_CHAIN):
-        parent_id = known.parent_run_id if known is not None else None
+        parent_id = _parent_of(known) if known is not None else None
         if not parent_id:
             break
         found.add(parent_id)
         known = instance.get_run_by_id(parent_id)
     return found
+
+
+def _parent_of(run: dg.DagsterRun) -> str | None:
+    return run.parent_run_id or run.tags.get(_dagster.PARENT_RUN_ID_TAG)
 
 
 def _first(
@@ -129,7 +133,7 @@ def _first(
     refused: Callable[[str], bool],
 ) -> tuple[str, dg.DagsterRun | None]:
     for _hop in range(_LONGEST_CHAIN):
-        parent_id = run.parent_run_id or run.tags.get(_dagster.PARENT_RUN_ID_TAG)
+        parent_id = _parent_of(run)
         if not parent_id:
             return run.run_id, run
         parent = instance.get_run_by_id(parent_id)

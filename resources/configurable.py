@@ -2,7 +2,7 @@
 
 import atexit
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -71,15 +71,23 @@ def open_once(settings: Settings, actor: str, locations: tuple[EndpointLocation,
     """
     databases = Databases(settings)
     engine = app_engine(databases.metadata)
-    _engines.append(engine)
     sessions = Sessions(engine, settings.tenant, actor)
+    try:
+        _register(sessions, locations)
+    except BaseException:
+        engine.dispose()  # a sensor tries again and again
+        raise
+    _engines.append(engine)
+    return Opened(databases, sessions)
+
+
+def _register(sessions: Sessions, locations: Sequence[EndpointLocation]) -> None:
     if locations:
         from resources.metadata.endpoint_aliases import EndpointAliases
 
         EndpointAliases(sessions).register_endpoints(
             Endpoint(slug=one.slug, system=one.system, attributes=one.attributes()) for one in locations
         )
-    return Opened(databases, sessions)
 
 
 @atexit.register

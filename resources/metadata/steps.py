@@ -24,16 +24,17 @@ _entity: Final = lru_cache(maxsize=4096)(Entity.from_database)
 """What one step writes, the next ones read."""
 
 # What has a location is where we put it: nobody reads that before it is published. The fencing token says how old the
-# data are; when they were recorded does not: the event log may tell it late.
+# data are; when they were recorded does not: the event log may tell it late. Of several with one token the later record
+# is the newer one: what the log tells of a step that took none gets the token of what it replaced.
 _STORED_LAST = """
 SELECT DISTINCT ON (s.partition_key) s.partition_key, s.materialization_id FROM (
-  SELECT m.partition_key, m.materialization_id, m.fencing_token FROM metadata.materialization m
+  SELECT m.partition_key, m.materialization_id, m.fencing_token, m.committed_at FROM metadata.materialization m
   WHERE m.tenant_id = %(tenant)s AND m.run_id = ANY (%(runs)s) AND m.dataset_id = %(dataset)s
     AND m.partition_key = ANY (%(partitions)s) AND m.location IS NULL
   UNION
-  SELECT m.partition_key, m.materialization_id, m.fencing_token FROM metadata.materialization m
+  SELECT m.partition_key, m.materialization_id, m.fencing_token, m.committed_at FROM metadata.materialization m
   WHERE m.tenant_id = %(tenant)s AND m.materialization_id = ANY (%(published)s)) s
-ORDER BY s.partition_key, s.fencing_token DESC, s.materialization_id
+ORDER BY s.partition_key, s.fencing_token DESC, s.committed_at DESC, s.materialization_id
 """
 
 

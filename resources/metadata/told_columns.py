@@ -145,11 +145,11 @@ def bring_columns(
     told = look()
     if told.is_stored and not undeclared(session, fields(told, ids), by=by, complete=True):
         return 0, 0
-    if not names_held and any(word.holder is None for word in told.words):
-        raise NamesNeeded
+    _check_named(told, names_held=names_held)
     held = told.around
     _lock(session, held)
     told = look()
+    _check_named(told, names_held=names_held)  # a holder may have gone meanwhile
     _lock(session, told.around - held)
     changed = say_of_columns(session, told.words, producer=producer, scope=scope, of=None if scope else ids)
     written, described = declare_columns(session, fields(told, told.around), by=by, complete=True)
@@ -168,6 +168,11 @@ class _Look:
     words: tuple[ColumnWord, ...]
     is_stored: bool
     around: frozenset[UUID]
+
+
+def _check_named(told: _Look, *, names_held: bool) -> None:
+    if not names_held and any(word.holder is None for word in told.words):
+        raise NamesNeeded
 
 
 def _looked(

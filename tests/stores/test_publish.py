@@ -287,3 +287,12 @@ def test_what_was_stored_last_follows_from_its_token(lake: Lake) -> None:
     newer, _older = (lake.committed("delays", "p", intent=str(token), token=token) for token in (5, 3))
     by = attempt().run_id
     assert lake.store.stored_last({by}, [], lake.entity("delays"), ["p"]) == {"p": newer}
+
+
+def test_of_what_has_one_token_the_later_record_was_stored_last(lake: Lake) -> None:
+    """As the event log tells of a step that took none: with the token of what it replaced."""
+    lake.datasets("delays")
+    later = {}
+    for partition in "abcdef":  # ids are in any order
+        _earlier, later[partition] = (lake.committed("delays", partition, intent=one, token=5) for one in ("1", "2"))
+    assert lake.store.stored_last({attempt().run_id}, [], lake.entity("delays"), list(later)) == later
