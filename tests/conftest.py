@@ -61,6 +61,8 @@ def server() -> Iterator[Server]:
     with psycopg.connect(running.url("postgres"), autocommit=True) as connection:
         for setting in ("fsync", "full_page_writes"):  # the machine may crash: nobody wants these data
             connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+        # Tests that are about plans say themselves when there are statistics.
+        connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1h'")
         connection.execute("SELECT pg_reload_conf()")
     ensure_databases(running, [_TEMPLATE])
     engine = plain_engine(running.url(_TEMPLATE))
