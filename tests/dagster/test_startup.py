@@ -61,13 +61,19 @@ def test_what_opens_the_store_takes_no_name_for_an_endpoint_that_another_one_has
     stored.register_endpoints([Endpoint(slug="jfk", system="postgres")])
     assert stored.register_endpoint_as(slug, "jfk", reason="we named it")
     declared = MetadataResource(endpoints={slug: EndpointConfig(system="postgres", url="env:SHOP")})
-    connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    with stored.session() as session:
-        before = session.rows(connections)
-        for _look in range(5):
-            with pytest.raises(EndpointAliasRefused, match=f"{slug} is jfk already"):
-                declared.step_store()
-        ended = time.monotonic() + 10
-        while session.rows(connections) != before:
-            assert time.monotonic() < ended, "connections that nobody uses are left"
-            time.sleep(0.05)
+    before = connections(stored)
+    for _look in range(5):
+        with pytest.raises(EndpointAliasRefused, match=f"{slug} is jfk already"):
+            declared.step_store()
+    ended = time.monotonic() + 10
+    while connections(stored) != before:
+        assert time.monotonic() < ended, "connections that nobody uses are left"
+        time.sleep(0.05)
+
+
+def connections(store: MetadataStore) -> int:
+    """How many there are to its database; a transaction sees them as they were when it first asked."""
+    with store.session() as session:
+        (row,) = session.rows("SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database()")
+    number: int = row["number"]
+    return number
